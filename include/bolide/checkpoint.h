@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace bolide {
+
+/// `bolide convert`: a Hugging Face folder to FasterTransformer's `<output_dir>/<tensor_para_size>-gpu/`.
+struct ConvertOptions {
+  std::filesystem::path input_dir;
+  std::filesystem::path output_dir;
+  int tensor_para_size = 1;
+  std::string data_type = "fp32";  ///< of the files
+  int processes = 4;               ///< worker threads
+  bool by_shard = false;  ///< read the input one shard file at a time (as FT's -s); less memory, same output
+  bool force = false;     ///< replace an output folder that already holds files
+  /// Called once per tensor, serialised: FT name, the shape of one written file, whether it is split over
+  /// ranks.
+  std::function<void(const std::string& name, const std::vector<int64_t>& shape, bool split)> on_tensor;
+};
+struct ConvertReport {
+  std::filesystem::path folder;
+  int64_t tensors = 0, files = 0, bytes = 0;
+  double seconds = 0;
+};
+/// Writes into a temporary sibling and renames it at the end: an interrupted run leaves nothing that loads.
+ConvertReport convert(const ConvertOptions& options);
+
+/// `bolide inspect`: what a checkpoint holds, from headers alone.
+struct TensorSummary {
+  std::string name, data_type, file;
+  std::vector<int64_t> shape;
+  int64_t bytes = 0;
+};
+struct CheckpointSummary {
+  std::string format;  ///< "safetensors", "pytorch_model.bin" or "FasterTransformer N-gpu"
+  std::string architecture;
+  int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0,
+          parameters = 0;
+  int32_t bos_id = -1, eos_id = -1;
+  std::vector<TensorSummary> tensors;
+  int64_t file_bytes = 0;
+  /// Predicted memory of an engine at `data_type`, batch and length.
+  int64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0;
+};
+CheckpointSummary inspect(const std::filesystem::path& model, const std::string& data_type,
+                          int64_t batch_size, int64_t length);
+
+}  // namespace bolide

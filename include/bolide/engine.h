@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bolide/request.h"
+#include "bolide/tokenizer.h"
+
+namespace bolide {
+
+enum class LoadFormat : uint8_t {
+  kAuto,   ///< a Hugging Face or FasterTransformer folder
+  kDummy,  ///< random weights at the shape of a config.json (a folder or the file itself): for benchmarks,
+           ///< says so in info()
+};
+
+struct EngineConfig {
+  std::filesystem::path model;  ///< model folder (kDummy: also a config.json)
+  std::filesystem::path
+      tokenizer;  ///< tokenizer folder; empty: the model's folder, and none is fine for id-only use
+  std::string device = "cpu";  ///< "cpu" (or "cuda" where built)
+  std::string data_type;       ///< fp32, fp16 or bf16 for weights and cache; empty: as in the checkpoint
+  LoadFormat load_format = LoadFormat::kAuto;
+  int threads = 0;                 ///< 0: all cores that this process may use
+  int64_t max_batch_size = 64;     ///< sequences that run at once
+  int64_t max_kv_tokens = 0;       ///< cache size in tokens; 0: derived from max_batch_size and free memory
+  int64_t page_size = 16;          ///< tokens in a cache page
+  int64_t max_chunk_tokens = 512;  ///< prompt tokens taken in per step; longer prompts are fed in chunks
+  bool deterministic_batching = false;  ///< reserved for the GPU's --deterministic; must be false on the CPU
+};
+
+/// What was loaded.
+struct ModelInfo {
+  std::string architecture, device, data_type, instruction_set;
+  int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0;
+  int32_t bos_id = -1, eos_id = -1;
+  int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_capacity_tokens = 0;
+  bool random_weights = false;
+  double load_seconds = 0;
+};
+
+/// One step of the running batch, for benchmarks and metrics.
+struct StepInfo {
+  int64_t prefill_tokens = 0;  ///< prompt tokens taken in
+  int64_t decode_rows = 0;     ///< sequences that got one more token from a one-token query
+  double seconds = 0;
+};
+
+/// The engine: submit requests from any thread; one background thread runs them with continuous batching.
+/// All methods are thread-safe. Destruction cancels what is still running.
+class Engine {
+ public:
+  /// Loads the model. Throws Error before any compute when a file or a flag is wrong.
+  static std::unique_ptr<Engine> create(const EngineConfig& config);
+  virtual ~Engine() = default;
+
+  /// Queues a request and returns its number. Throws kUsage for what can never run (empty prompt, ids outside
+  /// the vocabulary, prompt and output longer than the cache, parameters out of range).
+  virtual uint64_t submit(Request request) = 0;
+  /// Blocks until the request is done, and forgets it. Rethrows the fault that ended it, if one did.
+  virtual Result wait(uint64_t request) = 0;
+  /// True when the request was still running; its Result then says kCancelled.
+  virtual bool cancel(uint64_t request) = 0;
+  /// submit + wait for all, results in order. Requests join one batch.
+  std::vector<Result> generate(std::vector<Request> requests);
+
+  virtual const ModelInfo& info() const = 0;
+  /// Null when the model has no tokenizer.
+  virtual const Tokenizer* tokenizer() const = 0;
+  /// Called after each step from the engine's thread; set before the first submit.
+  virtual void set_step_observer(std::function<void(const StepInfo&)> observer) = 0;
+};
+
+/// Ceilings of this machine, for bench's share of the roof. Takes a second or two.
+struct Roof {
+  double bytes_per_second = 0;  ///< reading memory
+  double flops = 0;             ///< fused multiply-adds in the arithmetic that `data_type` weights use
+};
+Roof measure_roof(const std::string& device, const std::string& data_type, int threads);
+
+}  // namespace bolide

@@ -1,0 +1,10 @@
+#pragma once
+
+// What this build has. Used with `if constexpr`, so that no other file needs an #ifdef.
+namespace bolide {
+#ifdef BOLIDE_HAS_CUDA
+inline constexpr bool kHasCuda = true;
+#else
+inline constexpr bool kHasCuda = false;
+#endif
+}  // namespace bolide

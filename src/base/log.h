@@ -1,0 +1,15 @@
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+#include <string>
+
+namespace bolide {
+
+// Log lines go to stderr. `level` is trace|debug|info|warning|error|off, upper or lower case; an empty string
+// takes BOLIDE_LOG_LEVEL, then FT_LOG_LEVEL, then "warning". Throws kUsage for another word.
+void set_log_level(const std::string& level);
+
+namespace log = ::spdlog;  // log::info("loaded {} tensors", n)
+
+}  // namespace bolide

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cache/kv_cache.h"
+#include "tensor/context.h"
+
+namespace bolide {
+
+// What the runtime must know of a model, whatever its family.
+struct ModelConfig {
+  std::string architecture;  // "BloomForCausalLM"
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t layers = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_size = 0;
+  int64_t inter_size = 0;
+  int64_t max_positions = 0;  // 0: no limit of the model's own (ALiBi, rotary)
+  float norm_eps = 1e-5f;
+  int32_t bos_id = -1;  // -1: none
+  int32_t eos_id = -1;
+  DType checkpoint_dtype = DType::kF32;
+};
+
+// The part of a model that this rank holds: some layers, and a tensor-parallel slice of each. Immutable after
+// loading; the methods may be called by one thread at a time.
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelConfig& config() const = 0;
+  // hidden [T, hidden] = embedded (and, where the family has it, normalised) tokens. First stage only.
+  virtual void embed(const Context& context, const Batch& batch, View hidden) const = 0;
+  // This rank's layers, in place; writes the tokens' keys and values into the cache.
+  virtual void run_layers(const Context& context, const KvView& kv, View hidden) const = 0;
+  // logits [n, vocab] of n hidden rows (already gathered): final norm and head. Last stage only.
+  virtual void logits(const Context& context, const View& hidden, View logits) const = 0;
+  // Bytes of the weights this rank holds.
+  virtual int64_t weight_bytes() const = 0;
+};
+
+}  // namespace bolide

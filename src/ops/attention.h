@@ -1,0 +1,49 @@
+#pragma once
+
+#include <span>
+
+#include "tensor/context.h"
+
+namespace bolide {
+
+// One layer's keys and values in pages, and which pages belong to which sequence.
+// Token j of sequence s lies in page page_table[s * max_pages + j / page_size], row j % page_size.
+struct PagedKv {
+  View k;                               // [pages, kv_heads, page_size, head_size] fp32, fp16 or bf16
+  View v;                               // the same shape and dtype
+  std::span<const int32_t> page_table;  // [sequences, max_pages]
+  int64_t max_pages = 0;
+  int64_t page_size() const { return k.shape[2]; }
+  int64_t kv_heads() const { return k.shape[1]; }
+};
+
+struct KvWriteArgs {
+  View k;                          // [tokens, kv_heads * head_size] fp32, rows may be strided
+  View v;                          // the same
+  std::span<const int64_t> slots;  // [tokens]: page * page_size + row
+  View k_pages, v_pages;           // as PagedKv::k and v
+};
+// Stores new keys and values into their pages, converted to the cache's dtype.
+void kv_write(const Context& context, const KvWriteArgs& args);
+
+struct AttentionArgs {
+  View q;      // [tokens, heads * head_size] fp32, rows may be strided
+  PagedKv kv;  // already holds the keys and values of these tokens
+  std::span<const int32_t>
+      query_offsets;                    // [sequences + 1]: sequence s owns rows [offsets[s], offsets[s + 1])
+  std::span<const int32_t> kv_lengths;  // [sequences]: cached tokens, the new ones included
+  int64_t heads = 0;                    // query heads; kv_heads divides it
+  View alibi_slopes;                    // [heads] fp32, or empty
+  float scale = 1.0f;                   // multiplies q.k
+  View y;                               // [tokens, heads * head_size] fp32, rows may be strided
+};
+// Causal softmax(scale * q.k + slope * (j - i)) v over the pages; the last query of a sequence sees all
+// kv_length tokens. (ALiBi as slope * j and as slope * (j - i) differ by a constant per row, which softmax
+// removes.) Flash-style: no score matrix in memory; fp32 accumulation.
+void attention(const Context& context, const AttentionArgs& args);
+
+// ALiBi slopes of all `heads` heads as the ALiBi paper and Hugging Face define them, also when not a power of
+// two.
+std::vector<float> alibi_slopes(int64_t heads);
+
+}  // namespace bolide

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "tensor/context.h"
+
+namespace bolide {
+
+// A weight matrix W [rows, cols] (= [out, in]) in the one layout that decode, prefill and the embedding
+// lookup all read.
+//
+// Panels of 16 output rows, interleaved along cols:
+//   data[panel][k / g][16][g],   panel = row / 16,   g = 2 for bf16, 1 for fp32 and fp16
+// so that 16 outputs at one k are one vector load, and a bf16 pair (k, k+1) fills a 32-bit lane: what
+// vdpbf16ps and an AMX tile take, and what a shift and a mask turn into two floats. Rows are padded to 16,
+// cols to 32 for bf16; padding is 0.
+struct PackedMatrix {
+  static constexpr int64_t kPanelRows = 16;
+  Tensor data;
+  DType dtype = DType::kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+
+  static int64_t group(DType dtype) { return dtype == DType::kBF16 ? 2 : 1; }
+  static int64_t padded_cols(int64_t cols, DType dtype) {
+    return dtype == DType::kBF16 ? (cols + 31) / 32 * 32 : cols;
+  }
+  int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
+  int64_t padded_cols() const { return padded_cols(cols, dtype); }
+  // Elements from one panel to the next.
+  int64_t panel_stride() const { return padded_cols() * kPanelRows; }
+  // Element (row, col)'s place in data.
+  int64_t offset(int64_t row, int64_t col) const {
+    const int64_t g = group(dtype);
+    return row / kPanelRows * panel_stride() + col / g * kPanelRows * g + row % kPanelRows * g + col % g;
+  }
+};
+
+// Zero-filled.
+PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype);
+
+// Puts a block of W into `matrix`: W[row0 : row0 + n, col0 : col0 + k] = block, where block is [n, k], or [k,
+// n] when `transposed`. The block's dtype (fp32, fp16, bf16, fp64) is converted to the matrix's.
+void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
+                PackedMatrix& matrix);
+
+}  // namespace bolide

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <span>
+
+#include "tensor/context.h"
+
+namespace bolide {
+
+// One row's parameters, as in FasterTransformer: top_k == 0 and top_p == 0 is greedy; both set is top-k, then
+// top-p.
+struct SampleRow {
+  float temperature = 1.0f;  // > 0; divides the logits
+  int32_t top_k = 0;         // 0 = off
+  float top_p = 0.0f;        // 0 = off, 1 = whole distribution
+  uint64_t seed = 0;
+  uint64_t request = 0;   // with seed and position, the whole state of the draw
+  uint64_t position = 0;  // index of the token being drawn within its request
+};
+
+struct SampleArgs {
+  View logits;                      // [rows, vocab] fp32, rows may be strided
+  std::span<const SampleRow> rows;  // [rows]
+  std::span<int32_t> ids;           // [rows], out
+  std::span<float> log_probs;  // [rows], out: log softmax(logits / temperature) of the chosen id; or empty
+};
+// Draws one id per row. Greedy takes the lowest id among equals. Reproducible from (seed, request, position)
+// alone. kInternal is thrown when a row holds NaN: garbage must not become a token.
+void sample(const Context& context, const SampleArgs& args);
+
+}  // namespace bolide
