@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "tensor/context.h"
 
@@ -45,5 +46,15 @@ void attention(const Context& context, const AttentionArgs& args);
 // ALiBi slopes of all `heads` heads as the ALiBi paper and Hugging Face define them, also when not a power of
 // two.
 std::vector<float> alibi_slopes(int64_t heads);
+
+// The backends, called through the functions above once arguments are checked.
+namespace cpu {
+void kv_write(const Context& context, const KvWriteArgs& args);
+void attention(const Context& context, const AttentionArgs& args);
+}  // namespace cpu
+namespace cuda {
+void kv_write(const Context& context, const KvWriteArgs& args);
+void attention(const Context& context, const AttentionArgs& args);
+}  // namespace cuda
 
 }  // namespace bolide

@@ -15,4 +15,12 @@ struct EmbeddingArgs {
 };
 void embedding(const Context& context, const EmbeddingArgs& args);
 
+// The backends, called through the functions above once arguments are checked.
+namespace cpu {
+void embedding(const Context& context, const EmbeddingArgs& args);
+}  // namespace cpu
+namespace cuda {
+void embedding(const Context& context, const EmbeddingArgs& args);
+}  // namespace cuda
+
 }  // namespace bolide

@@ -14,4 +14,12 @@ struct GatherRowsArgs {
 // y[i] = x[rows[i]].
 void gather_rows(const Context& context, const GatherRowsArgs& args);
 
+// The backends, called through the functions above once arguments are checked.
+namespace cpu {
+void gather_rows(const Context& context, const GatherRowsArgs& args);
+}  // namespace cpu
+namespace cuda {
+void gather_rows(const Context& context, const GatherRowsArgs& args);
+}  // namespace cuda
+
 }  // namespace bolide

@@ -18,4 +18,12 @@ struct MatmulArgs {
 // depend on the other rows beyond which kernel the row count selects, and is the same for every thread count.
 void matmul(const Context& context, const MatmulArgs& args);
 
+// The backends, called through the functions above once arguments are checked.
+namespace cpu {
+void matmul(const Context& context, const MatmulArgs& args);
+}  // namespace cpu
+namespace cuda {
+void matmul(const Context& context, const MatmulArgs& args);
+}  // namespace cuda
+
 }  // namespace bolide

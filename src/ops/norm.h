@@ -24,4 +24,14 @@ struct AddNormArgs {
 // The step between two sublayers, one pass over memory: sum = residual + delta, y = layer_norm(sum).
 void add_norm(const Context& context, const AddNormArgs& args);
 
+// The backends, called through the functions above once arguments are checked.
+namespace cpu {
+void layer_norm(const Context& context, const LayerNormArgs& args);
+void add_norm(const Context& context, const AddNormArgs& args);
+}  // namespace cpu
+namespace cuda {
+void layer_norm(const Context& context, const LayerNormArgs& args);
+void add_norm(const Context& context, const AddNormArgs& args);
+}  // namespace cuda
+
 }  // namespace bolide

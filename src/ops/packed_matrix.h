@@ -42,4 +42,9 @@ PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype);
 void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
                 PackedMatrix& matrix);
 
+namespace cpu {
+void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
+                PackedMatrix& matrix);
+}  // namespace cpu
+
 }  // namespace bolide

@@ -13,4 +13,15 @@ double measure_peak_flops(const Context& context, DType weight_dtype);
 // "AVX2", "AVX-512", "AVX-512 + AMX-BF16", ...: what the ops use on this machine for this weight dtype.
 const char* instruction_set(DType weight_dtype);
 
+// The backends, called through the functions above once arguments are checked.
+namespace cpu {
+double measure_read_bandwidth(const Context& context);
+double measure_peak_flops(const Context& context, DType weight_dtype);
+const char* instruction_set(DType weight_dtype);
+}  // namespace cpu
+namespace cuda {
+double measure_read_bandwidth(const Context& context);
+double measure_peak_flops(const Context& context, DType weight_dtype);
+}  // namespace cuda
+
 }  // namespace bolide

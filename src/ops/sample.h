@@ -27,4 +27,14 @@ struct SampleArgs {
 // alone. kInternal is thrown when a row holds NaN: garbage must not become a token.
 void sample(const Context& context, const SampleArgs& args);
 
+// What a backend leaves in ids[row] when the row holds NaN.
+inline constexpr int32_t kNanRow = -1;
+// The backends, called through the functions above once arguments are checked.
+namespace cpu {
+void sample(const Context& context, const SampleArgs& args);
+}  // namespace cpu
+namespace cuda {
+void sample(const Context& context, const SampleArgs& args);
+}  // namespace cuda
+
 }  // namespace bolide

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string_view>
+
+#include "base/config.h"
+#include "tensor/context.h"
+
+namespace bolide {
+
+// What every op asserts of its arguments before a backend sees them. A violation is a fault of the caller's
+// code, not of a user, so it aborts.
+
+inline void check_context(const Context& context) {
+  BOLIDE_CHECK(context.threads >= 1, "threads = {}", context.threads);
+  BOLIDE_CHECK(context.device == Device::kCpu || kHasCuda, "this build has no CUDA backend");
+}
+
+inline void check_vector(const Context& context, std::string_view name, const View& v, int64_t count) {
+  BOLIDE_CHECK(v.device == context.device && v.dtype == DType::kF32 && v.shape.rank() == 1 &&
+                   v.shape[0] == count && (v.data || count == 0),
+               "{}: {} {}, expected fp32 [{}]", name, name_of(v.dtype), v.shape.str(), count);
+}
+
+// fp32 [rows, columns] whose rows may be strided.
+inline void check_matrix(const Context& context, std::string_view name, const View& v, int64_t rows,
+                         int64_t columns) {
+  BOLIDE_CHECK(v.device == context.device && v.dtype == DType::kF32 && v.shape.rank() == 2 &&
+                   v.shape[0] == rows && v.shape[1] == columns && (v.row_stride >= columns || rows <= 1) &&
+                   (v.data || rows * columns == 0),
+               "{}: {} {} with row stride {}, expected fp32 [{}, {}]", name, name_of(v.dtype), v.shape.str(),
+               v.row_stride, rows, columns);
+}
+
+// Whether two rank-2 views share an element. Exact for column blocks of one matrix, conservative otherwise.
+bool overlap(const View& a, const View& b);
+// The very same elements.
+inline bool same(const View& a, const View& b) {
+  return a.data == b.data && a.shape == b.shape && a.row_stride == b.row_stride;
+}
+
+}  // namespace bolide

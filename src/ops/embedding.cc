@@ -1,0 +1,18 @@
+#include "ops/embedding.h"
+
+#include "ops/check.h"
+
+namespace bolide {
+
+void embedding(const Context& context, const EmbeddingArgs& args) {
+  check_context(context);
+  BOLIDE_CHECK(args.table != nullptr);
+  check_matrix(context, "y", args.y, static_cast<int64_t>(args.ids.size()), args.table->cols);
+  if (args.ids.empty()) return;
+  if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda) return cuda::embedding(context, args);
+  }
+  cpu::embedding(context, args);
+}
+
+}  // namespace bolide

@@ -1,0 +1,22 @@
+#include "ops/gather_rows.h"
+
+#include "ops/check.h"
+
+namespace bolide {
+
+void gather_rows(const Context& context, const GatherRowsArgs& args) {
+  check_context(context);
+  BOLIDE_CHECK(args.x.shape.rank() == 2);
+  check_matrix(context, "x", args.x, args.x.shape[0], args.x.shape[1]);
+  check_matrix(context, "y", args.y, static_cast<int64_t>(args.rows.size()), args.x.shape[1]);
+  BOLIDE_CHECK(!overlap(args.x, args.y), "y overlaps x");
+  for (int32_t row : args.rows)
+    BOLIDE_CHECK(row >= 0 && row < args.x.shape[0], "row {} of {}", row, args.x.shape[0]);
+  if (args.rows.empty()) return;
+  if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda) return cuda::gather_rows(context, args);
+  }
+  cpu::gather_rows(context, args);
+}
+
+}  // namespace bolide
