@@ -1,1 +1,86 @@
-int main() { return 0; }
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <map>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "apps/arguments.h"
+#include "apps/command.h"
+#include "bolide/error.h"
+#include "bolide/log.h"
+#include "bolide/version.h"
+
+namespace bolide::apps {
+namespace {
+
+struct Entry {
+  const char* name;
+  const char* summary;
+  Action (*add)(CLI::App&);
+};
+
+// Every subcommand, in the order of --help.
+constexpr Entry kCommands[] = {
+    {"tune", "time GEMM candidates and write gemm_config.in (not in this version)", add_tune},
+};
+
+constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
+
+// One line on stderr, whatever the message holds.
+int report(std::string message, int exit_code) {
+  while (!message.empty() && message.back() == '\n') message.pop_back();
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  std::fflush(stdout);
+  std::fprintf(stderr, "bolide: error: %s\n", message.c_str());
+  return exit_code;
+}
+
+int run(const std::vector<std::string>& arguments) {
+  CLI::App app("Bolide, an inference engine for transformer models", "bolide");
+  app.set_version_flag("--version", std::string("bolide ") + kVersion);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(40);
+  std::map<const CLI::App*, Action> actions;
+  for (const Entry& entry : kCommands) {
+    CLI::App* command = app.add_subcommand(entry.name, entry.summary);
+    command->get_formatter()->column_width(40);
+    actions[command] = entry.add(*command);
+  }
+  try {
+    std::vector<std::string> reversed = rewrite_arguments(arguments);
+    std::reverse(reversed.begin(), reversed.end());  // the order that CLI11 takes a vector in
+    app.parse(std::move(reversed));
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {  // --help, --version
+      app.exit(error);
+      return kDone;
+    }
+    const auto chosen = app.get_subcommands();
+    return report(std::string(error.what()) + " (see 'bolide " +
+                      (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help')",
+                  kWrongUsage);
+  }
+  return actions.at(app.get_subcommands().front())();
+}
+
+}  // namespace
+}  // namespace bolide::apps
+
+int main(int argc, char** argv) {
+  using namespace bolide::apps;
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is a failed write, reported as one
+  try {
+    bolide::set_log_level("");
+    return run({argv + std::min(argc, 1), argv + argc});
+  } catch (const bolide::Error& error) {
+    return report(error.what(), error.code() == bolide::ErrorCode::kUsage ? kWrongUsage : kFailed);
+  } catch (const std::bad_alloc&) {
+    return report("out of memory: a smaller --batch-size, --max-kv-tokens or --data-type needs less",
+                  kFailed);
+  } catch (const std::exception& error) {
+    return report(error.what(), kFailed);
+  }
+}
