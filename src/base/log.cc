@@ -18,7 +18,7 @@ void set_log_level(const std::string& level) {
   std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
   auto parsed = spdlog::level::from_str(word);
   if (parsed == spdlog::level::off && word != "off") {
-    fail(ErrorCode::kUsage, "unknown log level '{}': use trace, debug, info, warning, error or off", level);
+    fail(ErrorCode::kUsage, "unknown log level '{}': use trace, debug, info, warning, error or off", word);
   }
   static auto logger = [] {
     auto made = spdlog::stderr_color_mt("bolide");

@@ -21,7 +21,8 @@ constexpr std::array<uint32_t, 4> philox4x32(uint64_t key, std::array<uint32_t, 
   return counter;
 }
 
-// Uniform in (0, 1), never 0 or 1: 24 bits, centred.
-constexpr float to_unit_float(uint32_t word) { return (static_cast<float>(word >> 8) + 0.5f) * 0x1.0p-24f; }
+// Uniform in (0, 1), never 0 or 1: 23 bits, centred. (With 24, the largest word plus one half needs a 25th
+// bit and rounds to 1.)
+constexpr float to_unit_float(uint32_t word) { return (static_cast<float>(word >> 9) + 0.5f) * 0x1.0p-23f; }
 
 }  // namespace bolide

@@ -1,0 +1,61 @@
+#include "base/progress.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <string>
+
+namespace bolide {
+namespace {
+
+TEST(ProgressBar, IsSilentInAPipe) {
+  testing::internal::CaptureStderr();  // a file, so no terminal
+  {
+    ProgressBar bar("work", 10);
+    for (int i = 0; i < 10; ++i) bar.add(1);
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+// Runs a bar with stderr on a pseudo-terminal and returns what the terminal received.
+std::string on_terminal(int64_t total, int64_t step) {
+  const int controller = ::posix_openpt(O_RDWR | O_NOCTTY);
+  if (controller < 0 || ::grantpt(controller) != 0 || ::unlockpt(controller) != 0) return "no terminal";
+  const int terminal = ::open(::ptsname(controller), O_RDWR | O_NOCTTY);
+  if (terminal < 0) return "no terminal";
+  const int saved = ::dup(STDERR_FILENO);
+  ::dup2(terminal, STDERR_FILENO);
+  {
+    ProgressBar bar("work", total);
+    for (int64_t done = 0; done < total; done += step) bar.add(step);
+  }
+  ::dup2(saved, STDERR_FILENO);
+  ::close(saved);
+  std::string seen(4096, '\0');
+  const ssize_t got = ::read(controller, seen.data(), seen.size());
+  ::close(terminal);
+  ::close(controller);
+  return seen.substr(0, got < 0 ? 0 : static_cast<size_t>(got));
+}
+
+TEST(ProgressBar, DrawsOnATerminalAndClearsItsLine) {
+  const std::string seen = on_terminal(10, 5);
+  if (seen == "no terminal") GTEST_SKIP() << "no pseudo-terminal on this machine";
+  EXPECT_NE(seen.find("work ["), std::string::npos) << seen;
+  EXPECT_NE(seen.find("100 %"), std::string::npos) << seen;
+  EXPECT_EQ(seen.substr(seen.size() - 4), "\r\033[K");
+}
+
+TEST(ProgressBar, TakesAnEmptyTotalAndAnOverrun) {
+  const std::string seen = on_terminal(3, 7);  // 7 of 3 done
+  if (seen == "no terminal") GTEST_SKIP() << "no pseudo-terminal on this machine";
+  EXPECT_NE(seen.find("100 %"), std::string::npos) << seen;
+  ProgressBar nothing("none", 0);
+  nothing.add(1);
+}
+
+}  // namespace
+}  // namespace bolide

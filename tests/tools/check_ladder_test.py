@@ -1,0 +1,99 @@
+"""Plants violations of the include ladder in a scratch tree and expects tools/check_ladder.py to name each."""
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_ladder.py"
+
+GOOD = {
+    "include/bolide/error.h": "#include <string>\n",
+    "include/bolide/engine.h": '#include "bolide/error.h"\n',
+    "src/base/error.h": '#include <fmt/format.h>\n#include "bolide/error.h"\n',
+    "src/tensor/view.h": '#include <sys/mman.h>\n#include "base/error.h"\n',
+    "src/ops/matmul.h": '#include "tensor/view.h"\n',
+    "src/text/bpe.h": '#include "base/error.h"\n',
+    "src/runtime/engine.cc": '#include "bolide/engine.h"\n#include "ops/matmul.h"\n#include "text/bpe.h"\n',
+    "apps/main.cc": '#include <CLI/CLI.hpp>\n#include "bolide/engine.h"\n',
+}
+
+
+class CheckLadderTest(unittest.TestCase):
+    def check(self, **planted):
+        """Runs the tool on the good tree with files added or replaced; returns (exit code, stderr)."""
+        with tempfile.TemporaryDirectory() as root:
+            for name, text in {**GOOD, **planted.get("files", {})}.items():
+                path = Path(root) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            done = subprocess.run([sys.executable, str(TOOL), "--root", root], capture_output=True, text=True)
+            return done.returncode, done.stderr
+
+    def expect_finding(self, name, text, *words):
+        code, findings = self.check(files={name: text})
+        self.assertEqual(code, 1, f"{text!r} in {name} was not reported")
+        self.assertIn(f"{name}:", findings)
+        for word in words:
+            self.assertIn(word, findings)
+
+    def test_good_tree_passes(self):
+        self.assertEqual(self.check(), (0, ""))
+
+    def test_include_up_the_ladder(self):
+        self.expect_finding("src/tensor/bad.h", '#pragma once\n#include "ops/matmul.h"\n', ":2:", "tensor stands below ops")
+
+    def test_include_up_in_angle_brackets_and_with_blanks(self):
+        self.expect_finding("src/tensor/bad.h", " #  include <ops/matmul.h>\n", "tensor stands below ops")
+
+    def test_text_uses_base_only(self):
+        self.expect_finding("src/text/bad.h", '#include "tensor/view.h"\n', "text may not include tensor")
+
+    def test_only_runtime_uses_text(self):
+        self.expect_finding("src/ops/bad.h", '#include "text/bpe.h"\n', "ops may not include text")
+
+    def test_only_runtime_sees_the_engine_api(self):
+        self.expect_finding("src/ops/bad.h", '#include "bolide/engine.h"\n', "top of the ladder")
+
+    def test_public_header_takes_nothing_of_ours_or_of_others(self):
+        self.expect_finding("include/bolide/bad.h", '#include "base/error.h"\n', "base/error.h")
+        self.expect_finding("include/bolide/bad.h", "#include <fmt/format.h>\n", "standard library alone")
+        self.expect_finding("include/bolide/bad.h", "#include <cuda_runtime.h>\n", "CUDA")
+
+    def test_apps_see_the_public_api_only(self):
+        self.expect_finding("apps/bad.cc", '#include "ops/matmul.h"\n', "ops/matmul.h")
+
+    def test_cuda_stays_in_its_places(self):
+        self.expect_finding("src/ops/matmul.cc", "#include <cublasLt.h>\n", "CUDA headers stay inside")
+        code, _ = self.check(files={"src/ops/cuda/matmul.cu": "#include <cublasLt.h>\n"})
+        self.assertEqual(code, 0)
+
+    def test_third_party_stays_in_its_module(self):
+        self.expect_finding("src/ops/bad.cc", "#include <oniguruma.h>\n", "belongs to text only")
+
+    def test_unknown_dependency(self):
+        self.expect_finding("src/ops/bad.cc", "#include <boost/any.hpp>\n", "docs/dependencies.md")
+
+    def test_file_outside_the_tree(self):
+        self.expect_finding("src/ops/bad.cc", '#include "../../apps/main.cc"\n', "no file under")
+        self.expect_finding("src/ops/bad.cc", '#include "missing.h"\n', "no file under")
+
+    def test_unknown_module(self):
+        code, findings = self.check(files={"src/utils/misc.h": "#include <string>\n"})
+        self.assertEqual(code, 1)
+        self.assertIn("src/utils:1: is not a module of the ladder", findings)
+
+    def test_cycle(self):
+        code, findings = self.check(files={"src/ops/a.h": '#include "ops/b.h"\n', "src/ops/b.h": '#include "ops/a.h"\n'})
+        self.assertEqual(code, 1)
+        self.assertIn("cycle: src/ops/a.h -> src/ops/b.h -> src/ops/a.h", findings)
+
+    def test_comments_are_not_includes(self):
+        code, findings = self.check(files={
+            "src/tensor/ok.h": '// #include "ops/matmul.h"\n/*\n#include "ops/matmul.h"\n*/\nconst char* k = "*/*";\n'})
+        self.assertEqual((code, findings), (0, ""))
+        self.expect_finding("src/tensor/bad.h", 'const char* k = "src/*";\n#include "ops/matmul.h"\n// */\n', ":2:")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Proves that #include lines point only down the ladder of modules.
+
+    tools/check_ladder.py [--root DIR]
+
+Exit 0 when every include in src/, include/bolide/, apps/ and examples/ keeps the rules below, 1 with one line
+a finding otherwise. tests/tools/check_ladder_test.py plants violations and proves that this file reports them.
+"""
+import argparse
+import re
+import sys
+from pathlib import Path
+
+# Lowest first. A module includes itself and what stands left of it.
+LADDER = ["base", "tensor", "checkpoint", "ops", "quant", "comm", "weights", "cache", "layers", "models", "decode",
+          "sched", "runtime"]
+# Beside the ladder: the modules that such a module may include, and the ladder modules that may include it.
+BESIDE = {"text": {"includes": {"base"}, "included_by": {"runtime"}}}
+
+# Public headers that hold plain data or error types serve every module; these two are the top of the ladder.
+API_HEADERS = {"bolide/engine.h": {"runtime"}}
+
+# Where a third-party header may appear. A prefix ending in "/" covers a folder. A dependency that is not here
+# is refused: it needs a row in docs/dependencies.md first.
+THIRD_PARTY = {
+    "fmt/": {*LADDER, *BESIDE, "apps"},
+    "spdlog/": {"base"},
+    "nlohmann/": {"base", "apps"},
+    "hwy/": {"ops"},
+    "zlib.h": {"checkpoint"},
+    "oniguruma.h": {"text"},
+    "unicode/": {"text"},
+    "CLI/": {"apps"},
+}
+CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|cusparse|nccl|nvtx|cub/|cute/|cutlass/|thrust/|mma\.h)")
+CUDA_PLACES = ("src/ops/cuda/", "src/tensor/", "src/comm/")
+
+# Headers of the C library, POSIX and the compiler that end in .h or hold a slash.
+SYSTEM = re.compile(r"^(sys/[a-z]+\.h|linux/[a-z]+\.h|asm/[a-z]+\.h|(fcntl|unistd|dlfcn|pthread|sched|signal|errno|"
+                    r"omp|immintrin|x86intrin|arm_neon|arm_sve|cpuid)\.h)$")
+STANDARD = re.compile(r"^[a-z0-9_]+$")
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">\n]+)[">]', re.MULTILINE)
+SUFFIXES = {".h", ".cc", ".cpp", ".cu", ".cuh", ".inc"}
+
+
+def strip_comments(text):
+    """Blanks block and line comments, so that a commented-out include is not one; keeps line numbers."""
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match.group(0))
+    return re.sub(r"""'(?:\\.|[^'\\\n])'|"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*""",
+                  lambda m: m.group(0) if m.group(0)[0] in "'\"" else blank(m), text, flags=re.DOTALL)
+
+
+def third_party_key(name):
+    for key in THIRD_PARTY:
+        if name == key or (key.endswith("/") and name.startswith(key)):
+            return key
+    return None
+
+
+class Checker:
+    def __init__(self, root):
+        self.root = root
+        self.findings = []
+        self.graph = {}  # file -> [(file, line)], own files only
+
+    def report(self, file, line, text):
+        self.findings.append(f"{file}:{line}: {text}")
+
+    def files(self, folder):
+        base = self.root / folder
+        return sorted(p for p in base.rglob("*") if p.suffix in SUFFIXES) if base.is_dir() else []
+
+    def run(self):
+        for folder in sorted(p for p in (self.root / "src").iterdir() if p.is_dir()):
+            if folder.name not in LADDER and folder.name not in BESIDE:
+                self.report(f"src/{folder.name}", 1, "is not a module of the ladder (tools/check_ladder.py)")
+        for top in ("src", "include", "apps", "examples"):
+            for path in self.files(top):
+                self.check_file(path, top)
+        self.find_cycles()
+        return self.findings
+
+    def check_file(self, path, top):
+        name = path.relative_to(self.root).as_posix()
+        edges = self.graph.setdefault(name, [])
+        text = strip_comments(path.read_text(encoding="utf-8", errors="replace"))
+        for match in INCLUDE.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            own = self.resolve(match.group(2), top)
+            if CUDA_HEADER.match(match.group(2)) and not name.startswith(CUDA_PLACES):
+                self.report(name, line, f"<{match.group(2)}>: CUDA headers stay inside {', '.join(CUDA_PLACES)}")
+            elif own:
+                edges.append((own, line))
+                self.check_own(name, line, top, match.group(2))
+            elif match.group(1) == '"':
+                self.report(name, line, f'"{match.group(2)}" is no file under src/, include/ or {top}/: write the '
+                            "path from there, and third-party headers in <>")
+            else:
+                self.check_foreign(name, line, top, match.group(2))
+
+    def resolve(self, include, top):
+        """The repository's file that an include names, or None."""
+        if ".." in Path(include).parts:
+            return None
+        for base in {"src": ("src", "include"), "include": ("include",)}.get(top, ("src", "include", ".")):
+            if (self.root / base / include).is_file():
+                return (Path(base) / include).as_posix()
+        return None
+
+    def check_own(self, name, line, top, include):
+        module = include.split("/")[0]
+        if top in ("include", "apps", "examples"):
+            allowed = {"include": ["bolide"], "apps": ["bolide", "apps"], "examples": ["bolide", "examples"]}[top]
+            if module not in allowed:
+                self.report(name, line, f'"{include}": {top}/ may include only {" and ".join(a + "/" for a in allowed)}')
+            return
+        me = name.split("/")[1]
+        if module == "bolide":
+            users = API_HEADERS.get(include)
+            if users and me not in users:
+                self.report(name, line, f'"{include}" is the top of the ladder: only {", ".join(sorted(users))} and apps/ use it')
+        elif module != me and module not in self.below(me):
+            self.report(name, line, f'"{include}": {me} stands below {module} on the ladder ({" -> ".join(LADDER)})'
+                        if module in LADDER and me in LADDER else f'"{include}": {me} may not include {module}')
+
+    @staticmethod
+    def below(module):
+        if module in BESIDE:
+            return BESIDE[module]["includes"]
+        reachable = set(LADDER[:LADDER.index(module)]) if module in LADDER else set()
+        return reachable | {m for m, rule in BESIDE.items() if module in rule["included_by"]}
+
+    def check_foreign(self, name, line, top, include):
+        if STANDARD.match(include):
+            return
+        if top == "include":
+            self.report(name, line, f"<{include}>: public headers use the C++ standard library alone")
+        elif not SYSTEM.match(include) and not CUDA_HEADER.match(include):
+            key = third_party_key(include)
+            place = name.split("/")[1] if top == "src" else top
+            if key is None:
+                self.report(name, line, f"<{include}> is a new dependency: give it a row in docs/dependencies.md and in "
+                            "THIRD_PARTY of tools/check_ladder.py")
+            elif place not in THIRD_PARTY[key]:
+                self.report(name, line, f"<{include}> belongs to {', '.join(sorted(THIRD_PARTY[key]))} only")
+
+    def find_cycles(self):
+        state = {}  # file -> 1 on the stack, 2 done
+
+        def visit(file, path):
+            state[file] = 1
+            for target, line in self.graph.get(file, []):
+                if state.get(target) == 1:
+                    if target != file:  # Highway's foreach_target.h makes a file include itself
+                        loop = path[path.index(target):] + [target]
+                        self.report(file, line, "includes form a cycle: " + " -> ".join(loop))
+                elif target not in state:
+                    visit(target, path + [target])
+            state[file] = 2
+
+        for file in sorted(self.graph):
+            if file not in state:
+                visit(file, [file])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
+    root = parser.parse_args().root
+    checker = Checker(root)
+    findings = checker.run()
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    if findings:
+        print(f"check_ladder: {len(findings)} finding(s)", file=sys.stderr)
+        return 1
+    print(f"check_ladder: {len(checker.graph)} files keep the ladder")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
