@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+"""Makes tests/golden: tiny random BLOOM checkpoints with the logits and greedy ids of Hugging Face.
+
+    python tools/make_golden.py --output tests/golden [--only NAME ...]
+
+Needs torch, transformers, tokenizers and safetensors. Each case is a folder that holds a checkpoint as Hugging Face
+or bigscience would publish it, and
+
+    golden.json         {"prompts": [[id]], "greedy_ids": [[id]], "min_margin": x, ...}
+    logits.safetensors  tensors "0", "1", ...: float32 [tokens, vocab], one for each prompt
+
+Both are recorded from the folder itself, read back through from_pretrained, with the stored weights widened to
+float32 and eager attention. Weights are redrawn until every greedy choice leads the second best by MIN_MARGIN, so
+that comparing ids exactly is a test of the engine and not of rounding.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy
+import safetensors
+import safetensors.torch
+import tokenizers
+import torch
+import transformers
+from transformers import BloomConfig, BloomForCausalLM
+
+NEW_TOKENS = 24
+MIN_MARGIN = 1e-3
+MIN_DISTINCT = 5  # a continuation with fewer different ids would hide faults of the later positions
+EOS_ID = 2
+
+# Lengths on both sides of a 16-token page boundary, and one that spans several pages.
+LONG = (1, 5, 15, 16, 17, 33, 70)
+SHORT = (1, 16, 23)
+
+# How bigscience's own files (HF, BIGSCIENCE) and other writers (LONG_KEYS) name the sizes in config.json.
+HF_KEYS = ("hidden_size", "n_head", "n_layer")
+BIGSCIENCE_KEYS = ("n_embed", "num_attention_heads", "n_layer")
+LONG_KEYS = ("hidden_size", "num_attention_heads", "num_hidden_layers")
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    heads: int
+    head_size: int
+    layers: int
+    vocab: int
+    dtype: torch.dtype = torch.float32
+    residual_post_norm: bool = False
+    container: str = "safetensors"  # or "bin"
+    shards: int = 1
+    prefix: bool = True  # "transformer." before every name
+    lm_head: bool = False  # store the tied head as a second name
+    keys: tuple = HF_KEYS
+    lengths: tuple = field(default=SHORT)
+    tokenizer: bool = False
+
+    @property
+    def hidden(self):
+        return self.heads * self.head_size
+
+
+CASES = [
+    Case("heads3_fp32", 3, 8, 2, 211, lengths=LONG),
+    Case("heads3_postln_fp32", 3, 16, 2, 211, residual_post_norm=True, lengths=LONG),
+    Case("heads12_fp32_sharded", 12, 4, 2, 157, shards=3, lengths=LONG),
+    Case("heads12_postln_bf16", 12, 8, 1, 211, torch.bfloat16, residual_post_norm=True, lengths=LONG),
+    Case("heads12_fp16_vocab1003", 12, 4, 2, 1003, torch.float16),
+    Case("heads4_fp16_bin_sharded_bigscience", 4, 8, 3, 131, torch.float16, container="bin", shards=2,
+         prefix=False, keys=BIGSCIENCE_KEYS, lengths=LONG),
+    Case("heads3_bf16_bin_no_prefix", 3, 8, 2, 127, torch.bfloat16, container="bin", prefix=False,
+         keys=BIGSCIENCE_KEYS),
+    Case("heads4_fp32_bin_no_prefix_lm_head", 4, 8, 1, 101, container="bin", prefix=False, lm_head=True,
+         keys=LONG_KEYS),
+    Case("heads3_fp32_bin_prefix_lm_head", 3, 8, 1, 101, container="bin", lm_head=True),
+    Case("heads6_postln_fp32_bin_prefix", 6, 4, 2, 101, container="bin", residual_post_norm=True),
+    Case("heads4_fp32_lm_head_tokenizer", 4, 8, 2, 320, lm_head=True, tokenizer=True),
+]
+
+TOKENIZER_TEXT = [
+    "The red kite flew over the old mill, and Mia ran after it as fast as she could.",
+    "Tom counted three apples, then four pears; in all he had seven pieces of fruit.",
+    "\"Where is the key?\" asked Anna. \"It's under the mat,\" said her brother Ben.",
+    "On Monday it rained. On Tuesday the sun shone again, and they'd gone to the lake.",
+    "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. Où est le café ? 東京 日本語 🙂",
+]
+
+
+def draw_model(case, seed):
+    """A model whose every parameter matters: biases and norms are random too, and nothing is near zero."""
+    torch.manual_seed(seed)
+    config = BloomConfig(vocab_size=case.vocab, hidden_size=case.hidden, n_layer=case.layers, n_head=case.heads,
+                         apply_residual_connection_post_layernorm=case.residual_post_norm, hidden_dropout=0.0,
+                         attention_dropout=0.0, bos_token_id=1, eos_token_id=EOS_ID, pad_token_id=3)
+    model = BloomForCausalLM(config).eval()
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if "layernorm" in name or "ln_f" in name:
+                value.normal_(1.0 if name.endswith("weight") else 0.0, 0.3)
+                if name.endswith("weight"):
+                    # With positive weights the tied head echoes the last token for ever.
+                    value.mul_(torch.randint(0, 2, value.shape) * 2 - 1)
+            elif name.endswith("bias"):
+                value.normal_(0.0, 0.3)
+            elif "word_embeddings" in name:
+                value.normal_(0.0, 0.5)
+            else:
+                # sqrt(fan_in) keeps activations near 1 at any width; 2 makes attention choose and outweigh the input.
+                value.normal_(0.0, 2.0 / value.shape[1] ** 0.5)
+    return model.to(case.dtype)
+
+
+def stored_tensors(case, model):
+    """The tensors under the names that this case's file uses."""
+    tensors = {}
+    for name, value in model.state_dict().items():
+        if name == "lm_head.weight":
+            continue
+        tensors[name if case.prefix else name.removeprefix("transformer.")] = value.detach()
+    if case.lm_head:
+        head = tensors["transformer.word_embeddings.weight" if case.prefix else "word_embeddings.weight"]
+        # In a pickle the head shares the embedding's storage, as torch.save writes tied weights;
+        # safetensors cannot share.
+        tensors["lm_head.weight"] = head if case.container == "bin" else head.clone()
+    if case.container == "bin":
+        share_storage(tensors)
+    return tensors
+
+
+def share_storage(tensors):
+    """Makes the norms views into one storage: torch.save then writes offsets other than 0."""
+    names = [name for name in tensors if "layernorm" in name or "ln_f" in name]
+    flat = torch.cat([tensors[name] for name in names])
+    begin = 0
+    for name in names:
+        end = begin + tensors[name].numel()
+        tensors[name] = flat[begin:end]
+        begin = end
+
+
+def split_shards(tensors, count):
+    """Deals the tensors out in order, so that one layer's parts lie in different files."""
+    names = list(tensors)
+    per_shard = -(-len(names) // count)
+    return [{name: tensors[name] for name in names[i:i + per_shard]} for i in range(0, len(names), per_shard)]
+
+
+def write_weights(case, model, folder):
+    tensors = stored_tensors(case, model)
+    is_bin = case.container == "bin"
+    stem, suffix = ("pytorch_model", "bin") if is_bin else ("model", "safetensors")
+    shards = split_shards(tensors, case.shards)
+    weight_map = {}
+    for i, shard in enumerate(shards):
+        name = f"{stem}.{suffix}" if case.shards == 1 else f"{stem}-{i + 1:05}-of-{len(shards):05}.{suffix}"
+        if is_bin:
+            torch.save(shard, folder / name)
+        else:
+            safetensors.torch.save_file({k: v.contiguous() for k, v in shard.items()}, folder / name, {"format": "pt"})
+        weight_map.update(dict.fromkeys(shard, name))
+    if case.shards > 1:
+        total = sum(value.numel() * value.element_size() for value in tensors.values())
+        write_json(folder / f"{stem}.{suffix}.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def write_config(case, folder):
+    hidden_key, heads_key, layers_key = case.keys
+    config = {
+        "architectures": ["BloomForCausalLM"],
+        "model_type": "bloom",
+        "apply_residual_connection_post_layernorm": case.residual_post_norm,
+        "attention_dropout": 0.0,
+        "hidden_dropout": 0.0,
+        "initializer_range": 0.02,
+        "layer_norm_epsilon": 1e-5,
+        hidden_key: case.hidden,
+        heads_key: case.heads,
+        layers_key: case.layers,
+        "vocab_size": case.vocab,
+        "unk_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": EOS_ID,
+        "pad_token_id": 3,
+        "torch_dtype": str(case.dtype).removeprefix("torch."),
+        "use_cache": True,
+    }
+    if case.keys == BIGSCIENCE_KEYS:
+        # Keys that bigscience's files carry and that say nothing about the graph.
+        config.update({"attention_softmax_in_fp32": True, "bias_dropout_fusion": True, "masked_softmax_fusion": True,
+                       "n_inner": None, "offset_alibi": 100, "pretraining_tp": 2, "seq_length": 2048,
+                       "skip_bias_add": True, "skip_bias_add_qkv": False, "slow_but_exact": False})
+    write_json(folder / "config.json", config)
+
+
+def write_tokenizer(case, folder):
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([
+        tokenizers.pre_tokenizers.Split(tokenizers.Regex(r" ?[^(\s|[.,!?…。,、।۔،])]+"), "isolated"),
+        tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=case.vocab, special_tokens=["<unk>", "<s>", "</s>", "<pad>"], show_progress=False,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(TOKENIZER_TEXT, trainer)
+    if tokenizer.get_vocab_size() != case.vocab:
+        raise SystemExit(f"{case.name}: the tokenizer has {tokenizer.get_vocab_size()} ids, not {case.vocab}")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False, "unk_token": "<unk>",
+        "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"})
+    return tokenizer
+
+
+def draw_prompts(case, seed, tokenizer):
+    if tokenizer is not None:
+        return [tokenizer.encode(text).ids for text in TOKENIZER_TEXT[::2]]
+    rng = numpy.random.default_rng(seed)
+    return [rng.integers(4, case.vocab, size=length).tolist() for length in case.lengths]
+
+
+@torch.no_grad()
+def record(model, prompts):
+    """Logits of every prompt, greedy ids, and the smallest lead that a chosen id had."""
+    logits, greedy, margin = {}, [], float("inf")
+    for index, prompt in enumerate(prompts):
+        ids, new = list(prompt), []
+        for _ in range(NEW_TOKENS):
+            rows = model(torch.tensor([ids]), use_cache=False).logits[0]
+            if not new:
+                logits[str(index)] = rows.float().clone()
+            best = torch.topk(rows[-1], 2)
+            margin = min(margin, (best.values[0] - best.values[1]).item())
+            new.append(best.indices[0].item())
+            ids.append(new[-1])
+        greedy.append(new)
+    return logits, greedy, margin
+
+
+def load(folder, **options):
+    model = BloomForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", **options)
+    return model.eval()
+
+
+def is_telling(greedy, margin):
+    return (margin >= MIN_MARGIN and all(EOS_ID not in ids for ids in greedy)
+            and all(len(set(ids)) >= MIN_DISTINCT for ids in greedy))
+
+
+def check_loaded(case, folder, drawn):
+    """from_pretrained fills what it does not find with random numbers; a case must not rest on that."""
+    loaded = load(folder)
+    want = drawn.float().state_dict()
+    for name, value in loaded.state_dict().items():
+        if not torch.equal(value, want[name]):
+            raise SystemExit(f"{case.name}: {name} read back from {folder} is not what was written")
+    return loaded
+
+
+def make_case(case, output):
+    folder = output / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tokenizer = write_tokenizer(case, folder) if case.tokenizer else None
+    write_config(case, folder)
+    for seed in range(1, 400):
+        prompts = draw_prompts(case, seed, tokenizer)
+        model = draw_model(case, seed)
+        wide = draw_model(case, seed).float()
+        wide.set_attn_implementation("eager")
+        _, greedy, margin = record(wide, prompts)
+        if is_telling(greedy, margin):
+            break
+    else:
+        raise SystemExit(f"{case.name}: no seed gives greedy ids with a margin of {MIN_MARGIN}")
+    write_weights(case, model, folder)
+    logits, greedy, margin = record(check_loaded(case, folder, model), prompts)
+    if not is_telling(greedy, margin):
+        raise SystemExit(f"{case.name}: the model read back behaves differently from the one drawn")
+    safetensors.torch.save_file(logits, folder / "logits.safetensors")
+    write_json(folder / "golden.json", {"prompts": prompts, "greedy_ids": greedy, "seed": seed,
+                                        "min_margin": round(margin, 6)})
+    spread = torch.cat(list(logits.values())).std().item()
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{case.name:40} seed {seed:3}  margin {margin:.4f}  logits std {spread:6.2f}  {size / 1024:6.0f} KiB")
+    return {"name": case.name, "heads": case.heads, "head_size": case.head_size, "layers": case.layers,
+            "vocab": case.vocab, "data_type": str(case.dtype).removeprefix("torch."),
+            "residual_post_norm": case.residual_post_norm, "container": case.container, "shards": case.shards,
+            "prefix": case.prefix, "lm_head": case.lm_head, "tokenizer": case.tokenizer}
+
+
+def write_json(path, value):
+    text = json.dumps(value, indent=1)
+    if path.name == "golden.json":
+        text = json.dumps(value, separators=(",", ":"))
+    path.write_text(text + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("tests/golden"), metavar="DIR")
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="make these cases alone and leave manifest.json")
+    args = parser.parse_args()
+    known = {case.name for case in CASES}
+    if unknown := set(args.only or ()) - known:
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+    torch.set_num_threads(1)  # sums are then taken in one order on every machine of a kind
+    rows = [make_case(case, args.output) for case in CASES if not args.only or case.name in args.only]
+    if not args.only:
+        write_json(args.output / "manifest.json", {
+            "made_by": "tools/make_golden.py", "new_tokens": NEW_TOKENS, "min_margin": MIN_MARGIN,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__,
+                         "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
+                         "safetensors": safetensors.__version__, "numpy": numpy.__version__},
+            "cases": rows})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
