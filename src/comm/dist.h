@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/error.h"
@@ -24,6 +25,11 @@ struct Dist {
     BOLIDE_CHECK(total % tensor_size == 0, "{} over {}", total, tensor_size);
     const int64_t each = total / tensor_size;
     return {tensor_rank * each, (tensor_rank + 1) * each};
+  }
+  // This tensor rank's ids of a vocabulary; the last ranks may have fewer, or none.
+  Range vocab_part(int64_t total) const {
+    const int64_t each = (total + tensor_size - 1) / tensor_size;
+    return {std::min(total, tensor_rank * each), std::min(total, (tensor_rank + 1) * each)};
   }
   // This stage's layers; the first (total % pipeline_size) stages take one more.
   Range stage_layers(int64_t total) const {

@@ -2,9 +2,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cache/kv_cache.h"
 #include "tensor/context.h"
+#include "weights/slot.h"
 
 namespace bolide {
 
@@ -19,10 +21,12 @@ struct ModelConfig {
   int64_t head_size = 0;
   int64_t inter_size = 0;
   int64_t max_positions = 0;  // 0: no limit of the model's own (ALiBi, rotary)
-  float norm_eps = 1e-5f;
+  double norm_eps = 1e-5;
   int32_t bos_id = -1;  // -1: none
   int32_t eos_id = -1;
   DType checkpoint_dtype = DType::kF32;
+  bool tied_head = true;             // the head is the token embedding
+  bool residual_after_norm = false;  // BLOOM's apply_residual_connection_post_layernorm
 };
 
 // The part of a model that this rank holds: some layers, and a tensor-parallel slice of each. Immutable after
@@ -37,8 +41,8 @@ class Model {
   virtual void run_layers(const Context& context, const KvView& kv, View hidden) const = 0;
   // logits [n, vocab] of n hidden rows (already gathered): final norm and head. Last stage only.
   virtual void logits(const Context& context, const View& hidden, View logits) const = 0;
-  // Bytes of the weights this rank holds.
-  virtual int64_t weight_bytes() const = 0;
+  // Every weight of this rank, bound to the field that it fills. For the loader and the converter.
+  virtual std::vector<Slot> slots() = 0;
 };
 
 }  // namespace bolide

@@ -4,10 +4,9 @@
 #include <variant>
 #include <vector>
 
-#include "checkpoint/ft_bin.h"
 #include "checkpoint/tensor_source.h"
 #include "comm/dist.h"
-#include "ops/packed_matrix.h"
+#include "quant/weight_format.h"
 
 namespace bolide {
 
@@ -17,31 +16,33 @@ enum class Shard : uint8_t {
   kOut,    // rows of each segment (column-parallel in Megatron's words: qkv, FFN up)
   kIn,     // columns (row-parallel: attention out, FFN down)
   kVocab,  // rows, whole vocabulary over ranks; one plain file in an FT folder
+  kOnce,   // rank 0 holds it and the others zeros: a row-parallel bias, which the sum over ranks must count once
 };
 
 // How a checkpoint lays the elements of a canonical [out, in] weight out.
 enum class Layout : uint8_t {
-  kAsIs,            // [out, in], or [n]
-  kTransposed,      // [in, out]; with s segments [in, s, out / s]
-  kHeadInterleaved  // out = heads x segments x head_size instead of segments x heads x head_size (BLOOM's and
-                    // NeoX's qkv)
+  kAsIs,             // [out, in], or [n]
+  kTransposed,       // [in, out]; with s segments [in, s, out / s], and a vector then [s, n / s]
+  kHeadInterleaved,  // out = heads x segments x head_size instead of segments x heads x head_size (BLOOM's and NeoX's qkv)
 };
 
 struct SlotSource {
-  std::vector<std::string> names;  // alternatives; exactly one must be there
+  std::vector<std::string> names;  // alternatives, the usual one first
   Layout layout = Layout::kAsIs;
 };
 
 // One weight of a model: what it is called where, how it is split, and which field of the model it fills.
 struct Slot {
-  Shape shape;  // canonical and whole: [out, in] or [n]
+  Shape shape;                          // canonical and whole: [out, in] or [n]
   Shard shard = Shard::kNone;
-  int64_t segments = 1;   // q|k|v: 3. Each segment is split over ranks by itself
-  int64_t heads = 1;      // heads per segment, for kHeadInterleaved
-  SlotSource hf;          // names in a Hugging Face checkpoint
-  std::string ft;         // FT's file stem without rank and ".bin"; its layout: see ft_tensor()
-  bool optional = false;  // absent is fine: `into` is left as it is
-  std::variant<PackedMatrix*, Tensor*> into;  // matrices are packed in the weights' dtype, vectors are fp32
+  int64_t segments = 1;                 // q|k|v: 3. Each segment is split over ranks by itself
+  int64_t heads = 1;                    // heads per segment, for kHeadInterleaved
+  SlotSource hf = {};                   // in a Hugging Face checkpoint
+  SlotSource ft = {};                   // in an FT folder: file stems without rank and ".bin"
+  float dummy_mean = 0;                 // centre of the random values of --load-format dummy (1 for a norm's weight)
+  std::variant<Weight*, Tensor*> into;  // a matrix in the weights' dtype, or a vector in fp32
+
+  bool is_matrix() const { return shape.rank() == 2; }
 };
 
 }  // namespace bolide

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <span>
+
+#include "comm/communicator.h"
+#include "ops/embedding.h"
+#include "quant/weight_format.h"
+
+namespace bolide {
+
+// Token embedding, vocabulary-parallel: each rank adds the rows it holds and the ranks' sum is complete.
+struct Embedding {
+  Weight table;             // [local vocab, hidden]
+  int64_t vocab_begin = 0;  // first id of this rank
+
+  void forward(const Context& context, std::span<const int32_t> ids, const View& y) const {
+    embedding(context, {.ids = ids, .table = &table.matrix, .vocab_begin = vocab_begin, .y = y});
+    all_reduce(context, y);
+  }
+};
+
+}  // namespace bolide

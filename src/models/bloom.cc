@@ -1,0 +1,274 @@
+#include "models/bloom.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "layers/block.h"
+#include "layers/embedding.h"
+#include "layers/head.h"
+
+namespace bolide {
+namespace {
+
+class BloomModel final : public Model {
+ public:
+  BloomModel(const ModelConfig& config, const Dist& dist)
+      : config_(config), layers_(dist.stage_layers(config.layers)) {
+    embedding_.vocab_begin = dist.vocab_part(config.vocab_size).begin;
+    const Dist::Range heads = dist.tensor_part(config.heads);
+    const std::vector<float> slopes = alibi_slopes(config.heads);
+    const Tensor local_slopes = Tensor::allocate({heads.size()}, DType::kF32);
+    std::copy(slopes.begin() + heads.begin, slopes.begin() + heads.end, local_slopes.as<float>());
+    blocks_.resize(static_cast<size_t>(layers_.size()));
+    for (Block& block : blocks_) {
+      block.attention_norm.eps = block.mlp_norm.eps = static_cast<float>(config.norm_eps);
+      block.attention.heads = block.attention.kv_heads = heads.size();
+      block.attention.head_size = config.head_size;
+      block.attention.alibi = local_slopes;
+    }
+    embedding_norm_.eps = final_norm_.eps = static_cast<float>(config.norm_eps);
+    first_stage_ = dist.first_stage();
+    last_stage_ = dist.last_stage();
+  }
+
+  const ModelConfig& config() const override { return config_; }
+
+  void embed(const Context& context, const Batch& batch, View hidden) const override {
+    embedding_.forward(context, batch.token_ids, hidden);
+    embedding_norm_.forward(context, hidden, hidden);
+  }
+
+  void run_layers(const Context& context, const KvView& kv, View hidden) const override {
+    const ResidualFrom from =
+        config_.residual_after_norm ? ResidualFrom::kAfterNorm : ResidualFrom::kBeforeNorm;
+    run_blocks(context, blocks_, from, kv, 0, hidden);
+  }
+
+  void logits(const Context& context, const View& hidden, View logits) const override {
+    Arena::Scope scope(*context.arena);
+    const View normed = context.arena->take(hidden.shape, DType::kF32);
+    final_norm_.forward(context, hidden, normed);
+    head_logits(context, config_.tied_head ? embedding_.table : head_, normed, logits);
+  }
+
+  std::vector<Slot> slots() override;
+
+ private:
+  void add_block_slots(int64_t layer, Block& block, std::vector<Slot>& slots);
+
+  ModelConfig config_;
+  Dist::Range layers_;
+  bool first_stage_, last_stage_;
+  Embedding embedding_;
+  LayerNorm embedding_norm_;
+  std::vector<Block> blocks_;
+  LayerNorm final_norm_;
+  Weight head_;  // unless tied
+};
+
+// bigscience's own files have no "transformer." prefix, those saved by transformers do.
+SlotSource hf_name(const std::string& name, Layout layout = Layout::kAsIs) {
+  return {{"transformer." + name, name}, layout};
+}
+SlotSource ft_name(const std::string& name, Layout layout = Layout::kTransposed) {
+  return {{"model." + name}, layout};
+}
+
+void add_norm_slots(const std::string& hf, const std::string& ft, int64_t hidden, LayerNorm& norm,
+                    std::vector<Slot>& slots) {
+  slots.push_back({.shape = {hidden},
+                   .hf = hf_name(hf + ".weight"),
+                   .ft = ft_name(ft + ".weight"),
+                   .dummy_mean = 1,
+                   .into = &norm.weight});
+  slots.push_back(
+      {.shape = {hidden}, .hf = hf_name(hf + ".bias"), .ft = ft_name(ft + ".bias"), .into = &norm.bias});
+}
+
+std::vector<Slot> BloomModel::slots() {
+  const int64_t hidden = config_.hidden_size, vocab = config_.vocab_size;
+  std::vector<Slot> slots;
+  if (first_stage_ || (last_stage_ && config_.tied_head)) {
+    slots.push_back({.shape = {vocab, hidden},
+                     .shard = Shard::kVocab,
+                     .hf = hf_name("word_embeddings.weight"),
+                     .ft = ft_name("wte", Layout::kAsIs),
+                     .into = &embedding_.table});
+  }
+  if (first_stage_)
+    add_norm_slots("word_embeddings_layernorm", "pre_decoder_layernorm", hidden, embedding_norm_, slots);
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    add_block_slots(layers_.begin + static_cast<int64_t>(i), blocks_[i], slots);
+  if (last_stage_) {
+    add_norm_slots("ln_f", "final_layernorm", hidden, final_norm_, slots);
+    if (!config_.tied_head) {
+      slots.push_back({.shape = {vocab, hidden},
+                       .shard = Shard::kVocab,
+                       .hf = {{"lm_head.weight"}, Layout::kAsIs},
+                       .ft = ft_name("lm_head.weight", Layout::kAsIs),
+                       .into = &head_});
+    }
+  }
+  return slots;
+}
+
+void BloomModel::add_block_slots(int64_t layer, Block& block, std::vector<Slot>& slots) {
+  const int64_t hidden = config_.hidden_size, inter = config_.inter_size, heads = config_.heads;
+  const std::string hf = fmt::format("h.{}.", layer), ft = fmt::format("layers.{}.", layer);
+  add_norm_slots(hf + "input_layernorm", ft + "input_layernorm", hidden, block.attention_norm, slots);
+  auto add_linear = [&](const std::string& hf_stem, const std::string& ft_stem, Shape shape, Shard shard,
+                        Linear& linear) {
+    const bool is_qkv = &linear == &block.attention.qkv;
+    const int64_t segments = is_qkv ? 3 : 1;
+    const Layout hf_layout = is_qkv ? Layout::kHeadInterleaved : Layout::kAsIs;
+    slots.push_back({.shape = shape,
+                     .shard = shard,
+                     .segments = segments,
+                     .heads = heads,
+                     .hf = hf_name(hf_stem + ".weight", hf_layout),
+                     .ft = ft_name(ft_stem + ".weight"),
+                     .into = &linear.weight});
+    slots.push_back({.shape = {shape[0]},
+                     .shard = shard == Shard::kIn ? Shard::kOnce : shard,
+                     .segments = segments,
+                     .heads = heads,
+                     .hf = hf_name(hf_stem + ".bias", hf_layout),
+                     .ft = ft_name(ft_stem + ".bias"),
+                     .into = &linear.bias});
+  };
+  add_linear(hf + "self_attention.query_key_value", ft + "attention.query_key_value", {3 * hidden, hidden},
+             Shard::kOut, block.attention.qkv);
+  add_linear(hf + "self_attention.dense", ft + "attention.dense", {hidden, hidden}, Shard::kIn,
+             block.attention.out);
+  add_norm_slots(hf + "post_attention_layernorm", ft + "post_attention_layernorm", hidden, block.mlp_norm,
+                 slots);
+  add_linear(hf + "mlp.dense_h_to_4h", ft + "mlp.dense_h_to_4h", {inter, hidden}, Shard::kOut, block.mlp.up);
+  add_linear(hf + "mlp.dense_4h_to_h", ft + "mlp.dense_4h_to_h", {hidden, inter}, Shard::kIn, block.mlp.down);
+}
+
+// Bounds that no real model reaches keep a damaged config from asking for absurd allocations.
+void check_config(const ModelConfig& config, std::string_view where) {
+  auto check = [&](const char* what, int64_t value, int64_t high) {
+    if (value < 1 || value > high)
+      fail(ErrorCode::kCorrupt, "{}: {} is {}, not from 1 to {}", where, what, value, high);
+  };
+  check("the vocabulary size", config.vocab_size, int64_t{1} << 24);
+  check("the number of layers", config.layers, 1024);
+  check("the number of heads", config.heads, 4096);
+  check("the hidden size", config.hidden_size, int64_t{1} << 17);
+  check("the inner size", config.inter_size, int64_t{1} << 20);
+  if (config.hidden_size % config.heads != 0) {
+    fail(ErrorCode::kCorrupt, "{}: hidden size {} is not a multiple of its {} heads", where,
+         config.hidden_size, config.heads);
+  }
+}
+
+// The value under the first of two names that is there: bigscience's config says n_embed and
+// num_attention_heads where transformers says hidden_size and n_head.
+int64_t either(const Json& json, const char* first, const char* second, std::string_view where) {
+  return json.contains(first) ? json_get<int64_t>(json, first, where)
+                              : json_get<int64_t>(json, second, where);
+}
+
+ModelConfig read_hf_config(const Json& json, std::string_view where) {
+  ModelConfig config;
+  config.architecture = "BloomForCausalLM";
+  config.vocab_size = json_get<int64_t>(json, "vocab_size", where);
+  config.hidden_size = either(json, "hidden_size", "n_embed", where);
+  config.layers = either(json, "n_layer", "num_hidden_layers", where);
+  config.heads = either(json, "n_head", "num_attention_heads", where);
+  config.inter_size = json_get_or<int64_t>(json, "n_inner", 4 * config.hidden_size, where);
+  config.norm_eps = json_get_or<double>(json, "layer_norm_epsilon", 1e-5, where);
+  config.bos_id = json_get_or<int32_t>(json, "bos_token_id", 1, where);
+  config.eos_id = json_get_or<int32_t>(json, "eos_token_id", 2, where);
+  config.tied_head = json_get_or<bool>(json, "tie_word_embeddings", true, where);
+  config.residual_after_norm =
+      json_get_or<bool>(json, "apply_residual_connection_post_layernorm", false, where);
+  check_config(config, where);
+  config.kv_heads = config.heads;
+  config.head_size = config.hidden_size / config.heads;
+  return config;
+}
+
+bool matches_ft(const Ini& ini) {
+  const auto section = ini.find("gpt");
+  if (section == ini.end()) return false;
+  const auto variant = section->second.find("model_variant");
+  return variant != section->second.end() && variant->second.starts_with("bloom");
+}
+
+ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
+  auto number = [&](const char* key) { return ini_int(ini, "gpt", key, 0, int64_t{1} << 40, where); };
+  ModelConfig config;
+  config.architecture = "BloomForCausalLM";
+  config.layers = number("num_layer");
+  config.heads = number("head_num");
+  config.head_size = number("size_per_head");
+  config.inter_size = number("inter_size");
+  config.vocab_size = number("vocab_size");
+  config.bos_id = static_cast<int32_t>(ini_int(ini, "gpt", "start_id", -1, INT32_MAX, where));
+  config.eos_id = static_cast<int32_t>(ini_int(ini, "gpt", "end_id", -1, INT32_MAX, where));
+  const std::string epsilon = ini_text(ini, "gpt", "layernorm_eps", where);
+  char* end = nullptr;
+  config.norm_eps = std::strtod(epsilon.c_str(), &end);
+  if (epsilon.empty() || *end != '\0')
+    fail(ErrorCode::kCorrupt, "{}: [gpt] layernorm_eps={} is not a number", where, epsilon);
+  const std::string variant = ini_text(ini, "gpt", "model_variant", where);
+  if (variant != "bloom-pre" && variant != "bloom-post") {
+    fail(ErrorCode::kCorrupt, "{}: [gpt] model_variant={} is neither bloom-pre nor bloom-post", where,
+         variant);
+  }
+  config.residual_after_norm = variant == "bloom-post";
+  const std::string type = ini_text(ini, "gpt", "weight_data_type", where);
+  if (type != "fp32" && type != "fp16" && type != "bf16") {
+    fail(ErrorCode::kCorrupt, "{}: [gpt] weight_data_type={} is not fp32, fp16 or bf16", where, type);
+  }
+  config.checkpoint_dtype = parse_data_type(type);
+  config.hidden_size = config.heads * config.head_size;
+  config.kv_heads = config.heads;
+  check_config(config, where);
+  return config;
+}
+
+std::vector<std::pair<std::string, std::string>> write_ft_config(const ModelConfig& config,
+                                                                 const std::string& model_name,
+                                                                 int tensor_para_size, DType dtype) {
+  return {{"model_name", model_name},
+          {"num_layer", std::to_string(config.layers)},
+          {"head_num", std::to_string(config.heads)},
+          {"inter_size", std::to_string(config.inter_size)},
+          {"size_per_head", std::to_string(config.head_size)},
+          {"vocab_size", std::to_string(config.vocab_size)},
+          {"tensor_para_size", std::to_string(tensor_para_size)},
+          {"weight_data_type", std::string(name_of(dtype))},
+          {"model_variant", config.residual_after_norm ? "bloom-post" : "bloom-pre"},
+          {"layernorm_eps", fmt::format("{}", config.norm_eps)},
+          {"layernorm_type", config.residual_after_norm ? "post_layernorm" : "pre_layernorm"},
+          {"activation_type", "Gelu"},
+          {"has_positional_encoding", "False"},
+          {"has_pre_decoder_layernorm", "True"},
+          {"has_post_decoder_layernorm", "True"},
+          {"use_attention_linear_bias", "True"},
+          {"start_id", std::to_string(config.bos_id)},
+          {"end_id", std::to_string(config.eos_id)}};
+}
+
+std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
+  return std::make_unique<BloomModel>(config, dist);
+}
+
+std::vector<std::string> ignored(const ModelConfig& config, const TensorSource& source,
+                                 CheckpointFormat format) {
+  const std::string head =
+      format == CheckpointFormat::kHuggingFace ? "lm_head.weight" : "model.lm_head.weight";
+  // Hugging Face, too, uses the embedding when the config ties them, whatever lm_head.weight holds.
+  return config.tied_head && source.contains(head) ? std::vector<std::string>{head}
+                                                   : std::vector<std::string>{};
+}
+
+}  // namespace
+
+const Family kBloomFamily = {"BloomForCausalLM", "bloom",         read_hf_config, matches_ft,
+                             read_ft_config,     write_ft_config, build,          ignored};
+
+}  // namespace bolide

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "models/registry.h"
+
+namespace bolide {
+
+// BLOOM and BLOOMZ: ALiBi, a norm after the embedding, tied head, fused qkv ordered by head. Both residual
+// variants.
+extern const Family kBloomFamily;
+
+}  // namespace bolide

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/json.h"
+#include "checkpoint/ft_bin.h"
+#include "comm/dist.h"
+#include "models/model.h"
+#include "weights/loader.h"
+
+namespace bolide {
+
+// One row of the table of families (registry.cc); a family is one file that fills it.
+struct Family {
+  std::string_view architecture;  // in config.json's "architectures"
+  std::string_view model_type;    // in config.json's "model_type"
+  // `where` names the file in errors.
+  ModelConfig (*read_hf_config)(const Json& json, std::string_view where);
+  // Whether an FT config.ini is of this family, and what it says.
+  bool (*matches_ft)(const Ini& ini);
+  ModelConfig (*read_ft_config)(const Ini& ini, std::string_view where);
+  // The [gpt] section that FT's converter writes, keys in its order. FT takes the input folder as the model's
+  // name.
+  std::vector<std::pair<std::string, std::string>> (*write_ft_config)(const ModelConfig& config,
+                                                                      const std::string& model_name,
+                                                                      int tensor_para_size, DType dtype);
+  // An unloaded model: slots() bound, nothing allocated.
+  std::unique_ptr<Model> (*build)(const ModelConfig& config, const Dist& dist);
+  // Checkpoint tensors that carry nothing of their own (a copy of the tied head, buffers).
+  std::vector<std::string> (*ignored)(const ModelConfig& config, const TensorSource& source,
+                                      CheckpointFormat format);
+};
+
+// The family of a config.json or config.ini; kUnsupported naming the architecture and listing those that
+// Bolide has.
+const Family& find_family(const Json& config, std::string_view where);
+const Family& find_family(const Ini& config, std::string_view where);
+
+// A key of a config.ini, kCorrupt naming file, section and key when it is missing or out of range.
+std::string ini_text(const Ini& ini, const std::string& section, const std::string& key,
+                     std::string_view where);
+int64_t ini_int(const Ini& ini, const std::string& section, const std::string& key, int64_t low, int64_t high,
+                std::string_view where);
+
+// A model folder, opened: config and headers only, and held against the model (see check_complete).
+struct Checkpoint {
+  CheckpointFormat format;
+  const Family* family;
+  ModelConfig config;
+  std::unique_ptr<TensorSource> source;
+  int ft_ranks = 1;  // N of an FT folder
+};
+Checkpoint open_checkpoint(const std::filesystem::path& folder);
+
+struct ModelOptions {
+  std::filesystem::path path;      // a folder; with `dummy` also a config.json
+  std::optional<DType> data_type;  // default: the checkpoint's own
+  bool dummy = false;              // random weights at the config's shape
+  uint64_t dummy_seed = 0;
+};
+struct LoadedModel {
+  std::unique_ptr<Model> model;
+  DType data_type;
+  int64_t weight_bytes = 0;
+};
+LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist = {});
+
+// Bytes that the slots of a rank take once loaded.
+int64_t weight_bytes(std::span<const Slot> slots, const Dist& dist, DType dtype);
+
+}  // namespace bolide
