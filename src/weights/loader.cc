@@ -1,13 +1,10 @@
 #include "weights/loader.h"
 
-#include <omp.h>
-
 #include <algorithm>
-#include <exception>
-#include <mutex>
 #include <set>
 
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "weights/block_plan.h"
 
@@ -17,23 +14,6 @@ namespace {
 // A read of this size keeps staging small (8 MiB of fp32 a thread) and still runs at the speed of a large
 // one.
 constexpr int64_t kBlockElements = int64_t{2} << 20;
-
-// Runs body(i) for i in [0, count) on `threads` threads and rethrows the first exception.
-template <class Body>
-void parallel_for(int threads, int64_t count, const Body& body) {
-  std::exception_ptr fault;
-  std::mutex mutex;
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-  for (int64_t i = 0; i < count; ++i) {
-    try {
-      body(i);
-    } catch (...) {
-      std::lock_guard lock(mutex);
-      if (!fault) fault = std::current_exception();
-    }
-  }
-  if (fault) std::rethrow_exception(fault);
-}
 
 void allocate(const Slot& slot, const Dist& dist, DType dtype) {
   const Shape shape = local_shape(slot, dist);

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bolide {
+
+// One file of an FT folder being written. Not thread-safe; different files may be written from different threads.
+class FtFile {
+ public:
+  explicit FtFile(const std::filesystem::path& path);
+  FtFile(FtFile&& other) noexcept;
+  FtFile& operator=(FtFile&&) = delete;
+  ~FtFile();  // closes without reporting: call close() when all is written
+
+  // kResource naming the file and the reason (disk full, ...).
+  void append(std::span<const std::byte> bytes);
+  // Flushes to the device and closes; errors as append().
+  void close();
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
+// Writes `<output_dir>/<ranks>-gpu/` all or nothing: files go to a hidden sibling folder, which commit() renames into place
+// and the destructor removes otherwise.
+class FtWriter {
+ public:
+  // kUsage when the target already holds files and `force` is false: says so and names --force.
+  FtWriter(const std::filesystem::path& output_dir, int ranks, bool force);
+  ~FtWriter();
+  FtWriter(const FtWriter&) = delete;
+  FtWriter& operator=(const FtWriter&) = delete;
+
+  // Creates `<name>.<rank>.bin`, or `<name>.bin` when rank is -1. Thread-safe.
+  FtFile create(const std::string& name, int rank) const;
+  // config.ini, sections and keys in order, as Python's configparser writes it without spaces around '='.
+  using Section = std::pair<std::string, std::vector<std::pair<std::string, std::string>>>;
+  void write_ini(const std::vector<Section>& sections) const;
+  // Makes the folder appear under its final name, which is returned. With force, the old one goes only then.
+  std::filesystem::path commit();
+
+ private:
+  std::filesystem::path final_, partial_;
+  bool force_;
+  bool committed_ = false;
+};
+
+}  // namespace bolide
