@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <map>
 #include <new>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "apps/arguments.h"
 #include "apps/command.h"
+#include "apps/interrupt.h"
 #include "bolide/error.h"
 #include "bolide/log.h"
 #include "bolide/version.h"
@@ -24,10 +26,25 @@ struct Entry {
 
 // Every subcommand, in the order of --help.
 constexpr Entry kCommands[] = {
+    {"convert", "write FasterTransformer's N-gpu folder from a Hugging Face folder", add_convert},
+    {"generate", "continue prompts", add_generate},
+    {"lambada", "score the last words of texts", add_lambada},
+    {"logits", "write the logits of every prompt token", add_logits},
+    {"inspect", "show what a checkpoint holds and the memory it will take", add_inspect},
+    {"bench", "time prefill and decode against the roof of this machine", add_bench},
     {"tune", "time GEMM candidates and write gemm_config.in (not in this version)", add_tune},
 };
 
 constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
+
+// What Ctrl-C ended dies of that signal once it has cleaned up, so that a shell's loop around it ends too.
+int pass_on_interrupt(int exit_code) {
+  if (const int signal = interrupted()) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+  return exit_code;
+}
 
 // One line on stderr, whatever the message holds.
 int report(std::string message, int exit_code) {
@@ -35,7 +52,7 @@ int report(std::string message, int exit_code) {
   std::replace(message.begin(), message.end(), '\n', ' ');
   std::fflush(stdout);
   std::fprintf(stderr, "bolide: error: %s\n", message.c_str());
-  return exit_code;
+  return pass_on_interrupt(exit_code);
 }
 
 int run(const std::vector<std::string>& arguments) {
@@ -44,6 +61,13 @@ int run(const std::vector<std::string>& arguments) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(40);
   std::map<const CLI::App*, Action> actions;
+  const auto is_known = [](const std::string& name) {
+    return std::any_of(std::begin(kCommands), std::end(kCommands),
+                       [&](const Entry& e) { return name == e.name; });
+  };
+  if (!arguments.empty() && !arguments[0].starts_with('-') && !is_known(arguments[0])) {
+    return report("there is no subcommand '" + arguments[0] + "' (see 'bolide --help')", kWrongUsage);
+  }
   for (const Entry& entry : kCommands) {
     CLI::App* command = app.add_subcommand(entry.name, entry.summary);
     command->get_formatter()->column_width(40);
@@ -66,6 +90,13 @@ int run(const std::vector<std::string>& arguments) {
   return actions.at(app.get_subcommands().front())();
 }
 
+// A reader of standard output that is gone, or a full disk behind it, is a failure.
+int flushed(int exit_code) {
+  std::cout.flush();
+  if (std::cout.good() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit_code;
+  return report("cannot write to standard output: it was closed or its disk is full", kFailed);
+}
+
 }  // namespace
 }  // namespace bolide::apps
 
@@ -74,7 +105,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is a failed write, reported as one
   try {
     bolide::set_log_level("");
-    return run({argv + std::min(argc, 1), argv + argc});
+    return flushed(run({argv + std::min(argc, 1), argv + argc}));
   } catch (const bolide::Error& error) {
     return report(error.what(), error.code() == bolide::ErrorCode::kUsage ? kWrongUsage : kFailed);
   } catch (const std::bad_alloc&) {

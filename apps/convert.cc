@@ -1,0 +1,109 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "apps/command.h"
+#include "apps/interrupt.h"
+#include "apps/options.h"
+#include "apps/output.h"
+#include "apps/terminal.h"
+#include "bolide/checkpoint.h"
+#include "bolide/error.h"
+
+namespace bolide::apps {
+namespace {
+
+struct Flags {
+  std::string input_dir, output_dir, data_type = "fp32";
+  int tensor_para_size = 1, processes = 4;
+  bool verbose = false, by_shard = false, force = false;
+};
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("({})", fmt::join(shape, ", "));
+}
+
+std::string argument_block(const Flags& flags) {
+  std::string out = fmt::format("{:=^60}\n", " Arguments ");
+  const auto line = [&out](const char* name, const auto& value) {
+    out += fmt::format(" {:.<24} {}\n", std::string(name) + " ", value);
+  };
+  line("input_dir", flags.input_dir);
+  line("output_dir", flags.output_dir);
+  line("tensor_para_size", flags.tensor_para_size);
+  line("data_type", flags.data_type);
+  line("processes", flags.processes);
+  line("verbose", flags.verbose);
+  line("by_shard", flags.by_shard);
+  line("force", flags.force);
+  return out + std::string(60, '=') + "\n";
+}
+
+int convert(const Flags& flags) {
+  Output out("-");
+  out.write(argument_block(flags));
+  out.flush();
+  // Reads headers alone; tells how many tensors there are to go, and finds a damaged input before anything is
+  // written.
+  const CheckpointSummary input = bolide::inspect(flags.input_dir, flags.data_type, 1, 1);
+  out.write(fmt::format("Reading {} ({}, {} parameters, {})\n", flags.input_dir, input.format,
+                        grouped(input.parameters), human_bytes(static_cast<double>(input.file_bytes))));
+  out.flush();
+
+  ConvertOptions options;
+  options.input_dir = flags.input_dir;
+  options.output_dir = flags.output_dir;
+  options.tensor_para_size = flags.tensor_para_size;
+  options.data_type = flags.data_type;
+  options.processes = flags.processes;
+  options.by_shard = flags.by_shard;
+  options.force = flags.force;
+  InterruptGuard guard;
+  std::optional<ProgressBar> bar;
+  if (!flags.verbose || !out.is_terminal())
+    bar.emplace("convert", static_cast<int64_t>(input.tensors.size()));
+  options.on_tensor = [&](const std::string& name, const std::vector<int64_t>& shape, bool split) {
+    if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output folder is not written");
+    if (flags.verbose) {
+      out.write(fmt::format(" - {:.<62} {:<16}{}\n", name + " ", shape_text(shape), split ? " s" : ""));
+      out.flush();
+    }
+    if (bar) bar->advance(name);
+  };
+  const ConvertReport report = bolide::convert(options);
+  bar.reset();
+  out.write(fmt::format("Wrote {}: {} tensors in {} files, {}\nElapsed time: {:.2f} s ({}/s)\n",
+                        report.folder.string(), report.tensors, report.files,
+                        human_bytes(static_cast<double>(report.bytes)), report.seconds,
+                        human_bytes(static_cast<double>(report.bytes) / std::max(report.seconds, 1e-9))));
+  out.commit();
+  return 0;
+}
+
+}  // namespace
+
+Action add_convert(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("-i,--input-dir", flags->input_dir, "Hugging Face model folder")
+      ->type_name("DIR")
+      ->required();
+  app.add_option("-o,--output-dir", flags->output_dir, "gets the folder <N>-gpu")
+      ->type_name("DIR")
+      ->required();
+  app.add_option("--tensor-para-size", flags->tensor_para_size, "-tp N: ranks to split for (default 1)")
+      ->type_name("N")
+      ->check(at_least(1));
+  add_data_type(app, flags->data_type, "of the files, also -dt (default fp32)");
+  app.add_option("-p,--processes", flags->processes, "threads that convert (default 4)")
+      ->type_name("N")
+      ->check(at_least(1));
+  app.add_flag("-v,--verbose", flags->verbose, "a line per tensor with its shape, and s where it is split");
+  app.add_flag("-s,--by-shard", flags->by_shard, "one input file at a time: less memory, same output");
+  app.add_flag("--force", flags->force, "replace an output folder that already holds files");
+  add_log_level(app);
+  return [flags] { return convert(*flags); };
+}
+
+}  // namespace bolide::apps

@@ -1,0 +1,200 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "apps/interrupt.h"
+#include "apps/options.h"
+#include "apps/ordered_run.h"
+#include "apps/output.h"
+#include "apps/request_source.h"
+#include "apps/stream_printer.h"
+#include "apps/terminal.h"
+#include "bolide/engine.h"
+#include "bolide/error.h"
+
+namespace bolide::apps {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Flags {
+  ModelFlags model;
+  std::vector<std::string> prompts;
+  std::string input, sample_input_file, output;
+  int64_t batch_size = 32;
+  bool stream = false, ignore_eos = false;
+  Request defaults;
+};
+
+std::string json_line(const ordered_json& object) {
+  // Text of a model may hold any bytes a vocabulary holds; JSON may not.
+  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string result_line(int64_t index, const Result& result) {
+  ordered_json object;
+  object["index"] = index;
+  object["output_ids"] = result.output_ids;
+  object["text"] = result.text;
+  object["finish_reason"] = name_of(result.finish_reason);
+  object["prompt_tokens"] = result.prompt_tokens;
+  if (!result.log_probs.empty()) object["log_probs"] = result.log_probs;
+  return json_line(object);
+}
+
+std::unique_ptr<RequestSource> open_source(const Flags& flags) {
+  const int given = !flags.prompts.empty() + !flags.input.empty() + !flags.sample_input_file.empty();
+  if (given != 1) {
+    throw Error(ErrorCode::kUsage,
+                fmt::format("{}: give one of --prompt, --input and --sample-input-file",
+                            given == 0 ? "nothing to continue" : "more than one source of prompts"));
+  }
+  if (!flags.prompts.empty()) {
+    std::vector<NamedRequest> requests;
+    for (const std::string& prompt : flags.prompts) {
+      requests.push_back({flags.defaults, fmt::format("--prompt number {}", requests.size() + 1)});
+      requests.back().request.prompt = prompt;
+    }
+    return list_source(std::move(requests));
+  }
+  if (!flags.input.empty()) return jsonl_source(flags.input, flags.defaults);
+  return text_source(flags.sample_input_file, flags.defaults);
+}
+
+// Lines of JSON: with --stream one {"index", "id", "text"} a token, in the order in which they are made, and
+// always one result a request, in the order of the requests.
+class JsonlWriter {
+ public:
+  explicit JsonlWriter(Output& out) : out_(out) {}
+  bool token(int64_t index, const StreamEvent& event) {
+    std::lock_guard lock(mutex_);
+    if (broken_) return false;
+    try {
+      out_.write(json_line({{"index", index}, {"id", event.id}, {"text", event.text}}));
+      out_.flush();
+    } catch (...) {
+      broken_ = std::current_exception();
+    }
+    return !broken_;
+  }
+  void result(int64_t index, const Result& result) {
+    std::lock_guard lock(mutex_);
+    if (broken_) std::rethrow_exception(broken_);
+    out_.write(result_line(index, result));
+    out_.flush();
+  }
+
+ private:
+  Output& out_;
+  std::mutex mutex_;
+  std::exception_ptr broken_;
+};
+
+int generate(const Flags& flags) {
+  const std::unique_ptr<RequestSource> source = open_source(flags);
+  const bool as_text = !flags.prompts.empty() && flags.output.empty();
+  Output out(flags.output.empty() ? "-" : flags.output);
+  StreamPrinter printer(out);
+  JsonlWriter writer(out);
+  const std::unique_ptr<Engine> engine = Engine::create(engine_config(flags.model, flags.batch_size));
+  if (as_text && !engine->tokenizer()) {
+    throw Error(ErrorCode::kUsage,
+                "--prompt needs a tokenizer and the model's folder has none: give --tokenizer-path");
+  }
+
+  OrderedRun run;
+  // Enough in flight to fill every place the moment it is free, few enough to keep a long file out of memory.
+  run.window = std::max<int64_t>(64, 4 * flags.batch_size);
+  run.before_submit = [&](int64_t index, Request& request) {
+    if (as_text && out.is_terminal())
+      printer.set_heading(index, styled(request.prompt, Style::kBold, out.fd()));
+    if (!flags.stream) return;
+    request.on_token = [&, index](const StreamEvent& event) {
+      return as_text ? printer.push(index, event.text) : writer.token(index, event);
+    };
+  };
+  run.on_result = [&](int64_t index, Result&& result) {
+    if (as_text) {
+      printer.finish(index, result.text);
+    } else {
+      writer.result(index, result);
+    }
+  };
+  InterruptGuard guard;
+  const int64_t done = run_in_order(*engine, *source, run);
+  if (interrupted()) {
+    throw Error(ErrorCode::kResource,
+                fmt::format("interrupted: {} results are written, the rest is not", done));
+  }
+  out.commit();
+  return 0;
+}
+
+void add_sampling_flags(CLI::App& app, Flags& flags) {
+  Request& defaults = flags.defaults;
+  app.add_option("--max-new-tokens,--output-len", defaults.max_new_tokens, "new tokens at most (default 32)")
+      ->type_name("N")
+      ->check(at_least(1));
+  app.add_option("--temperature", defaults.sampling.temperature, "divides the logits (default 1)")
+      ->type_name("T");
+  app.add_option("--top-k", defaults.sampling.top_k, "draw from the K likeliest ids (default 0: off)")
+      ->type_name("K");
+  app.add_option("--top-p", defaults.sampling.top_p,
+                 "draw from the likeliest ids that hold probability P (default 0: off; both off is greedy)")
+      ->type_name("P");
+  app.add_option("--seed", defaults.sampling.seed, "of the draws (default 0)")->type_name("S");
+  app.add_option("--stop", defaults.stop, "end the text before any of these")
+      ->type_name("TEXT ...")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_flag("--ignore-eos", flags.ignore_eos, "do not end at the model's end id");
+  app.add_flag("--return-log-probs", defaults.return_log_probs, "log_probs in each output line");
+  for (const NeutralParameter& parameter : neutral_parameters()) {
+    add_neutral_flag(app, std::string("--") + parameter.name, parameter.neutral);
+  }
+  refuse_flag(app, "--bad-words", "leave it out");
+  refuse_flag(app, "--early-stopping", "there is no beam search to stop, leave it out");
+}
+
+}  // namespace
+
+Action add_generate(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  add_model_flags(app, flags->model);
+  app.add_option("--prompt", flags->prompts, "text to continue; the new text goes to standard output")
+      ->type_name("TEXT ...")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--input", flags->input,
+                 "lines of {\"prompt\": \"...\"} or {\"input_ids\": [...]}, with optional max_new_tokens, "
+                 "temperature, "
+                 "top_k, top_p, seed, stop, ignore_eos, return_log_probs; - is standard input")
+      ->type_name("F.jsonl");
+  app.add_option("--sample-input-file", flags->sample_input_file, "plain text, one prompt a line")
+      ->type_name("F");
+  app.add_option("--output", flags->output,
+                 "a line of {\"index\", \"output_ids\", \"text\", \"finish_reason\", \"prompt_tokens\"} a "
+                 "request, in "
+                 "order (default for files: standard output)")
+      ->type_name("F.jsonl");
+  app.add_option("--batch-size", flags->batch_size, "requests that run at once (default 32)")
+      ->type_name("B")
+      ->check(at_least(1));
+  app.add_flag("--stream", flags->stream,
+               "print each token as it comes (in --output: a line of index, id, text)");
+  add_sampling_flags(app, *flags);
+  return [flags] {
+    if (flags->ignore_eos) flags->defaults.end_id = -1;
+    return generate(*flags);
+  };
+}
+
+}  // namespace bolide::apps

@@ -1,0 +1,115 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "apps/command.h"
+#include "apps/options.h"
+#include "apps/output.h"
+#include "apps/terminal.h"
+#include "bolide/checkpoint.h"
+
+namespace bolide::apps {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Flags {
+  std::string model, data_type;
+  int64_t batch_size = 8, length = 1024;
+  bool json = false;
+};
+
+std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
+  ordered_json object = {{"model", flags.model},
+                         {"format", summary.format},
+                         {"architecture", summary.architecture},
+                         {"vocab_size", summary.vocab_size},
+                         {"hidden_size", summary.hidden_size},
+                         {"layers", summary.layers},
+                         {"heads", summary.heads},
+                         {"kv_heads", summary.kv_heads},
+                         {"head_size", summary.head_size},
+                         {"inter_size", summary.inter_size},
+                         {"parameters", summary.parameters},
+                         {"bos_id", summary.bos_id},
+                         {"eos_id", summary.eos_id},
+                         {"file_bytes", summary.file_bytes}};
+  object["memory"] = {{"batch_size", flags.batch_size},
+                      {"length", flags.length},
+                      {"data_type", flags.data_type.empty() ? "checkpoint" : flags.data_type},
+                      {"weight_bytes", summary.weight_bytes},
+                      {"kv_bytes", summary.kv_bytes},
+                      {"activation_bytes", summary.activation_bytes},
+                      {"total_bytes", summary.weight_bytes + summary.kv_bytes + summary.activation_bytes}};
+  object["tensors"] = ordered_json::array();
+  for (const TensorSummary& tensor : summary.tensors) {
+    object["tensors"].push_back({{"name", tensor.name},
+                                 {"data_type", tensor.data_type},
+                                 {"shape", tensor.shape},
+                                 {"bytes", tensor.bytes},
+                                 {"file", tensor.file}});
+  }
+  return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int fd) {
+  Table tensors({"tensor", "type", "shape", "bytes", "file"}, true);
+  for (const TensorSummary& tensor : summary.tensors) {
+    tensors.add({tensor.name, tensor.data_type, fmt::format("{}", fmt::join(tensor.shape, " x ")),
+                 grouped(tensor.bytes), tensor.file});
+  }
+  Table config({"model", flags.model}, true);
+  config.add({"format", summary.format});
+  config.add({"architecture", summary.architecture});
+  config.add({"layers", grouped(summary.layers)});
+  config.add({"hidden size", grouped(summary.hidden_size)});
+  config.add({"heads", fmt::format("{} of {}{}", summary.heads, summary.head_size,
+                                   summary.kv_heads == summary.heads
+                                       ? std::string()
+                                       : fmt::format(", {} of keys and values", summary.kv_heads))});
+  config.add({"inner size", grouped(summary.inter_size)});
+  config.add({"vocabulary", fmt::format("{} (begin {}, end {})", grouped(summary.vocab_size), summary.bos_id,
+                                        summary.eos_id)});
+  config.add({"parameters", grouped(summary.parameters)});
+  config.add({"files", fmt::format("{} tensors, {}", summary.tensors.size(),
+                                   human_bytes(static_cast<double>(summary.file_bytes)))});
+  const auto bytes = [](int64_t count) { return human_bytes(static_cast<double>(count)); };
+  Table memory({"memory", fmt::format("batch {} of {} tokens{}", flags.batch_size, grouped(flags.length),
+                                      flags.data_type.empty() ? "" : ", " + flags.data_type)},
+               true);
+  memory.add({"weights", bytes(summary.weight_bytes)});
+  memory.add({"keys and values", bytes(summary.kv_bytes)});
+  memory.add({"activations", bytes(summary.activation_bytes)});
+  memory.add({"together", bytes(summary.weight_bytes + summary.kv_bytes + summary.activation_bytes)});
+  return tensors.text(fd) + "\n" + config.text(fd) + "\n" + memory.text(fd);
+}
+
+}  // namespace
+
+Action add_inspect(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("--model", flags->model, "model folder: Hugging Face's, or FasterTransformer's N-gpu")
+      ->type_name("DIR")
+      ->required();
+  add_data_type(app, flags->data_type, "to predict the memory at (default: as in the checkpoint)");
+  app.add_option("--batch-size", flags->batch_size, "to predict the memory at (default 8)")
+      ->type_name("B")
+      ->check(at_least(1));
+  app.add_option("--length", flags->length, "prompt and output tokens of a sequence (default 1024)")
+      ->type_name("N")
+      ->check(at_least(1));
+  app.add_flag("--json", flags->json, "one JSON object instead of tables");
+  add_log_level(app);
+  return [flags] {
+    const CheckpointSummary summary =
+        bolide::inspect(flags->model, flags->data_type, flags->batch_size, flags->length);
+    Output out("-");
+    out.write(flags->json ? as_json(summary, *flags) : as_tables(summary, *flags, out.fd()));
+    out.commit();
+    return 0;
+  };
+}
+
+}  // namespace bolide::apps

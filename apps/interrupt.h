@@ -1,0 +1,18 @@
+#pragma once
+
+namespace bolide::apps {
+
+// While one is alive, Ctrl-C (and SIGTERM) sets a flag instead of ending the process, so that what is half
+// done can be cleaned up; a second one ends it at once. One at a time.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();  // restores what Ctrl-C did before
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+};
+
+// The signal that came, or 0.
+int interrupted();
+
+}  // namespace bolide::apps

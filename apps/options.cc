@@ -1,0 +1,139 @@
+#include "apps/options.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+
+#include "apps/terminal.h"
+#include "bolide/error.h"
+#include "bolide/log.h"
+#include "bolide/version.h"
+
+namespace bolide::apps {
+namespace {
+
+constexpr std::array<NeutralParameter, 6> kNeutralParameters{{
+    {"beam-width", 1},
+    {"repetition-penalty", 1},
+    {"presence-penalty", 0},
+    {"len-penalty", 0},
+    {"beam-search-diversity-rate", 0},
+    {"min-length", 0},
+}};
+
+// Shown under its own heading in --help, so that the flags that do something come first.
+constexpr const char* kLaterGroup = "Known, but not in this version";
+
+}  // namespace
+
+std::span<const NeutralParameter> neutral_parameters() { return kNeutralParameters; }
+
+std::string describe(const ModelInfo& info) {
+  return fmt::format("{}: {} of {} weights{}, {} ({}), loaded in {:.2f} s", info.architecture,
+                     human_bytes(static_cast<double>(info.weight_bytes)), info.data_type,
+                     info.random_weights ? " (random)" : "", info.device, info.instruction_set,
+                     info.load_seconds);
+}
+
+void add_log_level(CLI::App& app) {
+  app.add_option_function<std::string>(
+         "--log-level", [](const std::string& level) { set_log_level(level); },
+         "trace, debug, info, warning, error or off (default: $BOLIDE_LOG_LEVEL, then warning)")
+      ->type_name("LEVEL");
+}
+
+CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string& note) {
+  return app.add_option("--data-type", value, "fp32, fp16 or bf16: " + note)
+      ->type_name("TYPE")
+      ->check(CLI::Validator(
+          [](const std::string& type) -> std::string {
+            if (type == "fp32" || type == "fp16" || type == "bf16") return {};
+            return fmt::format("'{}' is not supported by version {}, use fp32, fp16 or bf16", type, kVersion);
+          },
+          "", "data type"));
+}
+
+void add_neutral_flag(CLI::App& app, const std::string& names, double neutral) {
+  app.add_option_function<double>(
+         names,
+         [names, neutral](double value) {
+           if (value == neutral) return;
+           throw Error(ErrorCode::kUsage, fmt::format("{} {} is not supported by version {}, leave it at {}",
+                                                      names, value, kVersion, neutral));
+         },
+         fmt::format("only {}", neutral))
+      ->type_name("X")
+      ->group(kLaterGroup);
+}
+
+void refuse_flag(CLI::App& app, const std::string& names, const std::string& instead) {
+  app.add_option_function<std::string>(
+         names,
+         [names, instead](const std::string&) {
+           throw Error(ErrorCode::kUsage,
+                       fmt::format("{} is not supported by version {}, {}", names, kVersion, instead));
+         },
+         "refused: " + instead)
+      ->expected(0, 1)
+      ->type_name("X")
+      ->group(kLaterGroup);
+}
+
+CLI::Validator at_least(int64_t minimum) {
+  return CLI::Validator(
+      [minimum](const std::string& text) -> std::string {
+        int64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        if (error != std::errc() || end != text.data() + text.size()) {
+          return fmt::format("must be a whole number, not '{}'", text);
+        }
+        return value < minimum ? fmt::format("must be at least {}, not {}", minimum, value) : std::string();
+      },
+      "", "at least");
+}
+
+void add_model_flags(CLI::App& app, ModelFlags& flags) {
+  app.add_option("--model", flags.model, "model folder: Hugging Face's, or FasterTransformer's N-gpu")
+      ->type_name("DIR")
+      ->required();
+  app.add_option("--tokenizer-path", flags.tokenizer_path, "tokenizer folder (default: the model's)")
+      ->type_name("DIR");
+  app.add_option("--load-format", flags.load_format,
+                 "auto, or dummy: random weights at the shape of --model's config.json")
+      ->type_name("auto|dummy")
+      ->check(CLI::IsMember({"auto", "dummy"}));
+  app.add_option("--device", flags.device, "where to run (default cpu)")->type_name("cpu|cuda");
+  add_data_type(app, flags.data_type, "of weights and cache (default: as in the checkpoint)");
+  app.add_option("--threads", flags.threads, "CPU threads (default: every core this process may use)")
+      ->type_name("K")
+      ->check(at_least(1));
+  app.add_option("--max-kv-tokens", flags.max_kv_tokens,
+                 "cache size in tokens (default: what the batch needs and memory allows)")
+      ->type_name("N")
+      ->check(at_least(1));
+  app.add_option("--max-chunk-tokens", flags.max_chunk_tokens,
+                 "prompt tokens taken in per step; longer prompts go in chunks (default 512)")
+      ->type_name("N")
+      ->check(at_least(1));
+  add_log_level(app);
+  add_neutral_flag(app, "--tensor-para-size", 1);
+  add_neutral_flag(app, "--pipeline-para-size", 1);
+  refuse_flag(app, "--devices", "run on the CPU without it");
+}
+
+EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
+  EngineConfig config;
+  config.model = flags.model;
+  config.tokenizer = flags.tokenizer_path;
+  config.device = flags.device;
+  config.data_type = flags.data_type;
+  config.load_format = flags.load_format == "dummy" ? LoadFormat::kDummy : LoadFormat::kAuto;
+  config.threads = flags.threads;
+  config.max_batch_size = max_batch_size;
+  config.max_kv_tokens = flags.max_kv_tokens;
+  if (flags.max_chunk_tokens > 0) config.max_chunk_tokens = flags.max_chunk_tokens;
+  return config;
+}
+
+}  // namespace bolide::apps

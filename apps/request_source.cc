@@ -1,0 +1,79 @@
+#include "apps/request_source.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "apps/lines.h"
+#include "apps/request_jsonl.h"
+
+namespace bolide::apps {
+namespace {
+
+class LinesSource : public RequestSource {
+ public:
+  LinesSource(const std::string& path, Request defaults) : lines_(path), defaults_(std::move(defaults)) {}
+
+  bool next(Request& request, const std::function<bool()>& stopped) override {
+    std::string line;
+    do {
+      if (!lines_.next(line, stopped)) return false;
+    } while (line.find_first_not_of(" \t") ==
+             std::string::npos);  // empty lines separate, they ask for nothing
+    request = request_of(line, defaults_);
+    return true;
+  }
+  std::string where() const override { return lines_.where(); }
+
+ protected:
+  virtual Request request_of(const std::string& line, const Request& defaults) = 0;
+
+ private:
+  LineReader lines_;
+  Request defaults_;
+};
+
+class JsonlSource final : public LinesSource {
+  using LinesSource::LinesSource;
+  Request request_of(const std::string& line, const Request& defaults) override {
+    return parse_request(line, where(), defaults);
+  }
+};
+
+class TextSource final : public LinesSource {
+  using LinesSource::LinesSource;
+  Request request_of(const std::string& line, const Request& defaults) override {
+    Request request = defaults;
+    request.prompt = line;
+    return request;
+  }
+};
+
+class ListSource final : public RequestSource {
+ public:
+  explicit ListSource(std::vector<NamedRequest> requests) : requests_(std::move(requests)) {}
+  bool next(Request& request, const std::function<bool()>&) override {
+    if (next_ == requests_.size()) return false;
+    request = std::move(requests_[next_++].request);
+    return true;
+  }
+  std::string where() const override { return requests_[next_ - 1].where; }
+
+ private:
+  std::vector<NamedRequest> requests_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request defaults) {
+  return std::make_unique<JsonlSource>(path, std::move(defaults));
+}
+std::unique_ptr<RequestSource> text_source(const std::string& path, Request defaults) {
+  return std::make_unique<TextSource>(path, std::move(defaults));
+}
+std::unique_ptr<RequestSource> list_source(std::vector<NamedRequest> requests) {
+  return std::make_unique<ListSource>(std::move(requests));
+}
+
+}  // namespace bolide::apps

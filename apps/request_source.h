@@ -1,0 +1,32 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bolide/request.h"
+
+namespace bolide::apps {
+
+// Where the requests of a run come from, one after another.
+class RequestSource {
+ public:
+  virtual ~RequestSource() = default;
+  // False at the end, or once `stopped` says so. Throws what parse_request throws.
+  virtual bool next(Request& request, const std::function<bool()>& stopped) = 0;
+  // Names the request that next() gave last, for messages: "F.jsonl line 3".
+  virtual std::string where() const = 0;
+};
+
+std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request defaults);
+// A plain text file, one prompt a line.
+std::unique_ptr<RequestSource> text_source(const std::string& path, Request defaults);
+
+struct NamedRequest {
+  Request request;
+  std::string where;
+};
+std::unique_ptr<RequestSource> list_source(std::vector<NamedRequest> requests);
+
+}  // namespace bolide::apps
