@@ -78,7 +78,9 @@ class JsonlWriter {
     std::lock_guard lock(mutex_);
     if (broken_) return false;
     try {
-      out_.write(json_line({{"index", index}, {"id", event.id}, {"text", event.text}}));
+      // No id: text that the end id has made certain.
+      const ordered_json id = event.id < 0 ? ordered_json() : ordered_json(event.id);
+      out_.write(json_line({{"index", index}, {"id", id}, {"text", event.text}}));
       out_.flush();
     } catch (...) {
       broken_ = std::current_exception();
