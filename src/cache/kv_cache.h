@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "cache/batch.h"
@@ -33,9 +34,11 @@ class KvView {
   const Batch& batch_;
 };
 
-// The memory of the cache: per layer, keys and values of [pages, kv_heads, page_size, head_size].
+// The memory of the cache: per layer, keys and values of [pages, kv_heads, page_size, head_size]. It reads as
+// zero until written and costs no physical memory until then, so its size is a limit, not a price.
 class KvCache {
  public:
+  // Throws kResource when the address space does not hold it, kUnsupported for a device that is not built in.
   explicit KvCache(const KvCacheConfig& config);
   const KvCacheConfig& config() const { return config_; }
   KvView view(const Batch& batch) const { return {k_, v_, batch}; }
@@ -44,7 +47,7 @@ class KvCache {
 
  private:
   KvCacheConfig config_;
-  std::vector<Tensor> storage_;
+  std::shared_ptr<std::byte> storage_;
   std::vector<View> k_, v_;  // [layers]
 };
 

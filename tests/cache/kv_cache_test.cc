@@ -1,0 +1,84 @@
+#include "cache/kv_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <numeric>
+#include <string>
+
+#include "support/expect_error.h"
+
+namespace bolide {
+namespace {
+
+int64_t resident_bytes() {
+  std::ifstream status("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  status >> size >> resident;
+  return resident * 4096;
+}
+
+TEST(KvCache, LayersHaveTheContractsShapeAndDoNotOverlap) {
+  KvCache cache({.layers = 3, .kv_heads = 2, .head_size = 5, .pages = 4, .page_size = 8});
+  const Batch batch;
+  const KvView view = cache.view(batch);
+  float value = 0;
+  for (int64_t l = 0; l < 3; ++l) {
+    for (const View& side : {view.layer(l).k, view.layer(l).v}) {
+      EXPECT_EQ(side.shape, Shape({4, 2, 8, 5}));
+      EXPECT_TRUE(side.contiguous());
+      float* data = side.as<float>();
+      EXPECT_TRUE(std::all_of(data, data + side.shape.count(), [](float x) { return x == 0; }));
+      std::iota(data, data + side.shape.count(), value);
+      value += static_cast<float>(side.shape.count());
+    }
+  }
+  value = 0;
+  for (int64_t l = 0; l < 3; ++l) {
+    for (const View& side : {view.layer(l).k, view.layer(l).v}) {
+      for (int64_t i = 0; i < side.shape.count(); ++i) ASSERT_EQ(side.as<float>()[i], value++);
+    }
+  }
+}
+
+TEST(KvCache, CopyPageCopiesAllLayersAndNothingElse) {
+  const KvCacheConfig config{
+      .layers = 2, .kv_heads = 1, .head_size = 3, .pages = 3, .page_size = 2, .dtype = DType::kBF16};
+  EXPECT_EQ(config.page_bytes(), 2 * 2 * 1 * 3 * 2 * 2);
+  KvCache cache(config);
+  const Batch batch;
+  const KvView view = cache.view(batch);
+  uint16_t value = 0;
+  for (int64_t l = 0; l < 2; ++l) {
+    for (const View& side : {view.layer(l).k, view.layer(l).v})
+      for (int64_t i = 0; i < 18; ++i) side.as<bf16>()[i].bits = value++;
+  }
+  cache.copy_page(2, 0);
+  value = 0;
+  for (int64_t l = 0; l < 2; ++l) {
+    for (const View& side : {view.layer(l).k, view.layer(l).v}) {
+      for (int64_t i = 0; i < 18; ++i, ++value)
+        EXPECT_EQ(side.as<bf16>()[i].bits, i < 6 ? value + 12 : value) << l << " " << i;
+    }
+  }
+}
+
+TEST(KvCache, UntouchedPagesTakeNoMemory) {
+  const int64_t before = resident_bytes();
+  KvCache cache({.layers = 8, .kv_heads = 8, .head_size = 64, .pages = 1 << 16, .page_size = 16});  // 34 GB
+  const Batch batch;
+  cache.view(batch).layer(7).v.as<float>()[0] = 1;
+  EXPECT_LT(resident_bytes() - before, int64_t{16} << 20);
+}
+
+TEST(KvCache, ImpossibleSizesAreErrors) {
+  KvCacheConfig config{.layers = 64, .kv_heads = 128, .head_size = 128, .pages = int64_t{1} << 30};
+  EXPECT_ERROR(KvCache(config), ErrorCode::kResource, "max_kv_tokens");
+  config.pages = std::numeric_limits<int64_t>::max() / 2;
+  EXPECT_ERROR(KvCache(config), ErrorCode::kResource, "max_kv_tokens");
+}
+
+}  // namespace
+}  // namespace bolide

@@ -1,0 +1,151 @@
+#include "cache/page_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "cache/sequence_pages.h"
+
+namespace bolide {
+namespace {
+
+TEST(PagePool, GivesEachPageOnceAndThenNothing) {
+  PagePool pool(5);
+  std::set<int32_t> seen;
+  for (int i = 0; i < 5; ++i) {
+    const auto page = pool.take();
+    ASSERT_TRUE(page.has_value());
+    EXPECT_TRUE(0 <= *page && *page < 5);
+    EXPECT_TRUE(seen.insert(*page).second) << *page;
+  }
+  EXPECT_EQ(pool.free_pages(), 0);
+  EXPECT_FALSE(pool.take().has_value());
+}
+
+TEST(PagePool, SharedPageIsFreeAfterItsLastOwner) {
+  PagePool pool(1);
+  const int32_t page = *pool.take();
+  pool.share(page);
+  EXPECT_EQ(pool.references(page), 2);
+  pool.release(page);
+  EXPECT_FALSE(pool.take().has_value());
+  pool.release(page);
+  EXPECT_EQ(pool.take(), page);
+}
+
+TEST(PagePoolDeathTest, DoubleReleaseIsOurFault) {
+  PagePool pool(2);
+  const int32_t page = *pool.take();
+  pool.release(page);
+  EXPECT_DEATH(pool.release(page), "released twice");
+  EXPECT_DEATH(pool.share(page), "is free");
+}
+
+TEST(SequencePages, PlacesTokensInItsPages) {
+  PagePool pool(8);
+  SequencePages pages(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(pages.append(6, copies));
+  EXPECT_EQ(pages.tokens(), 6);
+  ASSERT_EQ(pages.pages().size(), 2u);
+  EXPECT_EQ(pages.slot(5), pages.pages()[1] * 4 + 1);
+  ASSERT_TRUE(pages.append(2, copies));  // fills the second page, takes none
+  EXPECT_EQ(pages.pages().size(), 2u);
+  ASSERT_TRUE(pages.append(1, copies));
+  EXPECT_EQ(pages.pages().size(), 3u);
+  EXPECT_TRUE(copies.empty());
+  EXPECT_EQ(pool.free_pages(), 5);
+}
+
+TEST(SequencePages, ExhaustionChangesNothing) {
+  PagePool pool(3);
+  SequencePages first(pool, 4), second(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(first.append(8, copies));
+  EXPECT_FALSE(second.append(5, copies));
+  EXPECT_FALSE(second.reserve(5));
+  EXPECT_EQ(second.tokens(), 0);
+  EXPECT_EQ(pool.free_pages(), 1);
+  EXPECT_TRUE(second.append(4, copies));
+}
+
+TEST(SequencePages, ReservedPagesAreUsedBeforeNewOnes) {
+  PagePool pool(4);
+  SequencePages pages(pool, 4), other(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(pages.reserve(9));
+  EXPECT_EQ(pool.free_pages(), 1);
+  ASSERT_TRUE(other.reserve(4));
+  for (int i = 0; i < 9; ++i) ASSERT_TRUE(pages.append(1, copies)) << i;
+  EXPECT_EQ(pages.pages().size(), 3u);
+  EXPECT_FALSE(pages.append(4, copies));
+}
+
+TEST(SequencePages, ForkSharesAndCopiesOnWrite) {
+  PagePool pool(8);
+  SequencePages first(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(first.append(6, copies));
+  SequencePages second = first.fork();
+  EXPECT_EQ(pool.free_pages(), 6);  // nothing copied yet
+  const std::vector<int32_t> before(first.pages().begin(), first.pages().end());
+
+  ASSERT_TRUE(second.append(1, copies));
+  ASSERT_EQ(copies.size(), 1u);  // the half-full page only
+  EXPECT_EQ(copies[0].from, before[1]);
+  EXPECT_EQ(copies[0].to, second.pages()[1]);
+  EXPECT_NE(second.pages()[1], before[1]);
+  EXPECT_EQ(second.pages()[0], before[0]);
+
+  copies.clear();
+  ASSERT_TRUE(first.append(1, copies));  // alone on its page by now
+  EXPECT_TRUE(copies.empty());
+  EXPECT_EQ(first.pages()[1], before[1]);
+
+  first.clear();
+  EXPECT_EQ(pool.references(second.pages()[0]), 1);
+  second.clear();
+  EXPECT_EQ(pool.free_pages(), 8);
+}
+
+TEST(SequencePages, ForkAtAPageBoundaryCopiesNothing) {
+  PagePool pool(8);
+  SequencePages first(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(first.append(8, copies));
+  SequencePages second = first.fork();
+  ASSERT_TRUE(second.append(1, copies));
+  ASSERT_TRUE(first.append(1, copies));
+  EXPECT_TRUE(copies.empty());
+  EXPECT_NE(first.pages()[2], second.pages()[2]);
+}
+
+TEST(SequencePages, ForkThatCannotCopyChangesNothing) {
+  PagePool pool(2);
+  SequencePages first(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(first.append(6, copies));
+  SequencePages second = first.fork();
+  EXPECT_FALSE(second.append(1, copies));
+  EXPECT_EQ(second.tokens(), 6);
+  EXPECT_TRUE(copies.empty());
+}
+
+TEST(SequencePages, MoveAndDestructionGivePagesBackOnce) {
+  PagePool pool(4);
+  {
+    SequencePages first(pool, 4);
+    std::vector<PageCopy> copies;
+    ASSERT_TRUE(first.append(5, copies));
+    SequencePages second = std::move(first);
+    EXPECT_EQ(second.tokens(), 5);
+    SequencePages third(pool, 4);
+    ASSERT_TRUE(third.append(4, copies));
+    third = std::move(second);
+    EXPECT_EQ(pool.free_pages(), 2);
+  }
+  EXPECT_EQ(pool.free_pages(), 4);
+}
+
+}  // namespace
+}  // namespace bolide
