@@ -1,0 +1,57 @@
+#include "sched/scheduler.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "sched/batch_builder.h"
+
+namespace bolide {
+
+Scheduler::Scheduler(const SchedulerConfig& config) : config_(config), pool_(config.pages) {
+  BOLIDE_CHECK(config.max_batch_size > 0 && config.max_chunk_tokens > 0 && config.page_size > 0);
+}
+
+void Scheduler::add(RequestState& state) {
+  BOLIDE_CHECK(state.prompt_tokens > 0 && pages_of(state) <= pool_.pages(), "request {}: {} tokens", state.id,
+               state.longest());
+  waiting_.push_back(&state);
+}
+
+void Scheduler::remove(RequestState& state) {
+  if (const auto found = std::find(running_.begin(), running_.end(), &state); found != running_.end()) {
+    running_.erase(found);
+  } else {
+    const auto queued = std::find(waiting_.begin(), waiting_.end(), &state);
+    BOLIDE_CHECK(queued != waiting_.end(), "request {} is not scheduled", state.id);
+    waiting_.erase(queued);
+  }
+  state.pages.clear();
+}
+
+StepPlan& Scheduler::next_step() {
+  const int64_t running = static_cast<int64_t>(running_.size());
+  waiting_pages_.clear();
+  for (size_t i = 0; i < waiting_.size() && running + static_cast<int64_t>(i) < config_.max_batch_size; ++i)
+    waiting_pages_.push_back(pages_of(*waiting_[i]));
+  const int64_t admitted = admit(waiting_pages_, pool_.free_pages(), running, config_.max_batch_size);
+  for (int64_t i = 0; i < admitted; ++i) {
+    RequestState& state = *waiting_.front();
+    state.pages = SequencePages(pool_, config_.page_size);
+    const bool reserved = state.pages.reserve(state.longest());
+    BOLIDE_CHECK(reserved, "request {}", state.id);
+    running_.push_back(&state);
+    waiting_.pop_front();
+  }
+
+  progress_.clear();
+  for (const RequestState* state : running_) {
+    progress_.push_back({.known = static_cast<int64_t>(state->tokens.size()),
+                         .cached = state->cached(),
+                         .prompt = state->prompt_tokens});
+  }
+  plan_rows(progress_, config_.max_chunk_tokens, rows_);
+  build_plan(running_, rows_, config_.page_size, plan_);
+  return plan_;
+}
+
+}  // namespace bolide

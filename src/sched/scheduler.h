@@ -1,0 +1,48 @@
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "cache/page_pool.h"
+#include "sched/policy.h"
+#include "sched/step_plan.h"
+
+namespace bolide {
+
+struct SchedulerConfig {
+  int64_t max_batch_size = 64;     // sequences that run at once
+  int64_t max_chunk_tokens = 512;  // prompt tokens of a step
+  int64_t pages = 0;
+  int64_t page_size = 16;
+};
+
+// Who waits, who runs, and what the next step does. Borrows the RequestStates, which must outlive their stay.
+// One thread at a time.
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerConfig& config);
+
+  // Queues a request; it must fit the pool when alone (checked at submit).
+  void add(RequestState& state);
+  // Takes a request out, waiting or running, and frees its pages: its place is open for the next step.
+  void remove(RequestState& state);
+  // Admits whom the policy lets in, and plans the next step; empty when nobody runs. The caller must carry
+  // the plan out, append the sampled tokens, and remove() who is done, before the next call.
+  StepPlan& next_step();
+
+  bool idle() const { return waiting_.empty() && running_.empty(); }
+  const PagePool& pool() const { return pool_; }
+
+ private:
+  int64_t pages_of(const RequestState& state) const { return pages_for(state.longest(), config_.page_size); }
+
+  SchedulerConfig config_;
+  PagePool pool_;
+  std::deque<RequestState*> waiting_;   // oldest first
+  std::vector<RequestState*> running_;  // in order of admission
+  StepPlan plan_;
+  std::vector<int64_t> waiting_pages_, rows_;  // scratch, kept for their memory
+  std::vector<Progress> progress_;
+};
+
+}  // namespace bolide

@@ -1,0 +1,159 @@
+#include "sched/scheduler.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+
+namespace bolide {
+namespace {
+
+using ::testing::ElementsAre;
+
+// A request whose token at position p is id * 1000 + p.
+std::unique_ptr<RequestState> make_request(uint64_t id, int64_t prompt, int64_t max_new,
+                                           bool return_logits = false) {
+  auto state = std::make_unique<RequestState>();
+  state->id = id;
+  state->tag = id;
+  state->prompt_tokens = prompt;
+  state->max_new_tokens = max_new;
+  state->return_logits = return_logits;
+  for (int64_t p = 0; p < prompt; ++p) state->tokens.push_back(static_cast<int32_t>(id * 1000 + p));
+  return state;
+}
+
+void append_token(RequestState& state) {
+  state.tokens.push_back(static_cast<int32_t>(state.id * 1000 + state.tokens.size()));
+}
+
+TEST(Scheduler, PlanOfAMixedStep) {
+  Scheduler scheduler({.max_batch_size = 4, .max_chunk_tokens = 5, .pages = 20, .page_size = 4});
+  const auto a = make_request(1, 2, 3), b = make_request(2, 7, 2), c = make_request(3, 2, 1);
+  scheduler.add(*a);
+  StepPlan& first = scheduler.next_step();
+  EXPECT_THAT(first.batch.token_ids, ElementsAre(1000, 1001));
+  EXPECT_THAT(first.batch.logit_rows, ElementsAre(1));
+  EXPECT_EQ(first.prefill_tokens, 2);
+  EXPECT_EQ(first.decode_rows, 0);
+  append_token(*a);
+
+  scheduler.add(*b);
+  scheduler.add(*c);
+  StepPlan& plan = scheduler.next_step();  // a decodes, b brings 5 of 7, c has to wait for the budget
+  EXPECT_THAT(plan.sequences, ElementsAre(a.get(), b.get()));
+  EXPECT_THAT(plan.batch.token_ids, ElementsAre(1002, 2000, 2001, 2002, 2003, 2004));
+  EXPECT_THAT(plan.batch.positions, ElementsAre(2, 0, 1, 2, 3, 4));
+  EXPECT_THAT(plan.batch.query_offsets, ElementsAre(0, 1, 6));
+  EXPECT_THAT(plan.batch.kv_lengths, ElementsAre(3, 5));
+  EXPECT_EQ(plan.batch.max_pages, 2);
+  EXPECT_THAT(plan.batch.page_table,
+              ElementsAre(a->pages.pages()[0], 0, b->pages.pages()[0], b->pages.pages()[1]));
+  for (int64_t t = 1; t < 6; ++t) EXPECT_EQ(plan.batch.slots[t], b->pages.slot(t - 1));
+  EXPECT_EQ(plan.batch.slots[0], a->pages.slot(2));
+  EXPECT_THAT(plan.batch.logit_rows, ElementsAre(0));  // b is not at its prompt's end
+  ASSERT_EQ(plan.sample_rows.size(), 1u);
+  EXPECT_EQ(plan.sample_rows[0].position, 3u);
+  EXPECT_EQ(plan.prefill_tokens, 5);
+  EXPECT_EQ(plan.decode_rows, 1);
+  append_token(*a);
+
+  StepPlan& last = scheduler.next_step();
+  EXPECT_THAT(last.sequences, ElementsAre(a.get(), b.get(), c.get()));
+  EXPECT_THAT(last.batch.logit_rows, ElementsAre(0, 2, 4));
+}
+
+TEST(Scheduler, KeptRowsAreThePromptsAndSampledRowsTheLast) {
+  Scheduler scheduler({.max_batch_size = 4, .max_chunk_tokens = 3, .pages = 20, .page_size = 4});
+  const auto a = make_request(1, 5, 2, true), b = make_request(2, 1, 0, true);
+  scheduler.add(*a);
+  scheduler.add(*b);
+  EXPECT_THAT(scheduler.next_step().batch.logit_rows, ElementsAre(0, 1, 2));
+  StepPlan& plan = scheduler.next_step();
+  EXPECT_THAT(plan.batch.logit_rows, ElementsAre(0, 1, 2));
+  ASSERT_EQ(plan.uses.size(), 3u);
+  EXPECT_TRUE(plan.uses[0].keep && !plan.uses[0].sample);
+  EXPECT_TRUE(plan.uses[1].keep && plan.uses[1].sample);
+  EXPECT_TRUE(plan.uses[2].keep && !plan.uses[2].sample);  // max_new_tokens is 0
+  append_token(*a);
+  scheduler.remove(*b);
+  StepPlan& decode = scheduler.next_step();
+  ASSERT_EQ(decode.uses.size(), 1u);
+  EXPECT_TRUE(!decode.uses[0].keep && decode.uses[0].sample);
+}
+
+TEST(Scheduler, FreedPlaceIsTakenAtTheNextStep) {
+  Scheduler scheduler({.max_batch_size = 1, .max_chunk_tokens = 8, .pages = 4, .page_size = 4});
+  const auto a = make_request(1, 3, 4), b = make_request(2, 3, 4);
+  scheduler.add(*a);
+  scheduler.add(*b);
+  EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(a.get()));
+  scheduler.remove(*a);
+  EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(b.get()));
+  scheduler.remove(*b);
+  EXPECT_TRUE(scheduler.next_step().empty());
+  EXPECT_TRUE(scheduler.idle());
+  EXPECT_EQ(scheduler.pool().free_pages(), 4);
+}
+
+TEST(Scheduler, WaitingRequestCanBeRemoved) {
+  Scheduler scheduler({.max_batch_size = 1, .max_chunk_tokens = 8, .pages = 4, .page_size = 4});
+  const auto a = make_request(1, 3, 4), b = make_request(2, 3, 4), c = make_request(3, 3, 4);
+  for (RequestState* state : {a.get(), b.get(), c.get()}) scheduler.add(*state);
+  scheduler.next_step();
+  scheduler.remove(*b);
+  scheduler.remove(*a);
+  EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(c.get()));
+}
+
+// Whatever comes, in whatever order it goes: every step has work, no slot is written twice in a step, nobody
+// overtakes, and all pages come back.
+TEST(Scheduler, RandomLoadAlwaysEnds) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 40; ++round) {
+    const auto between = [&](int64_t low, int64_t high) {
+      return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+    };
+    const SchedulerConfig config{.max_batch_size = between(1, 5),
+                                 .max_chunk_tokens = between(1, 9),
+                                 .pages = between(8, 20),
+                                 .page_size = between(1, 5)};
+    Scheduler scheduler(config);
+    std::vector<std::unique_ptr<RequestState>> requests;
+    for (uint64_t id = 0; id < 30; ++id) {
+      const int64_t total = std::min<int64_t>(config.pages * config.page_size, 25);
+      const int64_t prompt = between(1, total - 1);
+      requests.push_back(make_request(id, prompt, between(1, total - prompt)));
+      scheduler.add(*requests.back());
+    }
+    uint64_t begun = 0;  // requests that have had a row so far
+    int steps = 0;
+    while (!scheduler.idle()) {
+      ASSERT_LT(++steps, 5000);
+      StepPlan& plan = scheduler.next_step();
+      ASSERT_FALSE(plan.empty());
+      ASSERT_LE(plan.prefill_tokens, config.max_chunk_tokens);
+      std::vector<int64_t> slots = plan.batch.slots;
+      std::sort(slots.begin(), slots.end());
+      ASSERT_EQ(std::adjacent_find(slots.begin(), slots.end()), slots.end());
+      ASSERT_TRUE(std::is_sorted(plan.batch.logit_rows.begin(), plan.batch.logit_rows.end()));
+      for (const RequestState* state : plan.sequences) {
+        if (state->id < begun) continue;
+        ASSERT_EQ(state->id, begun) << "overtook an older request";
+        ++begun;
+      }
+      for (const LogitUse& use : plan.uses) {
+        RequestState& state = *plan.sequences[use.sequence];
+        append_token(state);
+        // Some end early, as by an end id.
+        if (state.made() == state.max_new_tokens || random() % 6 == 0) scheduler.remove(state);
+      }
+    }
+    ASSERT_EQ(begun, requests.size());
+    ASSERT_EQ(scheduler.pool().free_pages(), config.pages);
+  }
+}
+
+}  // namespace
+}  // namespace bolide
