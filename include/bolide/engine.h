@@ -25,11 +25,14 @@ struct EngineConfig {
   std::string device = "cpu";  ///< "cpu" (or "cuda" where built)
   std::string data_type;       ///< fp32, fp16 or bf16 for weights and cache; empty: as in the checkpoint
   LoadFormat load_format = LoadFormat::kAuto;
-  int threads = 0;                 ///< 0: all cores that this process may use
-  int64_t max_batch_size = 64;     ///< sequences that run at once
-  int64_t max_kv_tokens = 0;       ///< cache size in tokens; 0: derived from max_batch_size and free memory
-  int64_t page_size = 16;          ///< tokens in a cache page
-  int64_t max_chunk_tokens = 512;  ///< prompt tokens taken in per step; longer prompts are fed in chunks
+  int threads = 0;              ///< 0: all cores that this process may use
+  int64_t max_batch_size = 64;  ///< sequences that run at once
+  /// Cache size in tokens, rounded up to whole pages. 0: 2048 tokens for each of max_batch_size sequences,
+  /// but at most what half of the memory still available after loading holds, and at least one page. Physical
+  /// memory is used only as tokens are written.
+  int64_t max_kv_tokens = 0;
+  int64_t page_size = 16;               ///< tokens in a cache page
+  int64_t max_chunk_tokens = 512;       ///< prompt tokens taken in per step; longer prompts are fed in chunks
   bool deterministic_batching = false;  ///< reserved for the GPU's --deterministic; must be false on the CPU
 };
 
@@ -51,7 +54,9 @@ struct StepInfo {
 };
 
 /// The engine: submit requests from any thread; one background thread runs them with continuous batching.
-/// All methods are thread-safe. Destruction cancels what is still running.
+/// Requests start in order of submission, each as soon as the batch has a place and the cache has room for
+/// its prompt and all of max_new_tokens. All methods are thread-safe. Destruction cancels what is still
+/// running; it must not happen in a callback.
 class Engine {
  public:
   /// Loads the model. Throws Error before any compute when a file or a flag is wrong.
@@ -65,14 +70,20 @@ class Engine {
   virtual Result wait(uint64_t request) = 0;
   /// True when the request was still running; its Result then says kCancelled.
   virtual bool cancel(uint64_t request) = 0;
-  /// submit + wait for all, results in order. Requests join one batch.
+  /// submit + wait for all, results in order. Requests join one batch. When one of several cannot run, none
+  /// does, and the error names its index; a fault while they run ends them all and is rethrown.
   std::vector<Result> generate(std::vector<Request> requests);
 
   virtual const ModelInfo& info() const = 0;
   /// Null when the model has no tokenizer.
   virtual const Tokenizer* tokenizer() const = 0;
-  /// Called after each step from the engine's thread; set before the first submit.
+  /// Called after each step from the engine's thread, before the results of that step are out; set before the
+  /// first submit. An observer that throws is not called again.
   virtual void set_step_observer(std::function<void(const StepInfo&)> observer) = 0;
+
+ protected:
+  /// Queues all requests at once, or throws and queues none.
+  virtual std::vector<uint64_t> submit_all(std::vector<Request> requests) = 0;
 };
 
 /// Ceilings of this machine, for bench's share of the roof. Takes a second or two.

@@ -14,7 +14,7 @@ namespace bolide {
 enum class FinishReason : uint8_t {
   kLength,      ///< max_new_tokens were made
   kEndId,       ///< the end id came (it is not part of output_ids)
-  kStopString,  ///< a stop string came (text ends before it)
+  kStopString,  ///< a stop string came (text ends before it; output_ids hold all that was made)
   kCancelled,   ///< Engine::cancel, or the streaming callback returned false
 };
 /// "length", "end_id", "stop", "cancelled"
@@ -23,8 +23,8 @@ std::string_view name_of(FinishReason reason);
 /// A new token on its way to the caller, from the engine's thread.
 struct StreamEvent {
   uint64_t request = 0;  ///< as returned by submit
-  int32_t id = 0;
-  std::string text;  ///< text that became certain; never half a character; empty without a tokenizer
+  int32_t id = 0;        ///< -1: no new id, only text that had been held back when the end id came
+  std::string text;      ///< text that became certain; never half a character; empty without a tokenizer
 };
 
 /// One sequence to continue. Give `prompt` (needs a tokenizer) or `input_ids`, not both.

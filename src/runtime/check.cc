@@ -1,0 +1,110 @@
+#include "runtime/check.h"
+
+#include <limits>
+
+#include "base/config.h"
+#include "decode/sampling.h"
+#include "runtime/machine.h"
+
+namespace bolide {
+namespace {
+
+void check_at_least_1(const char* field, int64_t value) {
+  if (value < 1) fail(ErrorCode::kUsage, "{} is {}: it must be at least 1", field, value);
+}
+
+std::vector<int32_t> prompt_ids(const Request& request, const Tokenizer* tokenizer) {
+  if (request.prompt.empty()) return request.input_ids;
+  if (!request.input_ids.empty())
+    fail(ErrorCode::kUsage, "a request has both a prompt and input_ids: give one of them");
+  if (!tokenizer) {
+    fail(ErrorCode::kUsage,
+         "a request has a text prompt, but the model has no tokenizer: give input_ids, or load a tokenizer");
+  }
+  return tokenizer->encode(request.prompt).ids;
+}
+
+void check_length(const Request& request, int64_t prompt, int64_t max_positions, int64_t capacity) {
+  if (request.max_new_tokens < 0)
+    fail(ErrorCode::kUsage, "max_new_tokens is {}: it must be 0 or more", request.max_new_tokens);
+  if (request.max_new_tokens == 0 && !request.return_logits)
+    fail(ErrorCode::kUsage, "max_new_tokens is 0: that makes sense with return_logits only");
+  const int64_t total = prompt + request.max_new_tokens;
+  if (max_positions > 0 && total > max_positions) {
+    fail(ErrorCode::kUsage,
+         "a prompt of {} tokens and {} new ones exceed the {} positions of the model: shorten one of them",
+         prompt, request.max_new_tokens, max_positions);
+  }
+  if (total > capacity) {
+    fail(ErrorCode::kUsage,
+         "a prompt of {} tokens and {} new ones exceed the cache of {} tokens: shorten one of them, or raise "
+         "max_kv_tokens",
+         prompt, request.max_new_tokens, capacity);
+  }
+}
+
+}  // namespace
+
+Device parse_device(std::string_view name) {
+  if (name == "cpu") return Device::kCpu;
+  if (name != "cuda") fail(ErrorCode::kUsage, "unknown device '{}': use cpu or cuda", name);
+  if constexpr (!kHasCuda)
+    fail(ErrorCode::kUsage, "device 'cuda' is not there: this build has no CUDA backend; use cpu");
+  return Device::kCuda;
+}
+
+int resolve_threads(int threads) {
+  constexpr int kMaxThreads = 4096;  // beyond any machine; OpenMP would abort the process instead of failing
+  if (threads < 0 || threads > kMaxThreads) {
+    fail(ErrorCode::kUsage, "threads is {}: it must be between 0 (all cores) and {}", threads, kMaxThreads);
+  }
+  return threads > 0 ? threads : usable_cores();
+}
+
+void check_config(const EngineConfig& config) {
+  parse_device(config.device);
+  if (!config.data_type.empty()) parse_data_type(config.data_type);
+  resolve_threads(config.threads);
+  check_at_least_1("max_batch_size", config.max_batch_size);
+  check_at_least_1("max_chunk_tokens", config.max_chunk_tokens);
+  check_at_least_1("page_size", config.page_size);
+  if (config.max_kv_tokens < 0)
+    fail(ErrorCode::kUsage, "max_kv_tokens is {}: it must be 0 (automatic) or more", config.max_kv_tokens);
+  // Positions, offsets and page ids are 32-bit in a Batch.
+  constexpr int64_t kMax = std::numeric_limits<int32_t>::max() / 4;
+  const auto check_at_most = [&](const char* field, int64_t value) {
+    if (value > kMax) fail(ErrorCode::kUsage, "{} is {}: it must be at most {}", field, value, kMax);
+  };
+  check_at_most("max_batch_size", config.max_batch_size);
+  check_at_most("max_chunk_tokens", config.max_chunk_tokens);
+  check_at_most("page_size", config.page_size);
+  check_at_most("max_kv_tokens", config.max_kv_tokens);
+  if (config.deterministic_batching)
+    fail(ErrorCode::kUsage, "deterministic_batching is not available on the CPU: leave it off");
+}
+
+std::vector<int32_t> check_request(const Request& request, const ModelConfig& model,
+                                   const Tokenizer* tokenizer, int64_t capacity) {
+  check_sampling(request.sampling);
+  if (request.end_id && (*request.end_id < -1 || *request.end_id >= model.vocab_size)) {
+    fail(ErrorCode::kUsage, "end_id is {}: it must be -1 (none) or an id below {}", *request.end_id,
+         model.vocab_size);
+  }
+  if (!request.stop.empty() && !tokenizer)
+    fail(ErrorCode::kUsage, "stop strings need a tokenizer, and the model has none");
+  for (const std::string& stop : request.stop) {
+    if (stop.empty()) fail(ErrorCode::kUsage, "a stop string is empty: it would end every text at once");
+  }
+  std::vector<int32_t> ids = prompt_ids(request, tokenizer);
+  if (ids.empty()) fail(ErrorCode::kUsage, "the prompt is empty: give at least one token");
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= model.vocab_size) {
+      fail(ErrorCode::kUsage, "token id {} (number {} of the prompt) is outside the vocabulary of {} ids",
+           ids[i], i, model.vocab_size);
+    }
+  }
+  check_length(request, static_cast<int64_t>(ids.size()), model.max_positions, capacity);
+  return ids;
+}
+
+}  // namespace bolide

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <vector>
+
+#include "bolide/engine.h"
+#include "models/model.h"
+
+namespace bolide {
+
+// kUsage, naming the field and what it may be, for settings that no engine can have. Looks at no file.
+void check_config(const EngineConfig& config);
+
+// "cpu" or "cuda"; kUsage for a word that is neither, or a device that this build or machine has not.
+Device parse_device(std::string_view name);
+
+// 0 becomes all usable cores; kUsage for a count that cannot be honoured.
+int resolve_threads(int threads);
+
+// Throws kUsage for a request that can never run, and returns its prompt's ids (encoded when it came as
+// text). `capacity` is the cache's size in tokens.
+std::vector<int32_t> check_request(const Request& request, const ModelConfig& model,
+                                   const Tokenizer* tokenizer, int64_t capacity);
+
+}  // namespace bolide

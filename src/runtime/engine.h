@@ -1,0 +1,111 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "bolide/engine.h"
+#include "models/model.h"
+#include "runtime/output_text.h"
+#include "runtime/step.h"
+#include "runtime/worker.h"
+#include "sched/scheduler.h"
+
+namespace bolide {
+
+// What an engine is made of, once loaded.
+struct EngineParts {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;  // may be null
+  DType data_type = DType::kF32;         // of the weights, and of the cache
+  int64_t weight_bytes = 0;
+  bool random_weights = false;
+  double load_seconds = 0;
+};
+
+// The engine on one rank. Callers' threads check requests and put them into `inbox_`; one background thread
+// owns everything else (tasks, scheduler, worker) and needs no lock while it computes.
+class LocalEngine final : public Engine {
+ public:
+  LocalEngine(EngineParts parts, const EngineConfig& config);
+  ~LocalEngine() override;
+
+  uint64_t submit(Request request) override;
+  Result wait(uint64_t request) override;
+  bool cancel(uint64_t request) override;
+  const ModelInfo& info() const override { return info_; }
+  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
+  void set_step_observer(std::function<void(const StepInfo&)> observer) override;
+
+  // Pages of the cache that nobody holds, as of the last step; all of them once every request is done.
+  int64_t free_pages() const { return free_pages_.load(); }
+
+ private:
+  // What callers and the engine's thread share of a request; under mutex_.
+  struct Ticket {
+    Result result;
+    std::exception_ptr fault;
+    bool done = false, cancelled = false, claimed = false;
+    std::condition_variable ready;
+  };
+  struct Task {
+    Task(const Tokenizer* tokenizer, Request& request);
+    RequestState state;
+    OutputText text;
+    bool tagged = false;  // by the caller; else by its number
+    int32_t end_id = -1;
+    std::function<bool(const StreamEvent&)> on_token;
+    Result result;
+    std::exception_ptr fault;
+    std::shared_ptr<Ticket> ticket;
+  };
+
+  std::vector<uint64_t> submit_all(std::vector<Request> requests) override;
+  std::unique_ptr<Task> make_task(Request& request) const;
+  std::vector<uint64_t> enqueue(std::vector<std::unique_ptr<Task>> tasks);
+
+  // The background thread.
+  void run();
+  bool collect();
+  void step();
+  void settle(const StepPlan& plan);
+  void accept(Task& task, int32_t id, float log_prob);
+  bool emit(Task& task, int32_t id, std::string text);
+  void finish(Task& task, FinishReason reason, std::exception_ptr fault = nullptr);
+  void finish_all(FinishReason reason, const std::exception_ptr& fault);
+  void observe(const StepInfo& info);
+  void publish();
+
+  std::unique_ptr<Tokenizer> tokenizer_;
+  Worker worker_;
+  ModelConfig model_;
+  ModelInfo info_;
+
+  // The engine's thread only.
+  Scheduler scheduler_;
+  StepResult step_result_;
+  std::unordered_map<uint64_t, std::unique_ptr<Task>> tasks_;
+  std::vector<std::unique_ptr<Task>> finished_;  // done in this step, not yet published
+  std::shared_ptr<const std::function<void(const StepInfo&)>> step_observer_;
+  std::atomic<int64_t> free_pages_;
+
+  std::mutex mutex_;
+  std::condition_variable work_;      // the engine's thread has something to do
+  std::condition_variable no_waits_;  // the last wait() has left
+  // Under mutex_.
+  std::unordered_map<uint64_t, std::shared_ptr<Ticket>> tickets_;
+  std::vector<std::unique_ptr<Task>> inbox_;
+  std::vector<uint64_t> cancels_;
+  std::shared_ptr<const std::function<void(const StepInfo&)>> observer_;
+  uint64_t next_id_ = 0;
+  int64_t waits_ = 0;
+  bool stopping_ = false;
+
+  std::thread thread_;  // last: starts when all else stands
+};
+
+}  // namespace bolide
