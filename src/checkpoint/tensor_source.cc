@@ -1,6 +1,21 @@
 #include "checkpoint/tensor_source.h"
 
+#include "base/error.h"
+#include "checkpoint/mapped_source.h"
+
 namespace bolide {
+namespace {
+
+constexpr std::string_view kSafetensorsFiles = "model.safetensors, model.safetensors.index.json";
+constexpr std::string_view kTorchFiles =
+    "pytorch_model.bin, pytorch_model.bin.index.json, pytorch_model-00001-of-0000N.bin";
+
+void require_folder(const std::filesystem::path& folder) {
+  if (!std::filesystem::is_directory(folder))
+    fail(ErrorCode::kNotFound, "{} is not a folder", folder.string());
+}
+
+}  // namespace
 
 Slice Slice::all(const Shape& shape) {
   Slice slice;
@@ -19,6 +34,26 @@ Shape Slice::shape(int rank) const {
   Shape shape(std::span<const int64_t>(end.data(), static_cast<size_t>(rank)));
   for (int i = 0; i < rank; ++i) shape[i] -= begin[i];
   return shape;
+}
+
+std::unique_ptr<TensorSource> open_safetensors(const std::filesystem::path& folder) {
+  require_folder(folder);
+  if (auto source = try_open_safetensors(folder)) return source;
+  fail(ErrorCode::kNotFound, "{} holds no weights: looked for {}", folder.string(), kSafetensorsFiles);
+}
+
+std::unique_ptr<TensorSource> open_torch_bin(const std::filesystem::path& folder) {
+  require_folder(folder);
+  if (auto source = try_open_torch_bin(folder)) return source;
+  fail(ErrorCode::kNotFound, "{} holds no weights: looked for {}", folder.string(), kTorchFiles);
+}
+
+std::unique_ptr<TensorSource> open_hf_folder(const std::filesystem::path& folder) {
+  require_folder(folder);
+  if (auto source = try_open_safetensors(folder)) return source;
+  if (auto source = try_open_torch_bin(folder)) return source;
+  fail(ErrorCode::kNotFound, "{} holds no weights: looked for {}, {}", folder.string(), kSafetensorsFiles,
+       kTorchFiles);
 }
 
 }  // namespace bolide

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace bolide {
+
+// Text from a file made fit for a one-line message: control bytes become '?', over 120 bytes are cut.
+std::string printable(std::string_view text);
+
+// What is wrong with one checkpoint, gathered so that the user sees all of it at once instead of one fault a
+// run.
+class Findings {
+ public:
+  // The first kListed findings are spelled out, the rest is counted: a folder of the wrong model can have
+  // thousands.
+  static constexpr size_t kListed = 10;
+  explicit Findings(std::string where) : where_(std::move(where)) {}
+  void add(std::string finding) {
+    ++count_;
+    if (listed_.size() < kListed) listed_.push_back(std::move(finding));
+  }
+  bool empty() const { return count_ == 0; }
+  // Throws "where: first; second; ...; and N more" when there are any.
+  void raise_if_any(ErrorCode code) const;
+
+ private:
+  std::string where_;
+  std::vector<std::string> listed_;
+  size_t count_ = 0;
+};
+
+}  // namespace bolide

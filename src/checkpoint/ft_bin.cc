@@ -1,0 +1,170 @@
+#include "checkpoint/ft_bin.h"
+
+#include <charconv>
+#include <set>
+
+#include "base/file.h"
+#include "checkpoint/copy_box.h"
+#include "checkpoint/findings.h"
+#include "checkpoint/mapped_source.h"
+
+namespace bolide {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Maps a file for the length of one read: a folder of BLOOM-176B at 8 ranks has 7,000 files, and an open map
+// of each would come near the kernel's limit of 65,530.
+class FtSource final : public TensorSource {
+ public:
+  FtSource(fs::path folder, int ranks, DType dtype)
+      : folder_(std::move(folder)), ranks_(ranks), dtype_(dtype) {}
+
+  void add(const FtTensor& tensor) {
+    BOLIDE_CHECK(tensor.split_axis >= -1 && tensor.split_axis < tensor.shape.rank());
+    BOLIDE_CHECK(tensor.split_axis < 0 || tensor.shape[tensor.split_axis] % ranks_ == 0,
+                 "{} is not divisible by {} ranks", tensor.name, ranks_);
+    BOLIDE_CHECK(tensors_.emplace(tensor.name, tensor).second, "{} is listed twice", tensor.name);
+  }
+
+  // Compares the folder's files with those that the tensors should have.
+  void check() const {
+    Findings findings(folder_.string());
+    std::set<std::string> expected;
+    for (const auto& [name, tensor] : tensors_) {
+      const auto bytes =
+          static_cast<uint64_t>(checked_bytes(dtype_, file_shape(tensor), "tensor '" + name + "'"));
+      for (int rank = 0; rank < files_of(tensor); ++rank) {
+        const std::string file = file_name(tensor, rank);
+        expected.insert(file);
+        std::error_code error;
+        const uint64_t size = fs::file_size(folder_ / file, error);
+        if (error) {
+          findings.add(fmt::format("{} is missing", file));
+        } else if (size != bytes) {
+          findings.add(fmt::format("{} has {} bytes instead of {} ({} {})", file, size, bytes,
+                                   file_shape(tensor).str(), name_of(dtype_)));
+        }
+      }
+    }
+    std::set<std::string> unexpected;  // sorted, so that the message does not depend on the file system
+    for (const auto& item : fs::directory_iterator(folder_)) {
+      const std::string file = item.path().filename().string();
+      if (item.path().extension() == ".bin" && !expected.contains(file)) unexpected.insert(file);
+    }
+    for (const std::string& file : unexpected)
+      findings.add(fmt::format("{} belongs to no tensor of this model", printable(file)));
+    findings.raise_if_any(ErrorCode::kCorrupt);
+  }
+
+  std::vector<std::string> names() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : tensors_) names.push_back(name);
+    return names;
+  }
+  bool contains(const std::string& name) const override { return tensors_.contains(name); }
+  TensorInfo info(const std::string& name) const override { return {dtype_, find(name).shape}; }
+  std::string where(const std::string& name) const override {
+    return (folder_ / file_name(find(name), 0)).string();
+  }
+
+  void read(const std::string& name, const Slice& slice, void* into) const override {
+    const FtTensor& tensor = find(name);
+    const Shape stored = file_shape(tensor), wanted = slice.shape(stored.rank());
+    for (int i = 0; i < stored.rank(); ++i)
+      BOLIDE_CHECK(slice.begin[i] >= 0 && wanted[i] >= 0 && slice.end[i] <= tensor.shape[i]);
+    if (wanted.count() == 0) return;
+    const ByteStrides into_strides = c_order(wanted, size_of(dtype_));
+    const int axis = tensor.split_axis;
+    for (int rank = 0; rank < files_of(tensor); ++rank) {
+      // This file's part of the slice, in the file's own coordinates.
+      Slice part = slice;
+      auto* to = static_cast<std::byte*>(into);
+      if (axis >= 0) {
+        const int64_t begin = rank * stored[axis], end = begin + stored[axis];
+        part.begin[axis] = std::max(slice.begin[axis], begin) - begin;
+        part.end[axis] = std::min(slice.end[axis], end) - begin;
+        if (part.begin[axis] >= part.end[axis]) continue;
+        to += (part.begin[axis] + begin - slice.begin[axis]) * into_strides[axis];
+      }
+      read_file(tensor, rank, stored, part, to, into_strides);
+    }
+  }
+
+ private:
+  const FtTensor& find(const std::string& name) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end())
+      fail(ErrorCode::kNotFound, "there is no tensor '{}' in {}", name, folder_.string());
+    return found->second;
+  }
+  int files_of(const FtTensor& tensor) const { return tensor.split_axis < 0 ? 1 : ranks_; }
+  // The shape of one of the tensor's files.
+  Shape file_shape(const FtTensor& tensor) const {
+    Shape shape = tensor.shape;
+    if (tensor.split_axis >= 0) shape[tensor.split_axis] /= ranks_;
+    return shape;
+  }
+  static std::string file_name(const FtTensor& tensor, int rank) {
+    return tensor.split_axis < 0 ? tensor.name + ".bin" : fmt::format("{}.{}.bin", tensor.name, rank);
+  }
+
+  void read_file(const FtTensor& tensor, int rank, const Shape& stored, const Slice& part, std::byte* into,
+                 const ByteStrides& into_strides) const {
+    const MappedFile file(folder_ / file_name(tensor, rank));
+    if (file.size() != static_cast<size_t>(stored.count()) * size_of(dtype_))
+      fail(ErrorCode::kCorrupt, "{} changed its size while it was read", file.path().string());
+    const ByteStrides strides = c_order(stored, size_of(dtype_));
+    size_t offset = 0;
+    for (int i = 0; i < stored.rank(); ++i) offset += static_cast<size_t>(part.begin[i] * strides[i]);
+    copy_box({.file = file,
+              .offset = offset,
+              .extents = part.shape(stored.rank()),
+              .src_strides = strides,
+              .into = into,
+              .into_strides = into_strides,
+              .element_bytes = size_of(dtype_)});
+  }
+
+  fs::path folder_;
+  int ranks_;
+  DType dtype_;
+  std::map<std::string, FtTensor> tensors_;
+};
+
+}  // namespace
+
+bool is_ft_folder(const fs::path& folder) { return fs::is_regular_file(folder / "config.ini"); }
+
+void check_ft_ranks(const fs::path& folder, int tensor_para_size) {
+  // "out/2-gpu/" has an empty last component.
+  const fs::path plain = fs::absolute(folder).lexically_normal();
+  const std::string name = (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+  constexpr std::string_view kSuffix = "-gpu";
+  int ranks = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), ranks);
+  if (error != std::errc() || std::string_view(end) != kSuffix) return;
+  if (ranks != tensor_para_size) {
+    fail(ErrorCode::kCorrupt, "{}: its config.ini says tensor_para_size={}, but the folder is named for {}",
+         folder.string(), tensor_para_size, ranks);
+  }
+}
+
+std::unique_ptr<TensorSource> open_ft_folder(const fs::path& folder, const std::vector<FtTensor>& tensors,
+                                             int ranks, DType dtype) {
+  BOLIDE_CHECK(ranks >= 1);
+  if (!fs::is_directory(folder)) fail(ErrorCode::kNotFound, "{} is not a folder", folder.string());
+  Findings indivisible(folder.string());
+  for (const FtTensor& tensor : tensors) {
+    if (tensor.split_axis >= 0 && tensor.shape[tensor.split_axis] % ranks != 0)
+      indivisible.add(fmt::format("tensor {} of shape {} cannot be split over {} ranks", tensor.name,
+                                  tensor.shape.str(), ranks));
+  }
+  indivisible.raise_if_any(ErrorCode::kCorrupt);
+  auto source = std::make_unique<FtSource>(folder, ranks, dtype);
+  for (const FtTensor& tensor : tensors) source->add(tensor);
+  source->check();
+  return source;
+}
+
+}  // namespace bolide

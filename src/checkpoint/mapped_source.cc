@@ -1,0 +1,138 @@
+#include "checkpoint/mapped_source.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "base/json.h"
+#include "checkpoint/findings.h"
+
+namespace bolide {
+
+int64_t checked_bytes(DType dtype, const Shape& shape, const std::string& what) {
+  // 2^62 leaves room for a sum of two without overflow.
+  constexpr int64_t kMost = int64_t{1} << 62;
+  auto bytes = static_cast<int64_t>(size_of(dtype));
+  bool zero = false, overflow = false;
+  for (int64_t extent : shape.extents()) {
+    if (extent < 0) fail(ErrorCode::kCorrupt, "{} has a negative extent in its shape {}", what, shape.str());
+    zero |= extent == 0;
+    overflow |= extent != 0 && __builtin_mul_overflow(bytes, extent, &bytes);
+    overflow |= bytes > kMost;
+    if (overflow) break;
+  }
+  // An overflow hidden behind a zero extent would still break the strides.
+  if (overflow) fail(ErrorCode::kCorrupt, "{} has an impossible shape {}", what, shape.str());
+  return zero ? 0 : bytes;
+}
+
+size_t MappedSource::map(const std::filesystem::path& path) {
+  MappedFile file(path);
+  constexpr std::string_view kLfs = "version https://git-lfs.github.com/";
+  if (file.size() >= kLfs.size() && std::memcmp(file.bytes().data(), kLfs.data(), kLfs.size()) == 0) {
+    fail(ErrorCode::kUnsupported,
+         "{} is a Git LFS pointer, not the weights themselves: fetch them with `git lfs pull`",
+         path.string());
+  }
+  files_.push_back(std::move(file));
+  return files_.size() - 1;
+}
+
+void MappedSource::add(const std::string& name, const StoredTensor& tensor) {
+  const MappedFile& file = files_[tensor.file];
+  if (tensor.shape.count() > 0) {
+    size_t last = tensor.offset;
+    for (int i = 0; i < tensor.shape.rank(); ++i) last += (tensor.shape[i] - 1) * tensor.strides[i];
+    BOLIDE_CHECK(last + size_of(tensor.dtype) <= file.size(), "tensor {} reaches outside its file", name);
+  }
+  const auto [found, inserted] = tensors_.try_emplace(name, tensor);
+  if (!inserted) {
+    fail(ErrorCode::kCorrupt, "tensor '{}' is there twice: in {} and in {}", printable(name),
+         files_[found->second.file].path().string(), file.path().string());
+  }
+}
+
+std::vector<std::string> MappedSource::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors_) names.push_back(name);
+  return names;
+}
+
+const StoredTensor& MappedSource::find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) {
+    fail(ErrorCode::kNotFound, "there is no tensor '{}' in {}", name,
+         files_.empty() ? "an empty checkpoint" : files_.front().path().parent_path().string());
+  }
+  return found->second;
+}
+
+TensorInfo MappedSource::info(const std::string& name) const {
+  const StoredTensor& tensor = find(name);
+  return {tensor.dtype, tensor.shape};
+}
+
+std::string MappedSource::where(const std::string& name) const {
+  return files_[find(name).file].path().string();
+}
+
+void MappedSource::read(const std::string& name, const Slice& slice, void* into) const {
+  const StoredTensor& tensor = find(name);
+  const Shape extents = slice.shape(tensor.shape.rank());
+  size_t offset = tensor.offset;
+  for (int i = 0; i < extents.rank(); ++i) {
+    BOLIDE_CHECK(slice.begin[i] >= 0 && extents[i] >= 0 && slice.end[i] <= tensor.shape[i],
+                 "slice of {} leaves {}", name, tensor.shape.str());
+    offset += static_cast<size_t>(slice.begin[i] * tensor.strides[i]);
+  }
+  copy_box({.file = files_[tensor.file],
+            .offset = offset,
+            .extents = extents,
+            .src_strides = tensor.strides,
+            .into = static_cast<std::byte*>(into),
+            .into_strides = c_order(extents, size_of(tensor.dtype)),
+            .element_bytes = size_of(tensor.dtype)});
+}
+
+std::unique_ptr<TensorSource> open_indexed(const std::filesystem::path& index, ReadTensorFile read) {
+  const std::string where = index.string();
+  const auto weight_map =
+      json_get<std::map<std::string, std::string>>(read_json_file(index), "weight_map", where);
+  std::set<std::string> shards;
+  for (const auto& [name, shard] : weight_map) shards.insert(shard);
+  if (shards.empty()) fail(ErrorCode::kCorrupt, "{}: its weight_map names no file", where);
+
+  Findings findings(where);
+  auto source = std::make_unique<MappedSource>();
+  for (const std::string& shard : shards) {
+    // A plain file name only: an index has no business in other folders.
+    if (shard.find('/') != std::string::npos || shard == "." || shard == ".." ||
+        shard.find('\0') != std::string::npos) {
+      fail(ErrorCode::kCorrupt, "{}: '{}' is not the name of a file in the same folder", where,
+           printable(shard));
+    }
+    const std::filesystem::path file = index.parent_path() / shard;
+    if (std::filesystem::exists(file)) {
+      read(file, *source);
+    } else {
+      findings.add(fmt::format("file {} is missing", printable(shard)));
+    }
+  }
+  findings.raise_if_any(ErrorCode::kNotFound);
+  for (const auto& [name, shard] : weight_map) {
+    if (!source->contains(name)) {
+      findings.add(fmt::format("tensor '{}' is not in {}", printable(name), shard));
+    } else if (std::filesystem::path(source->where(name)).filename() != shard) {
+      findings.add(fmt::format("tensor '{}' is in {} instead of {}", printable(name),
+                               std::filesystem::path(source->where(name)).filename().string(), shard));
+    }
+  }
+  for (const std::string& name : source->names())
+    if (!weight_map.contains(name))
+      findings.add(
+          fmt::format("tensor '{}' of {} is not in the index", printable(name), source->where(name)));
+  findings.raise_if_any(ErrorCode::kCorrupt);
+  return source;
+}
+
+}  // namespace bolide

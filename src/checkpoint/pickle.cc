@@ -1,0 +1,396 @@
+#include "checkpoint/pickle.h"
+
+#include <bit>
+#include <cstring>
+
+#include "checkpoint/findings.h"
+
+namespace bolide {
+namespace {
+
+// Opcodes of Python's pickletools, by their names there.
+enum Op : uint8_t {
+  kMark = '(',
+  kStop = '.',
+  kPop = '0',
+  kPopMark = '1',
+  kDup = '2',
+  kBinFloat = 'G',
+  kBinInt = 'J',
+  kBinInt1 = 'K',
+  kBinInt2 = 'M',
+  kNoneOp = 'N',
+  kBinPersId = 'Q',
+  kReduce = 'R',
+  kBinString = 'T',
+  kShortBinString = 'U',
+  kBinUnicode = 'X',
+  kAppend = 'a',
+  kBuild = 'b',
+  kGlobalOp = 'c',
+  kDictOp = 'd',
+  kEmptyDict = '}',
+  kAppends = 'e',
+  kBinGet = 'h',
+  kInst = 'i',
+  kLongBinGet = 'j',
+  kListOp = 'l',
+  kEmptyList = ']',
+  kObj = 'o',
+  kBinPut = 'q',
+  kLongBinPut = 'r',
+  kSetItem = 's',
+  kTupleOp = 't',
+  kEmptyTuple = ')',
+  kSetItems = 'u',
+  kBinBytes = 'B',
+  kShortBinBytes = 'C',
+  kProto = 0x80,
+  kNewObj = 0x81,
+  kExt1 = 0x82,
+  kExt2 = 0x83,
+  kExt4 = 0x84,
+  kTuple1 = 0x85,
+  kTuple2 = 0x86,
+  kTuple3 = 0x87,
+  kNewTrue = 0x88,
+  kNewFalse = 0x89,
+  kLong1 = 0x8A,
+  kLong4 = 0x8B,
+  kShortBinUnicode = 0x8C,
+  kBinUnicode8 = 0x8D,
+  kBinBytes8 = 0x8E,
+  kNewObjEx = 0x92,
+  kStackGlobal = 0x93,
+  kMemoize = 0x94,
+  kFrame = 0x95,
+};
+
+// A state dict of 100,000 tensors takes about 10 nodes, 25 items and 10 memo slots a tensor, and a stack of a
+// thousand.
+constexpr size_t kMaxNodes = size_t{1} << 20, kMaxItems = size_t{1} << 23, kMaxMemo = size_t{1} << 22,
+                 kMaxStack = size_t{1} << 20;
+
+}  // namespace
+
+std::string_view name_of(PickleKind kind) {
+  constexpr std::string_view kNames[] = {"None",  "bool", "int",  "float",     "str",   "bytes",
+                                         "tuple", "list", "dict", "reference", "object"};
+  return kNames[static_cast<int>(kind)];
+}
+
+void Unpickler::corrupt(std::string_view what) const {
+  fail(ErrorCode::kCorrupt, "{}: damaged pickle at byte {}: {}", where_, at_, what);
+}
+
+void Unpickler::refuse_call(std::string_view global) const {
+  fail(
+      ErrorCode::kCorrupt,
+      "{}: its pickle tries to call '{}': Bolide builds tensors and runs nothing that a checkpoint asks for; "
+      "if you trust the file, re-save its state dict as safetensors",
+      where_, printable(global));
+}
+
+std::string_view Unpickler::take(uint64_t size) {
+  if (size > bytes_.size() - at_) corrupt("it ends early");
+  const char* begin = reinterpret_cast<const char*>(bytes_.data()) + at_;
+  at_ += static_cast<size_t>(size);
+  return {begin, static_cast<size_t>(size)};
+}
+
+std::string_view Unpickler::take_line() {
+  const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_, bytes_.size() - at_);
+  const size_t end = rest.find('\n');
+  if (end == std::string_view::npos) corrupt("it ends early");
+  at_ += end + 1;
+  return rest.substr(0, end);
+}
+
+template <class T>
+T Unpickler::get() {
+  T value;
+  std::memcpy(&value, take(sizeof value).data(), sizeof value);
+  return value;
+}
+
+PickleValue Unpickler::make(PickleKind kind, std::string text, std::vector<PickleValue> items) {
+  if (nodes_.size() >= kMaxNodes || (items_ += items.size()) > kMaxItems)
+    corrupt("it builds more values than a state dict has");
+  nodes_.push_back({std::move(text), std::move(items)});
+  PickleValue value;
+  value.kind = kind;
+  value.node = &nodes_.back();
+  return value;
+}
+
+void Unpickler::push(PickleValue value) {
+  if (stack_.size() >= kMaxStack) corrupt("its stack grows beyond any state dict's");
+  stack_.push_back(value);
+}
+
+PickleValue& Unpickler::top() {
+  if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) corrupt("its stack runs empty");
+  return stack_.back();
+}
+
+PickleValue Unpickler::pop() {
+  const PickleValue value = top();
+  stack_.pop_back();
+  return value;
+}
+
+size_t Unpickler::pop_mark() {
+  if (marks_.empty()) corrupt("a mark is missing");
+  const size_t mark = marks_.back();
+  marks_.pop_back();
+  return mark;
+}
+
+std::vector<PickleValue> Unpickler::pop_from(size_t begin) {
+  const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(begin);
+  std::vector<PickleValue> values(first, stack_.end());
+  stack_.erase(first, stack_.end());
+  return values;
+}
+
+void Unpickler::add_integer(std::string_view little_endian) {
+  if (little_endian.size() > sizeof(int64_t)) corrupt("an integer has over 64 bits");
+  uint64_t bits = 0;
+  for (size_t i = 0; i < little_endian.size(); ++i)
+    bits |= uint64_t{static_cast<uint8_t>(little_endian[i])} << (8 * i);
+  if (const size_t unused = 64 - 8 * little_endian.size(); unused > 0 && unused < 64)  // extend the sign
+    bits = static_cast<uint64_t>(static_cast<int64_t>(bits << unused) >> unused);
+  PickleValue value;
+  value.kind = PickleKind::kInt;
+  value.integer = static_cast<int64_t>(bits);
+  push(value);
+}
+
+void Unpickler::memoize(uint64_t index) {
+  // A pickler numbers its memo upwards, at least two bytes an entry: a larger number would only cost memory.
+  if (index >= kMaxMemo || index > bytes_.size()) corrupt("its memo grows beyond any state dict's");
+  if (index >= memo_.size()) memo_.resize(static_cast<size_t>(index) + 1);
+  memo_[static_cast<size_t>(index)] = {true, top()};
+}
+
+void Unpickler::recall(uint64_t index) {
+  if (index >= memo_.size() || !memo_[static_cast<size_t>(index)].first)
+    corrupt("it refers to a value that it has not stored");
+  push(memo_[static_cast<size_t>(index)].second);
+}
+
+// Appends the stack's values from `begin` on to the list or dict below them.
+void Unpickler::fill(PickleKind kind, size_t begin) {
+  if (begin > stack_.size()) corrupt("its stack runs empty");
+  const std::vector<PickleValue> values = pop_from(begin);
+  PickleValue& container = top();
+  if (!container.is(kind)) corrupt(fmt::format("it adds items to a {}", name_of(container.kind)));
+  if (kind == PickleKind::kDict && values.size() % 2) corrupt("a dict has a key without a value");
+  if ((items_ += values.size()) > kMaxItems) corrupt("it builds more values than a state dict has");
+  container.node->items.insert(container.node->items.end(), values.begin(), values.end());
+}
+
+void Unpickler::reduce() {
+  const PickleValue args = pop(), function = pop();
+  if (!function.is(PickleKind::kGlobal)) corrupt(fmt::format("it calls a {}", name_of(function.kind)));
+  if (!args.is(PickleKind::kTuple)) refuse_call(function.node->text);
+  push(host_.call(*this, function.node->text, args.node->items));
+}
+
+// State dicts carry their version table as an attribute of the OrderedDict: state for a dict is dropped,
+// state for anything else would be a method call.
+void Unpickler::build() {
+  pop();
+  const PickleValue& object = top();
+  if (!object.is(PickleKind::kDict))
+    refuse_call(fmt::format("{}.__setstate__", object.is(PickleKind::kGlobal)
+                                                   ? object.node->text
+                                                   : std::string(name_of(object.kind))));
+}
+
+bool Unpickler::step_scalar(uint8_t op) {
+  PickleValue value;
+  switch (op) {
+    case kNoneOp:
+      return push(value), true;
+    case kNewTrue:
+    case kNewFalse:
+      value.kind = PickleKind::kBool;
+      value.boolean = op == kNewTrue;
+      return push(value), true;
+    case kBinInt:
+      return add_integer(take(4)), true;
+    case kBinInt1:  // unsigned: a zero byte above keeps it so
+    case kBinInt2:
+      value.kind = PickleKind::kInt;
+      value.integer = op == kBinInt1 ? get<uint8_t>() : get<uint16_t>();
+      return push(value), true;
+    case kLong1:
+      return add_integer(take(get<uint8_t>())), true;
+    case kLong4:
+      return add_integer(take(get<uint32_t>())), true;
+    case kBinFloat:
+      value.kind = PickleKind::kFloat;
+      value.real = std::bit_cast<double>(__builtin_bswap64(get<uint64_t>()));
+      return push(value), true;
+    case kShortBinString:
+    case kShortBinUnicode:
+      return push(make(PickleKind::kString, std::string(take(get<uint8_t>())))), true;
+    case kBinString:
+    case kBinUnicode:
+      return push(make(PickleKind::kString, std::string(take(get<uint32_t>())))), true;
+    case kBinUnicode8:
+      return push(make(PickleKind::kString, std::string(take(get<uint64_t>())))), true;
+    case kShortBinBytes:
+      return push(make(PickleKind::kBytes, std::string(take(get<uint8_t>())))), true;
+    case kBinBytes:
+      return push(make(PickleKind::kBytes, std::string(take(get<uint32_t>())))), true;
+    case kBinBytes8:
+      return push(make(PickleKind::kBytes, std::string(take(get<uint64_t>())))), true;
+    default:
+      return false;
+  }
+}
+
+bool Unpickler::step_container(uint8_t op) {
+  auto tuple_of = [&](size_t count) {
+    if (stack_.size() < (marks_.empty() ? 0 : marks_.back()) + count) corrupt("its stack runs empty");
+    push(make(PickleKind::kTuple, {}, pop_from(stack_.size() - count)));
+  };
+  switch (op) {
+    case kMark:
+      if (marks_.size() >= kMaxStack) corrupt("its stack grows beyond any state dict's");
+      return marks_.push_back(stack_.size()), true;
+    case kPop:
+      if (!marks_.empty() && marks_.back() == stack_.size()) return marks_.pop_back(), true;
+      return pop(), true;
+    case kPopMark:
+      return stack_.resize(pop_mark()), true;
+    case kDup:
+      return push(PickleValue(top())), true;
+    case kEmptyTuple:
+      return push(make(PickleKind::kTuple)), true;
+    case kEmptyList:
+      return push(make(PickleKind::kList)), true;
+    case kEmptyDict:
+      return push(make(PickleKind::kDict)), true;
+    case kTuple1:
+    case kTuple2:
+    case kTuple3:
+      return tuple_of(1 + op - kTuple1), true;
+    case kTupleOp:
+      return push(make(PickleKind::kTuple, {}, pop_from(pop_mark()))), true;
+    case kListOp:
+    case kDictOp: {
+      const auto kind = op == kListOp ? PickleKind::kList : PickleKind::kDict;
+      std::vector<PickleValue> items = pop_from(pop_mark());
+      if (op == kDictOp && items.size() % 2) corrupt("a dict has a key without a value");
+      return push(make(kind, {}, std::move(items))), true;
+    }
+    case kAppend:
+      return top(), fill(PickleKind::kList, stack_.size() - 1), true;
+    case kAppends:
+      return fill(PickleKind::kList, pop_mark()), true;
+    case kSetItem:
+      return fill(PickleKind::kDict, stack_.size() < 2 ? SIZE_MAX : stack_.size() - 2), true;
+    case kSetItems:
+      return fill(PickleKind::kDict, pop_mark()), true;
+    default:
+      return false;
+  }
+}
+
+bool Unpickler::step_memo(uint8_t op) {
+  switch (op) {
+    case kBinGet:
+      return recall(get<uint8_t>()), true;
+    case kLongBinGet:
+      return recall(get<uint32_t>()), true;
+    case kBinPut:
+      return memoize(get<uint8_t>()), true;
+    case kLongBinPut:
+      return memoize(get<uint32_t>()), true;
+    case kMemoize:
+      return memoize(memo_.size()), true;
+    case kProto:
+      if (const auto version = get<uint8_t>(); version < 2 || version > 5)
+        corrupt(fmt::format("protocol {} is none of 2 to 5", version));
+      return true;
+    case kFrame:
+      if (get<uint64_t>() > bytes_.size() - at_) corrupt("a frame ends after the file");
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool Unpickler::step_call(uint8_t op) {
+  // The class that OBJ, NEWOBJ and NEWOBJ_EX would call, `depth` below the top of the stack.
+  auto refuse_class = [&](size_t index) {
+    if (index >= stack_.size()) corrupt("its stack runs empty");
+    const PickleValue& type = stack_[index];
+    refuse_call(type.is(PickleKind::kGlobal) ? std::string_view(type.node->text) : name_of(type.kind));
+  };
+  switch (op) {
+    case kGlobalOp: {
+      std::string name(take_line());
+      name += '.';
+      name += take_line();
+      return push(make(PickleKind::kGlobal, std::move(name))), true;
+    }
+    case kStackGlobal: {
+      const PickleValue attribute = pop(), module = pop();
+      if (!attribute.is(PickleKind::kString) || !module.is(PickleKind::kString))
+        corrupt("a reference is not named by strings");
+      return push(make(PickleKind::kGlobal, module.node->text + "." + attribute.node->text)), true;
+    }
+    case kReduce:
+      return reduce(), true;
+    case kBuild:
+      return build(), true;
+    case kBinPersId:
+      return push(host_.persistent(*this, pop())), true;
+    case kInst: {
+      std::string name(take_line());
+      name += '.';
+      name += take_line();
+      refuse_call(name);
+    }
+    case kObj:
+      refuse_class(pop_mark());
+      return true;
+    case kNewObj:
+      refuse_class(stack_.size() - 2);
+      return true;
+    case kNewObjEx:
+      refuse_class(stack_.size() - 3);
+      return true;
+    case kExt1:
+    case kExt2:
+    case kExt4:
+      refuse_call("an extension of copyreg");
+    default:
+      return false;
+  }
+}
+
+bool Unpickler::step() {
+  const auto op = get<uint8_t>();
+  if (op == kStop) return false;
+  if (!step_scalar(op) && !step_container(op) && !step_memo(op) && !step_call(op))
+    corrupt(fmt::format("opcode 0x{:02x} has no place in a state dict", op));
+  return true;
+}
+
+PickleValue Unpickler::run() {
+  if (bytes_.size() < 2 || static_cast<uint8_t>(bytes_[0]) != kProto)
+    corrupt("it does not begin with a protocol");
+  while (step()) {
+  }
+  if (!marks_.empty()) corrupt("a mark is left over");
+  const PickleValue value = pop();
+  if (!stack_.empty()) corrupt("values are left over");
+  return value;
+}
+
+}  // namespace bolide

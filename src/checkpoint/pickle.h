@@ -1,0 +1,107 @@
+#pragma once
+
+// A restricted unpickler for protocols 2 to 5: plain Python data and nothing else. It looks no name up and
+// calls nothing; what a pickle asks to call goes to PickleHost, which knows a fixed list.
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bolide {
+
+enum class PickleKind : uint8_t {
+  kNone,
+  kBool,
+  kInt,
+  kFloat,
+  kString,
+  kBytes,
+  kTuple,
+  kList,
+  kDict,
+  kGlobal,  // a module's attribute by name, never resolved
+  kObject   // something that the host built
+};
+std::string_view name_of(PickleKind kind);
+
+struct PickleNode;
+// Small values inline, the rest by reference into the unpickler's arena.
+struct PickleValue {
+  PickleKind kind = PickleKind::kNone;
+  union {
+    bool boolean;
+    int64_t integer = 0;
+    double real;
+    PickleNode* node;  // kString and above
+  };
+  bool is(PickleKind wanted) const { return kind == wanted; }
+};
+
+struct PickleNode {
+  std::string text;                // string, bytes, or a global as "module.attribute"
+  std::vector<PickleValue> items;  // of a tuple or list; of a dict key, value, key, value, ...
+  int64_t handle = 0;              // the host's own number for a kObject
+};
+
+class Unpickler;
+
+// Says what calls and persistent ids mean. Both throw for what they do not know.
+class PickleHost {
+ public:
+  virtual ~PickleHost() = default;
+  virtual PickleValue call(Unpickler& unpickler, const std::string& global,
+                           std::span<const PickleValue> args) = 0;
+  virtual PickleValue persistent(Unpickler& unpickler, const PickleValue& id) = 0;
+};
+
+// Runs one pickle. Values live as long as the Unpickler. Nodes, stack and memo are bounded (kCorrupt beyond),
+// and nothing recurses, so that a hostile pickle costs at most a few hundred MB and its own length in time.
+class Unpickler {
+ public:
+  Unpickler(std::span<const std::byte> pickle, std::string_view where, PickleHost& host)
+      : bytes_(pickle), where_(where), host_(host) {}
+  PickleValue run();
+
+  // For the host: a new string, tuple, list, dict or object.
+  PickleValue make(PickleKind kind, std::string text = {}, std::vector<PickleValue> items = {});
+  [[noreturn]] void corrupt(std::string_view what) const;
+  [[noreturn]] void refuse_call(std::string_view global) const;
+
+ private:
+  bool step();  // one opcode; false at STOP
+  bool step_scalar(uint8_t op);
+  bool step_container(uint8_t op);
+  bool step_memo(uint8_t op);
+  bool step_call(uint8_t op);
+
+  template <class T>
+  T get();
+  std::string_view take(uint64_t size);
+  std::string_view take_line();
+  void push(PickleValue value);
+  PickleValue pop();
+  PickleValue& top();
+  size_t pop_mark();
+  std::vector<PickleValue> pop_from(size_t begin);
+  void add_integer(std::string_view little_endian);
+  void memoize(uint64_t index);
+  void recall(uint64_t index);
+  void fill(PickleKind kind, size_t begin);
+  void reduce();
+  void build();
+
+  std::span<const std::byte> bytes_;
+  std::string_view where_;
+  PickleHost& host_;
+  size_t at_ = 0;
+  std::deque<PickleNode> nodes_;
+  std::vector<PickleValue> stack_;
+  std::vector<size_t> marks_;  // stack sizes at open MARKs
+  std::vector<std::pair<bool, PickleValue>> memo_;
+  size_t items_ = 0;  // values moved into containers so far
+};
+
+}  // namespace bolide

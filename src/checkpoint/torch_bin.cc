@@ -1,0 +1,171 @@
+// torch.save files since PyTorch 1.6: a zip archive <prefix>/{data.pkl, data/<key>, byteorder, version}, all
+// stored; the pickle describes tensors as strided views of the storages data/<key>.
+#include <algorithm>
+#include <cstring>
+#include <regex>
+
+#include "checkpoint/findings.h"
+#include "checkpoint/mapped_source.h"
+#include "checkpoint/torch_pickle.h"
+#include "checkpoint/zip.h"
+
+namespace bolide {
+namespace {
+
+// BLOOM-176B's whole state dict pickles to under 200 kB; hostile files gain nothing beyond this.
+constexpr size_t kMaxPickle = size_t{64} << 20;
+
+std::string_view text_of(const MappedFile& file, const ZipEntry& entry) {
+  return {reinterpret_cast<const char*>(file.bytes().data()) + entry.offset, entry.size};
+}
+
+void refuse_other_formats(const MappedFile& file) {
+  // torch.save before 1.6: a bare pickle (protocol 2) of the long integer 0x1950a86a20f9469cfc6c.
+  constexpr unsigned char kLegacy[] = {0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C,
+                                       0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19};
+  const auto bytes = file.bytes();
+  if (bytes.size() >= sizeof kLegacy && std::memcmp(bytes.data(), kLegacy, sizeof kLegacy) == 0) {
+    fail(
+        ErrorCode::kUnsupported,
+        "{} is in torch's format from before version 1.6: re-save it with torch.save(torch.load(file), file)",
+        file.path().string());
+  }
+  if (bytes.size() < 4 || std::memcmp(bytes.data(), "PK", 2) != 0) {
+    fail(ErrorCode::kCorrupt, "{} is not a zip archive, so not a file that torch.save wrote",
+         file.path().string());
+  }
+}
+
+// The archive's one top folder with its slash: the prefix of data.pkl.
+std::string find_prefix(const std::map<std::string, ZipEntry>& entries, const std::string& where) {
+  constexpr std::string_view kPickle = "data.pkl";
+  std::string prefix;
+  int found = 0;
+  for (const auto& [name, entry] : entries) {
+    const size_t slash = name.find('/');
+    const size_t begin = slash == std::string::npos ? 0 : slash + 1;
+    if (std::string_view(name).substr(begin) != kPickle) continue;
+    prefix = name.substr(0, begin);
+    ++found;
+  }
+  if (found != 1) fail(ErrorCode::kCorrupt, "{}: the archive holds {} data.pkl instead of one", where, found);
+  return prefix;
+}
+
+// Checks that all of the tensor is inside its storage and returns where it lies.
+StoredTensor place(const PickledTensor& tensor, const ZipEntry& storage, size_t file,
+                   const std::string& where) {
+  const std::string what = fmt::format("{}: tensor '{}'", where, printable(tensor.name));
+  if (storage.size != static_cast<uint64_t>(tensor.storage_bytes)) {
+    fail(ErrorCode::kCorrupt, "{} should lie in a storage of {} bytes, but data/{} has {}", what,
+         tensor.storage_bytes, printable(tensor.storage), storage.size);
+  }
+  const auto element = static_cast<int64_t>(size_of(tensor.dtype));
+  const int64_t bytes = checked_bytes(tensor.dtype, tensor.shape, what);
+  bool inside = tensor.offset >= 0 && tensor.offset <= tensor.storage_bytes / element;
+  StoredTensor stored{file, storage.offset, tensor.dtype, tensor.shape, {}};
+  int64_t end = tensor.offset;  // past the last element
+  for (int i = 0; inside && i < tensor.shape.rank(); ++i) {
+    int64_t reach = 0;
+    inside = tensor.strides[i] >= 0 &&
+             !__builtin_mul_overflow(std::max<int64_t>(tensor.shape[i] - 1, 0), tensor.strides[i], &reach) &&
+             !__builtin_add_overflow(end, reach, &end) && end <= tensor.storage_bytes / element;
+    // The stride of an axis that is never stepped along may be any number.
+    stored.strides[i] = tensor.shape[i] > 1 && inside ? tensor.strides[i] * element : 0;
+  }
+  if (!inside || (bytes > 0 && end >= tensor.storage_bytes / element)) {
+    fail(ErrorCode::kCorrupt, "{} reaches outside its storage of {} bytes", what, tensor.storage_bytes);
+  }
+  if (bytes > tensor.storage_bytes) {
+    fail(ErrorCode::kUnsupported,
+         "{} of shape {} is an expanded view of {} bytes: save it with .contiguous()", what,
+         tensor.shape.str(), tensor.storage_bytes);
+  }
+  stored.offset += bytes > 0 ? static_cast<size_t>(tensor.offset * element) : 0;
+  return stored;
+}
+
+struct NumberedFile {
+  std::filesystem::path path;
+  int64_t number, of;
+};
+
+// Files like pytorch_model-00001-of-00002.bin; bigscience's have an underscore before the number.
+std::vector<NumberedFile> numbered_files(const std::filesystem::path& folder) {
+  static const std::regex pattern("pytorch_model[-_]([0-9]{1,9})-of-([0-9]{1,9})\\.bin");
+  std::vector<NumberedFile> files;
+  std::error_code error;
+  for (const auto& item : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = item.path().filename().string();
+    if (std::smatch match; std::regex_match(name, match, pattern))
+      files.push_back({item.path(), std::stoll(match[1]), std::stoll(match[2])});
+  }
+  std::sort(files.begin(), files.end(),
+            [](const NumberedFile& a, const NumberedFile& b) { return a.path < b.path; });
+  return files;
+}
+
+// Shards without an index: numbers 1 to n, each once.
+std::unique_ptr<TensorSource> open_numbered(const std::filesystem::path& folder,
+                                            const std::vector<NumberedFile>& files) {
+  Findings findings(folder.string());
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (files[i].of != files[0].of || files[i].number != static_cast<int64_t>(i) + 1) {
+      findings.add(fmt::format("found {} where number {} of {} was expected",
+                               files[i].path.filename().string(), i + 1, files[0].of));
+      break;
+    }
+  }
+  if (static_cast<int64_t>(files.size()) != files[0].of)
+    findings.add(fmt::format("{} of {} pytorch_model files are there", files.size(), files[0].of));
+  findings.raise_if_any(ErrorCode::kNotFound);
+  auto source = std::make_unique<MappedSource>();
+  for (const NumberedFile& file : files) read_torch_file(file.path, *source);
+  return source;
+}
+
+}  // namespace
+
+void read_torch_file(const std::filesystem::path& path, MappedSource& source) {
+  const std::string where = path.string();
+  const size_t index = source.map(path);
+  const MappedFile& file = source.file(index);
+  refuse_other_formats(file);
+  const auto entries = read_zip(file.bytes(), where);
+  const std::string prefix = find_prefix(entries, where);
+  const auto order = entries.find(prefix + "byteorder");
+  if (order != entries.end() && text_of(file, order->second) != "little") {
+    fail(ErrorCode::kUnsupported,
+         "{}: its tensors are in {}-endian byte order: re-save it on a little-endian "
+         "machine",
+         where, printable(text_of(file, order->second)));
+  }
+  const ZipEntry& pickle = entries.at(prefix + "data.pkl");
+  if (pickle.size > kMaxPickle) {
+    fail(ErrorCode::kCorrupt, "{}: its data.pkl has {} bytes, more than the {} that a state dict may have",
+         where, pickle.size, kMaxPickle);
+  }
+  const auto tensors = read_state_dict(file.bytes().subspan(pickle.offset, pickle.size), where);
+  for (const PickledTensor& tensor : tensors) {
+    const auto storage = entries.find(prefix + "data/" + tensor.storage);
+    if (storage == entries.end()) {
+      fail(ErrorCode::kCorrupt, "{}: tensor '{}' lies in data/{}, which is not in the archive", where,
+           printable(tensor.name), printable(tensor.storage));
+    }
+    source.add(tensor.name, place(tensor, storage->second, index, where));
+  }
+}
+
+std::unique_ptr<TensorSource> try_open_torch_bin(const std::filesystem::path& folder) {
+  const auto single = folder / "pytorch_model.bin", index = folder / "pytorch_model.bin.index.json";
+  if (std::filesystem::exists(single)) {
+    auto source = std::make_unique<MappedSource>();
+    read_torch_file(single, *source);
+    return source;
+  }
+  if (std::filesystem::exists(index)) return open_indexed(index, read_torch_file);
+  if (const auto files = numbered_files(folder); !files.empty()) return open_numbered(folder, files);
+  return nullptr;
+}
+
+}  // namespace bolide
