@@ -113,13 +113,6 @@ void sync_path(const std::filesystem::path& path) {
     fail(ErrorCode::kResource, "cannot write {} to the disk: {}", path.string(), std::strerror(errno));
 }
 
-void start_writeback(const std::filesystem::path& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-#ifdef SYNC_FILE_RANGE_WRITE  // Linux
-  if (file.fd >= 0) ::sync_file_range(file.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-#endif
-}
-
 void write_text_file(const std::filesystem::path& path, std::string_view text) {
   write_file(path, std::as_bytes(std::span(text.data(), text.size())));
 }

@@ -42,7 +42,5 @@ void write_text_file(const std::filesystem::path& path, std::string_view text);
 // Waits until a file (or a folder's list of files) is on the disk; kResource naming it when that fails: some
 // file systems report a full disk only now.
 void sync_path(const std::filesystem::path& path);
-// Asks the kernel to begin writing the file out, so that a later sync_path waits less. Never fails.
-void start_writeback(const std::filesystem::path& path);
 
 }  // namespace bolide

@@ -7,9 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "checkpoint/ft_bin.h"
+
 namespace bolide {
 
-// One file of an FT folder being written. Not thread-safe; different files may be written from different threads.
+// One file of an FT folder being written. Not thread-safe; different files may be written from different
+// threads.
 class FtFile {
  public:
   explicit FtFile(const std::filesystem::path& path);
@@ -27,8 +30,8 @@ class FtFile {
   int fd_ = -1;
 };
 
-// Writes `<output_dir>/<ranks>-gpu/` all or nothing: files go to a hidden sibling folder, which commit() renames into place
-// and the destructor removes otherwise.
+// Writes `<output_dir>/<ranks>-gpu/` all or nothing: files go to a hidden sibling folder, which commit()
+// renames into place and the destructor removes otherwise.
 class FtWriter {
  public:
   // kUsage when the target already holds files and `force` is false: says so and names --force.
@@ -39,14 +42,17 @@ class FtWriter {
 
   // Creates `<name>.<rank>.bin`, or `<name>.bin` when rank is -1. Thread-safe.
   FtFile create(const std::string& name, int rank) const;
-  // config.ini, sections and keys in order, as Python's configparser writes it without spaces around '='.
-  using Section = std::pair<std::string, std::vector<std::pair<std::string, std::string>>>;
+  // config.ini, sections and keys in order, as Python's configparser writes it without spaces around '='. It
+  // gets its name in commit() only, so that not even a killed run's hidden folder loads.
+  using Section = IniText::value_type;
   void write_ini(const std::vector<Section>& sections) const;
-  // Makes the folder appear under its final name, which is returned. With force, the old one goes only then.
+  // Makes the folder appear under its final name, which is returned. With force, the old one is moved aside,
+  // removed once the new one is in place, and put back if that fails.
   std::filesystem::path commit();
 
  private:
   std::filesystem::path final_, partial_;
+  int ranks_;
   bool force_;
   bool committed_ = false;
 };

@@ -62,26 +62,27 @@ StoredTensor place(const PickledTensor& tensor, const ZipEntry& storage, size_t 
   }
   const auto element = static_cast<int64_t>(size_of(tensor.dtype));
   const int64_t bytes = checked_bytes(tensor.dtype, tensor.shape, what);
-  bool inside = tensor.offset >= 0 && tensor.offset <= tensor.storage_bytes / element;
   StoredTensor stored{file, storage.offset, tensor.dtype, tensor.shape, {}};
-  int64_t end = tensor.offset;  // past the last element
+  if (bytes == 0) return stored;
+  const int64_t numel = tensor.storage_bytes / element;
+  bool inside = tensor.offset >= 0 && tensor.offset < numel;
+  int64_t last = tensor.offset;  // index of the last element
   for (int i = 0; inside && i < tensor.shape.rank(); ++i) {
     int64_t reach = 0;
     inside = tensor.strides[i] >= 0 &&
-             !__builtin_mul_overflow(std::max<int64_t>(tensor.shape[i] - 1, 0), tensor.strides[i], &reach) &&
-             !__builtin_add_overflow(end, reach, &end) && end <= tensor.storage_bytes / element;
+             !__builtin_mul_overflow(tensor.shape[i] - 1, tensor.strides[i], &reach) &&
+             !__builtin_add_overflow(last, reach, &last) && last < numel;
     // The stride of an axis that is never stepped along may be any number.
     stored.strides[i] = tensor.shape[i] > 1 && inside ? tensor.strides[i] * element : 0;
   }
-  if (!inside || (bytes > 0 && end >= tensor.storage_bytes / element)) {
+  if (!inside)
     fail(ErrorCode::kCorrupt, "{} reaches outside its storage of {} bytes", what, tensor.storage_bytes);
-  }
   if (bytes > tensor.storage_bytes) {
     fail(ErrorCode::kUnsupported,
          "{} of shape {} is an expanded view of {} bytes: save it with .contiguous()", what,
          tensor.shape.str(), tensor.storage_bytes);
   }
-  stored.offset += bytes > 0 ? static_cast<size_t>(tensor.offset * element) : 0;
+  stored.offset += static_cast<size_t>(tensor.offset * element);
   return stored;
 }
 

@@ -1,0 +1,124 @@
+#include "checkpoint/ft_writer.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace bolide {
+namespace {
+
+namespace fs = std::filesystem;
+
+// config.ini until commit().
+constexpr const char* kPendingIni = "config.ini.pending";
+
+[[noreturn]] void cannot_write(const fs::path& path) {
+  fail(ErrorCode::kResource, "cannot write {}: {}", path.string(), std::strerror(errno));
+}
+
+bool holds_files(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder, error) && !fs::is_empty(folder, error);
+}
+
+}  // namespace
+
+FtFile::FtFile(const fs::path& path) : path_(path) {
+  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd_ < 0) cannot_write(path);
+}
+
+FtFile::FtFile(FtFile&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+
+FtFile::~FtFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void FtFile::append(std::span<const std::byte> bytes) {
+  BOLIDE_CHECK(fd_ >= 0, "{} is closed", path_.string());
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(fd_, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) cannot_write(path_);
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+}
+
+void FtFile::close() {
+  BOLIDE_CHECK(fd_ >= 0, "{} is closed", path_.string());
+  // Some file systems report a full disk only here.
+  const bool flushed = ::fsync(fd_) == 0 || errno == EINVAL;
+  const int flush_error = errno;
+  const bool closed = ::close(std::exchange(fd_, -1)) == 0;
+  if (!flushed) errno = flush_error;
+  if (!flushed || !closed) cannot_write(path_);
+}
+
+FtWriter::FtWriter(const fs::path& output_dir, int ranks, bool force)
+    : final_(output_dir / fmt::format("{}-gpu", ranks)), ranks_(ranks), force_(force) {
+  BOLIDE_CHECK(ranks >= 1);
+  std::error_code error;
+  if (fs::exists(final_, error) && !fs::is_directory(final_, error))
+    fail(ErrorCode::kUsage, "{} is in the way: it is not a folder", final_.string());
+  if (!force && holds_files(final_)) {
+    fail(ErrorCode::kUsage, "{} already holds files: choose another folder, or --force to replace it",
+         final_.string());
+  }
+  fs::create_directories(output_dir, error);
+  if (error) fail(ErrorCode::kResource, "cannot create {}: {}", output_dir.string(), error.message());
+  // The process id is for people; the random part keeps two writers of one process apart.
+  std::string partial = (output_dir / fmt::format(".{}-gpu.partial-{}-XXXXXX", ranks, ::getpid())).string();
+  if (!::mkdtemp(partial.data())) cannot_write(partial);
+  partial_ = partial;
+  fs::permissions(partial_, fs::perms(0755), error);  // mkdtemp's 0700 would stay with the finished folder
+}
+
+FtWriter::~FtWriter() {
+  std::error_code error;  // a destructor has nobody to tell
+  if (!committed_) fs::remove_all(partial_, error);
+}
+
+FtFile FtWriter::create(const std::string& name, int rank) const {
+  BOLIDE_CHECK(rank >= -1 && rank < ranks_ && name.find('/') == std::string::npos && !committed_);
+  return FtFile(partial_ / (rank < 0 ? name + ".bin" : fmt::format("{}.{}.bin", name, rank)));
+}
+
+void FtWriter::write_ini(const std::vector<Section>& sections) const {
+  const std::string text = format_ini(sections);
+  FtFile file(partial_ / kPendingIni);
+  file.append(std::as_bytes(std::span(text)));
+  file.close();
+}
+
+fs::path FtWriter::commit() {
+  BOLIDE_CHECK(!committed_ && fs::exists(partial_ / kPendingIni), "commit() comes once, after write_ini()");
+  std::error_code error;
+  fs::rename(partial_ / kPendingIni, partial_ / "config.ini", error);
+  if (error) fail(ErrorCode::kResource, "cannot finish {}: {}", partial_.string(), error.message());
+  sync_path(partial_);
+  fs::path old;
+  if (force_ && holds_files(final_)) {
+    old = partial_;
+    old += ".old";
+    fs::rename(final_, old, error);
+    if (error) fail(ErrorCode::kResource, "cannot move {} aside: {}", final_.string(), error.message());
+  }
+  fs::rename(partial_, final_, error);  // replaces an empty folder, refuses any other
+  if (error) {
+    const std::string reason = error.message();
+    if (!old.empty()) fs::rename(old, final_, error);
+    fail(ErrorCode::kResource, "cannot put {} in place: {}", final_.string(), reason);
+  }
+  committed_ = true;
+  sync_path(final_.parent_path());
+  if (!old.empty()) fs::remove_all(old, error);
+  if (error) fail(ErrorCode::kResource, "cannot remove {}: {}", old.string(), error.message());
+  return final_;
+}
+
+}  // namespace bolide
