@@ -1,53 +1,212 @@
 #include "ops/matmul.h"
 
-#include <cmath>
+#include <algorithm>
 
+#include "ops/cpu/gemm_kernels.h"
+#include "ops/cpu/isa.h"
 #include "ops/cpu/parallel.h"
 
 namespace bolide::cpu {
 namespace {
-float activate(Activation activation, float x) {
-  switch (activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kGeluTanh:
-      return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
-    case Activation::kGeluErf:
-      return 0.5f * x * (1 + std::erf(x * 0.70710678f));
-    case Activation::kRelu:
-      return std::max(x, 0.0f);
-    case Activation::kSilu:
-      return x / (1 + std::exp(-x));
+
+constexpr int64_t kPanelRows = PackedMatrix::kPanelRows;
+// k is summed in blocks of 512, each block in order, blocks in order: the same for every row count and thread
+// count. 512 k of two fp32 panels are 64 KiB, which stay in the second-level cache while rows pass by.
+constexpr int64_t kBlockK = 512;
+// Rows of x that take part at once: 192 x 512 fp32 are 384 KiB of the second-level cache.
+constexpr int64_t kBlockRows = 192;
+// How far ahead a stream of weights is fetched when each line is used only once: DRAM latency (about 120 ns)
+// at 20 GB/s a thread is 2.4 KB.
+constexpr int64_t kStreamAhead = 2048;
+
+// How one matmul runs.
+struct Plan {
+  const TileKernels* tiles = nullptr;
+  int group = 1;          // rows interleaved in packed x
+  int64_t x_k_bytes = 0;  // of one group of packed x, one k
+  int64_t step = 1;       // k a step of the tile
+  int64_t rows = 0;       // of x
+  int64_t tile_rows = 0;
+  int64_t padded = 0;  // k, as the weights have it
+  bool widen = false;  // weights pass through an fp32 block that several row tiles share
+  void (*pack)(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out) = nullptr;
+};
+
+Plan make_plan(const MatmulArgs& args) {
+  Plan plan;
+  plan.rows = args.x.shape[0];
+  plan.padded = args.w->padded_cols();
+  const bool bf16 = args.w->dtype == DType::kBF16;
+  const Isa level = isa();
+  plan.step = bf16 ? 2 : 1;
+  plan.tiles = &tile_kernels(args.w->dtype);
+  plan.group = plan.rows == 1 ? 1 : plan.tiles->group;
+  plan.x_k_bytes = plan.group * static_cast<int64_t>(sizeof(float));
+  // One row is bound by memory either way, so it keeps x in fp32.
+  if constexpr (kX86) {
+    if (bf16 && plan.rows > 1 && level >= Isa::kAvx512Bf16) {
+      const bool amx = level == Isa::kAmx;
+      plan.tiles = amx ? &amx_kernels() : &bf16_dot_kernels();
+      plan.pack = amx ? &pack_amx : &pack_bf16_dot;
+      plan.group = plan.tiles->group;
+      plan.x_k_bytes = plan.group * 2;
+      plan.step = amx ? 32 : 2;
+    }
   }
-  return x;
+  const int64_t tiles = (plan.rows + plan.tiles->max_rows - 1) / plan.tiles->max_rows;
+  const int64_t even = (plan.rows + tiles - 1) / tiles;
+  plan.tile_rows = std::min<int64_t>((even + plan.group - 1) / plan.group * plan.group, plan.tiles->max_rows);
+  plan.widen = plan.rows > plan.tile_rows && plan.tiles->widen && args.w->dtype != DType::kF32;
+  return plan;
 }
+
+void pack_x(const Context& context, const MatmulArgs& args, const Plan& plan, std::byte* out) {
+  const int64_t groups = (plan.rows + plan.group - 1) / plan.group;
+  Context packing = context;
+  if (plan.rows <= 16) packing.threads = 1;  // cheaper than waking the others
+  parallel_ranges(packing, groups, [&](int64_t begin, int64_t end) {
+    for (int64_t g = begin; g < end; ++g) {
+      const int64_t row = g * plan.group, rows = std::min<int64_t>(plan.group, plan.rows - row);
+      const float* x = args.x.as<float>() + row * args.x.row_stride;
+      std::byte* to = out + g * plan.padded * plan.x_k_bytes;
+      if (plan.pack) {
+        plan.pack(x, args.x.row_stride, rows, args.w->cols, to);
+      } else {
+        pack_rows(x, args.x.row_stride, rows, args.w->cols, plan.padded, plan.group,
+                  reinterpret_cast<float*>(to));
+      }
+    }
+  });
+}
+
+// One thread's share of y: the panels [panel, end).
+class Worker {
+ public:
+  Worker(const MatmulArgs& args, const Plan& plan, const std::byte* x)
+      : args_(args),
+        plan_(plan),
+        x_(x),
+        w_(static_cast<const std::byte*>(args.w->data.view().data)),
+        k_bytes_(kPanelRows * static_cast<int64_t>(size_of(args.w->dtype))),
+        panel_bytes_(plan.padded * k_bytes_) {}
+
+  void run(int64_t panel, int64_t end) const {
+    for (int64_t row = 0; row < plan_.rows; row += kBlockRows) {
+      const int64_t rows = std::min(kBlockRows, plan_.rows - row);
+      if (rows <= plan_.tile_rows) {  // weights are used once: finish a panel before the next begins
+        for (int64_t p = panel; p < end; p += 2)
+          for (int64_t k = 0; k < plan_.padded; k += kBlockK) block(row, rows, k, p, std::min(p + 2, end));
+      } else {
+        for (int64_t k = 0; k < plan_.padded; k += kBlockK)
+          for (int64_t p = panel; p < end; p += 2) block(row, rows, k, p, std::min(p + 2, end));
+      }
+    }
+  }
+
+ private:
+  // One block of k of one or two panels, all rows of the row block.
+  void block(int64_t row0, int64_t rows, int64_t k, int64_t panel, int64_t panel_end) const {
+    const int64_t block_k = std::min(kBlockK, plan_.padded - k);
+    const bool last = k + block_k == plan_.padded;
+    Tile tile;
+    tile.k = block_k;
+    tile.x_group = plan_.padded * plan_.x_k_bytes;
+    tile.w = w_ + panel * panel_bytes_ + k * k_bytes_;
+    tile.w_panel = panel_bytes_;
+    tile.y_stride = args_.y.row_stride;
+    tile.columns = args_.w->rows - panel * kPanelRows;
+    tile.accumulate = k > 0;
+    const std::byte* slice = tile.w;
+    alignas(64) float wide[2 * kBlockK * kPanelRows];
+    if (plan_.widen && rows > plan_.tile_rows) {
+      for (int64_t p = 0; p < panel_end - panel; ++p)
+        plan_.tiles->widen(slice + p * panel_bytes_, block_k, wide + p * kBlockK * kPanelRows);
+      tile.w = reinterpret_cast<const std::byte*>(wide);
+      tile.w_panel = kBlockK * kPanelRows * static_cast<int64_t>(sizeof(float));
+    }
+    const TileKernels& kernels = tile.w == slice ? *plan_.tiles : tile_kernels(DType::kF32);
+    const int64_t tiles = (rows + plan_.tile_rows - 1) / plan_.tile_rows;
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t first = t * plan_.tile_rows, count = std::min(plan_.tile_rows, rows - first);
+      tile.x = x_ + (row0 + first) / plan_.group * tile.x_group + k * plan_.x_k_bytes;
+      tile.y = args_.y.as<float>() + (row0 + first) * args_.y.row_stride + panel * kPanelRows;
+      plan_fetch(slice, block_k, last, t, tiles, tile);
+      run_tile(kernels, tile, plan_.group == 1 ? 0 : static_cast<int>(count), panel_end - panel == 2);
+    }
+    if (last) {
+      const int64_t column = panel * kPanelRows;
+      const float* bias = args_.bias.empty() ? nullptr : args_.bias.as<float>() + column;
+      epilogue(args_.y.as<float>() + row0 * args_.y.row_stride + column, args_.y.row_stride, rows,
+               std::min(panel_end * kPanelRows, args_.w->rows) - column, bias, args_.activation);
+    }
+  }
+
+  // Weights come from DRAM. A single row tile fetches its own stream ahead, and at the end of a pair of
+  // panels the next pair; with several row tiles, each fetches its share of the next pair's block.
+  void plan_fetch(const std::byte* slice, int64_t block_k, bool last, int64_t t, int64_t tiles,
+                  Tile& tile) const {
+    const int64_t slice_bytes = block_k * k_bytes_, steps = block_k / plan_.step;
+    if (tiles == 1) {
+      const int64_t jump = last ? panel_bytes_ : 0;
+      tile.fetch_step = tile.then_step = plan_.step * k_bytes_;
+      tile.fetch_until =
+          std::max<int64_t>(slice_bytes - kStreamAhead, 0) / k_bytes_ / plan_.step * plan_.step;
+      for (int p = 0; p < 2; ++p) {
+        tile.fetch[p] = slice + p * panel_bytes_ + kStreamAhead;
+        tile.then_fetch[p] = tile.fetch[p] + tile.fetch_until * k_bytes_ + jump;
+      }
+      return;
+    }
+    const int64_t lines = (slice_bytes / 64 + tiles - 1) / tiles;  // of each panel, this tile's share
+    const int64_t lines_a_step = (lines + steps - 1) / steps;
+    tile.fetch_step = lines_a_step * 64;
+    tile.fetch_until = std::min((lines + lines_a_step - 1) / lines_a_step, steps) * plan_.step;
+    tile.then_step = 0;
+    for (int p = 0; p < 2; ++p) {
+      tile.fetch[p] = slice + (2 + p) * panel_bytes_ + t * lines * 64;
+      tile.then_fetch[p] = tile.w;  // in the first-level cache: costs a load slot, no bandwidth
+    }
+  }
+
+  static void run_tile(const TileKernels& kernels, Tile& tile, int rows, bool two_panels) {
+    if (two_panels && kernels.wide[rows]) return kernels.wide[rows](tile, rows);
+    kernels.narrow[rows](tile, rows);
+    if (!two_panels) return;
+    Tile second = tile;
+    second.w += tile.w_panel;
+    second.y += kPanelRows;
+    second.columns -= kPanelRows;
+    second.fetch[0] = tile.fetch[1];
+    second.then_fetch[0] = tile.then_fetch[1];
+    kernels.narrow[rows](second, rows);
+  }
+
+  const MatmulArgs& args_;
+  const Plan& plan_;
+  const std::byte* x_;
+  const std::byte* w_;
+  int64_t k_bytes_;      // of one panel, one k
+  int64_t panel_bytes_;  // from one panel to the next
+};
+
 }  // namespace
 
 void matmul(const Context& context, const MatmulArgs& args) {
-  constexpr int64_t kRows = PackedMatrix::kPanelRows;
-  const PackedMatrix& w = *args.w;
-  const int64_t tokens = args.x.shape[0];
-  dispatch_float(w.dtype, [&]<class T>() {
-    const T* data = w.data.as<T>();
-    const int64_t g = PackedMatrix::group(w.dtype);
-    parallel_ranges(context, w.panels(), [&](int64_t begin, int64_t end) {
-      for (int64_t panel = begin; panel < end; ++panel) {
-        const T* rows = data + panel * w.panel_stride();
-        const int64_t count = std::min(kRows, w.rows - panel * kRows);
-        for (int64_t t = 0; t < tokens; ++t) {
-          const float* x = args.x.as<float>() + t * args.x.row_stride;
-          float sum[kRows] = {};
-          for (int64_t k = 0; k < w.cols; ++k)
-            for (int64_t r = 0; r < kRows; ++r)
-              sum[r] += x[k] * to_float(rows[k / g * kRows * g + r * g + k % g]);
-          float* y = args.y.as<float>() + t * args.y.row_stride + panel * kRows;
-          for (int64_t r = 0; r < count; ++r) {
-            const float bias = args.bias.empty() ? 0.0f : args.bias.as<float>()[panel * kRows + r];
-            y[r] = activate(args.activation, sum[r] + bias);
-          }
-        }
-      }
-    });
+  const Plan plan = make_plan(args);
+  Arena own;
+  Arena& arena = context.arena ? *context.arena : own;
+  const Arena::Scope scope(arena);
+  const int64_t groups = (plan.rows + plan.group - 1) / plan.group;
+  const View packed = arena.take({groups * plan.padded * plan.x_k_bytes}, DType::kU8);
+  auto* x = static_cast<std::byte*>(packed.data);
+  pack_x(context, args, plan, x);
+  const Worker worker(args, plan, x);
+  const bool amx = plan.step == 32;
+  parallel_ranges(context, (args.w->panels() + 1) / 2, [&](int64_t begin, int64_t end) {
+    worker.run(begin * 2, std::min(end * 2, args.w->panels()));
+    if constexpr (kX86) {
+      if (amx) release_amx();
+    }
   });
 }
 

@@ -1,0 +1,162 @@
+// Tiles of AMX-BF16: 16 x 16 sums from 32 k a step. Compiled with -mamx-tile -mamx-bf16 and AVX-512, so this
+// file may include nothing but plain data.
+#include <immintrin.h>
+
+#include "ops/cpu/gemm_bf16.h"
+
+namespace bolide::cpu {
+namespace {
+
+constexpr int kTileRows = 16;
+constexpr int kStepBytes = 16 * 32 * 2;  // one tile of x or w: 32 k
+
+// Tile registers: 0..3 sums [row half][panel], 4..5 x, 6..7 w.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+void configure(int rows) {
+  TileConfig config;
+  const auto low = static_cast<uint8_t>(rows < kTileRows ? rows : kTileRows);
+  const auto high = static_cast<uint8_t>(rows > kTileRows ? rows - kTileRows : 1);
+  const uint8_t shape[8] = {low, low, high, high, low, high, 16, 16};
+  for (int i = 0; i < 8; ++i) {
+    config.row_bytes[i] = 64;
+    config.rows[i] = shape[i];
+  }
+  _tile_loadconfig(&config);
+}
+
+// Sums leave through a buffer only where the panel is cut off by the right edge.
+void add_block(const float* from, float* y, int64_t y_stride, int rows, int64_t columns, bool accumulate) {
+  const __mmask16 mask = columns >= 16  ? 0xFFFF
+                         : columns <= 0 ? 0
+                                        : static_cast<__mmask16>((1u << columns) - 1);
+  for (int r = 0; r < rows; ++r) {
+    const __m512 before = accumulate ? _mm512_maskz_loadu_ps(mask, y + r * y_stride) : _mm512_setzero_ps();
+    _mm512_mask_storeu_ps(y + r * y_stride, mask, _mm512_add_ps(before, _mm512_load_ps(from + r * 16)));
+  }
+}
+
+template <int kHalves, int kPanels>
+void tile(const Tile& args, int rows) {
+  configure(rows);
+  _tile_zero(0);
+  if constexpr (kPanels > 1) _tile_zero(1);
+  if constexpr (kHalves > 1) _tile_zero(2);
+  if constexpr (kHalves > 1 && kPanels > 1) _tile_zero(3);
+  const std::byte *x0 = args.x, *x1 = args.x + args.x_group;
+  const std::byte *w0 = args.w, *w1 = args.w + args.w_panel;
+  const std::byte *fetch0 = args.fetch[0], *fetch1 = args.fetch[1];
+  int64_t fetch_step = args.fetch_step;
+  for (int64_t k = 0; k < args.k; k += 32) {
+    if (k == args.fetch_until) {
+      fetch0 = args.then_fetch[0];
+      fetch1 = args.then_fetch[1];
+      fetch_step = args.then_step;
+    }
+    for (int64_t line = 0; line < fetch_step; line += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(fetch0 + line), _MM_HINT_T0);
+      if constexpr (kPanels > 1) _mm_prefetch(reinterpret_cast<const char*>(fetch1 + line), _MM_HINT_T0);
+    }
+    fetch0 += fetch_step;
+    fetch1 += fetch_step;
+    _tile_loadd(6, w0, 64);
+    _tile_loadd(4, x0, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kPanels > 1) {
+      _tile_loadd(7, w1, 64);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if constexpr (kHalves > 1) {
+      _tile_loadd(5, x1, 64);
+      _tile_dpbf16ps(2, 5, 6);
+      if constexpr (kPanels > 1) _tile_dpbf16ps(3, 5, 7);
+      x1 += kStepBytes;
+    }
+    x0 += kStepBytes;
+    w0 += kStepBytes;
+    w1 += kStepBytes;
+  }
+  alignas(64) float block[16 * 16];
+  const int low = rows < kTileRows ? rows : kTileRows;
+  float* y1 = args.y + kTileRows * args.y_stride;
+  _tile_stored(0, block, 64);
+  add_block(block, args.y, args.y_stride, low, args.columns, args.accumulate);
+  if constexpr (kPanels > 1) {
+    _tile_stored(1, block, 64);
+    add_block(block, args.y + 16, args.y_stride, low, args.columns - 16, args.accumulate);
+  }
+  if constexpr (kHalves > 1) {
+    _tile_stored(2, block, 64);
+    add_block(block, y1, args.y_stride, rows - kTileRows, args.columns, args.accumulate);
+    if constexpr (kPanels > 1) {
+      _tile_stored(3, block, 64);
+      add_block(block, y1 + 16, args.y_stride, rows - kTileRows, args.columns - 16, args.accumulate);
+    }
+  }
+}
+
+constexpr TileKernels make_kernels() {
+  TileKernels kernels;
+  kernels.max_rows = 2 * kTileRows;
+  kernels.group = kTileRows;
+  for (int rows = 1; rows <= 2 * kTileRows; ++rows) {
+    kernels.narrow[rows] = rows > kTileRows ? &tile<2, 1> : &tile<1, 1>;
+    kernels.wide[rows] = rows > kTileRows ? &tile<2, 2> : &tile<1, 2>;
+  }
+  return kernels;
+}
+
+}  // namespace
+
+const TileKernels& amx_kernels() {
+  static constexpr TileKernels kKernels = make_kernels();
+  return kKernels;
+}
+
+void pack_amx(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out) {
+  for (int64_t k = 0; k < columns; k += 32) {
+    const int64_t left = columns - k;
+    const __mmask16 low = left >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << left) - 1);
+    const __mmask16 high = left >= 32   ? 0xFFFF
+                           : left <= 16 ? 0
+                                        : static_cast<__mmask16>((1u << (left - 16)) - 1);
+    std::byte* to = out + k / 32 * kStepBytes;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = x + r * stride + k;
+      const __m512bh line =
+          _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, row + 16), _mm512_maskz_loadu_ps(low, row));
+      _mm512_store_si512(to + r * 64, reinterpret_cast<__m512i>(line));
+    }
+  }
+}
+
+void release_amx() { _tile_release(); }
+
+double amx_flops(int64_t steps) {
+  alignas(64) static constexpr std::byte kZeros[kStepBytes] = {};
+  configure(32);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_loadd(4, kZeros, 64);
+  _tile_loadd(5, kZeros, 64);
+  _tile_loadd(6, kZeros, 64);
+  _tile_loadd(7, kZeros, 64);
+  for (int64_t s = 0; s < steps; ++s) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_release();
+  return 4.0 * 2 * 16 * 16 * 32 * static_cast<double>(steps);
+}
+
+}  // namespace bolide::cpu

@@ -1,0 +1,229 @@
+// The register tiles that every instruction set has, through Highway.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ops/cpu/gemm_tile.cc"
+#include <algorithm>
+#include <cstring>
+
+#include "hwy/foreach_target.h"
+// Highway re-includes this file for each target: what it includes first must stay first.
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
+#include "ops/cpu/gemm_kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace bolide::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::CappedTag<float, 16>;
+using V = hn::Vec<D>;
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
+constexpr int kVectors = 16 / kLanes;  // of one panel
+constexpr bool kWideRegisters = kLanes == 16;
+
+// Rows of the largest tile and rows interleaved in x. 24 of AVX-512's 32 registers, 12 of AVX2's 16, hold
+// sums; what is left holds weights and the broadcast x.
+constexpr int kTileRows = kWideRegisters ? 12 : 6;
+constexpr int kGroup = kWideRegisters ? 4 : 2;
+
+// How many panels a tile of `rows` rows takes at once where it may take two.
+constexpr bool has_wide_tile(int rows) { return kWideRegisters || rows <= 3; }
+
+// Weights<T>: load `kVectors` vectors of 16 outputs at step `s` within the block. A step is one k, or a pair
+// of k for bf16.
+template <class T>
+struct Weights;
+
+template <>
+struct Weights<float> {
+  static constexpr int kStep = 1;
+  static HWY_INLINE void load(const std::byte* w, V (&out)[1][kVectors]) {
+    const auto* from = reinterpret_cast<const float*>(w);
+    for (int v = 0; v < kVectors; ++v) out[0][v] = hn::Load(D(), from + v * kLanes);
+  }
+};
+
+template <>
+struct Weights<f16> {
+  static constexpr int kStep = 1;
+  static HWY_INLINE void load(const std::byte* w, V (&out)[1][kVectors]) {
+    const hn::Rebind<hwy::float16_t, D> half;
+    const auto* from = reinterpret_cast<const hwy::float16_t*>(w);
+    for (int v = 0; v < kVectors; ++v) out[0][v] = hn::PromoteTo(D(), hn::Load(half, from + v * kLanes));
+  }
+};
+
+template <>
+struct Weights<bf16> {
+  static constexpr int kStep = 2;
+  static HWY_INLINE void load(const std::byte* w, V (&out)[2][kVectors]) {
+    const hn::RebindToUnsigned<D> bits;
+    const auto* from = reinterpret_cast<const uint32_t*>(w);
+    for (int v = 0; v < kVectors; ++v) {
+      const auto pair = hn::Load(bits, from + v * kLanes);
+      out[0][v] = hn::BitCast(D(), hn::ShiftLeft<16>(pair));
+      out[1][v] = hn::BitCast(D(), hn::And(pair, hn::Set(bits, 0xFFFF0000u)));
+    }
+  }
+};
+
+template <int kVecs>
+HWY_INLINE void store_row(float* y, int64_t columns, bool accumulate, const V* sum) {
+  const D d;
+  if (HWY_LIKELY(columns >= kVecs * kLanes)) {
+    for (int v = 0; v < kVecs; ++v) {
+      const V before = accumulate ? hn::LoadU(d, y + v * kLanes) : hn::Zero(d);
+      hn::StoreU(hn::Add(before, sum[v]), d, y + v * kLanes);
+    }
+    return;
+  }
+  HWY_ALIGN float row[kVecs * kLanes];
+  for (int v = 0; v < kVecs; ++v) hn::Store(sum[v], d, row + v * kLanes);
+  for (int64_t c = 0; c < columns; ++c) y[c] = (accumulate ? y[c] : 0.0f) + row[c];
+}
+
+template <class T, int kRows, int kPanels, int kRowGroup = kGroup>
+void tile(const Tile& args, int) {
+  using W = Weights<T>;
+  constexpr int kStep = W::kStep;
+  constexpr int kVecs = kPanels * kVectors;
+  constexpr int kGroups = (kRows + kRowGroup - 1) / kRowGroup;
+  constexpr int64_t kStepBytes = 16 * kStep * static_cast<int64_t>(sizeof(T));
+  const D d;
+  V sum[kRows][kVecs];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
+  const float* x[kGroups];
+  for (int g = 0; g < kGroups; ++g) x[g] = reinterpret_cast<const float*>(args.x + g * args.x_group);
+  for (int r = 0; r < kRows; ++r) hwy::Prefetch(args.y + r * args.y_stride);
+  const std::byte* w = args.w;
+  const int64_t panel = args.w_panel;
+  for (int64_t k = 0; k < args.k;) {
+    const bool first = k < args.fetch_until;
+    const int64_t end = first && args.fetch_until < args.k ? args.fetch_until : args.k;
+    const int64_t fetch_step = first ? args.fetch_step : args.then_step;
+    const std::byte* fetch[kPanels];
+    for (int p = 0; p < kPanels; ++p) fetch[p] = first ? args.fetch[p] : args.then_fetch[p];
+#pragma GCC unroll 2
+    for (; k < end; k += kStep) {
+      V weight[kPanels][kStep][kVectors];
+      for (int p = 0; p < kPanels; ++p) {
+        hwy::Prefetch(fetch[p]);
+        fetch[p] += fetch_step;
+        W::load(w + p * panel, weight[p]);
+      }
+      for (int s = 0; s < kStep; ++s) {
+        for (int r = 0; r < kRows; ++r) {
+          const V scale = hn::Set(d, x[r / kRowGroup][s * kRowGroup + r % kRowGroup]);
+          for (int p = 0; p < kPanels; ++p)
+            for (int v = 0; v < kVectors; ++v)
+              sum[r][p * kVectors + v] = hn::MulAdd(scale, weight[p][s][v], sum[r][p * kVectors + v]);
+        }
+      }
+      for (int g = 0; g < kGroups; ++g) x[g] += kStep * kRowGroup;
+      w += kStepBytes;
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    store_row<kVecs>(args.y + r * args.y_stride, args.columns, args.accumulate, sum[r]);
+}
+
+// One panel's block of k, widened to fp32 in fp32's layout.
+template <class T>
+void widen(const std::byte* w, int64_t k, float* out) {
+  using W = Weights<T>;
+  for (int64_t i = 0; i < k; i += W::kStep) {
+    V step[W::kStep][kVectors];
+    W::load(w + i * 16 * static_cast<int64_t>(sizeof(T)), step);
+    for (int s = 0; s < W::kStep; ++s)
+      for (int v = 0; v < kVectors; ++v) hn::Store(step[s][v], D(), out + (i + s) * 16 + v * kLanes);
+  }
+}
+
+template <class T, int kRows>
+constexpr void fill(TileKernels& kernels) {
+  if constexpr (kRows <= kTileRows) {
+    kernels.narrow[kRows] = &tile<T, kRows, 1>;
+    if constexpr (has_wide_tile(kRows)) kernels.wide[kRows] = &tile<T, kRows, 2>;
+    fill<T, kRows + 1>(kernels);
+  }
+}
+
+template <class T>
+constexpr TileKernels make_kernels() {
+  TileKernels kernels;
+  kernels.max_rows = kTileRows;
+  kernels.group = kGroup;
+  kernels.widen = &widen<T>;
+  kernels.narrow[0] = &tile<T, 1, 1, 1>;
+  kernels.wide[0] = &tile<T, 1, 2, 1>;
+  fill<T, 1>(kernels);
+  return kernels;
+}
+
+// Interleaves kRows rows of x: out[k][kRows].
+template <int kRows>
+void interleave(const float* const* x, int64_t columns, int64_t padded, float* out) {
+  const D d;
+  int64_t k = 0;
+  for (; k + kLanes <= columns; k += kLanes) {
+    if constexpr (kRows == 4) {
+      hn::StoreInterleaved4(hn::LoadU(d, x[0] + k), hn::LoadU(d, x[1] + k), hn::LoadU(d, x[2] + k),
+                            hn::LoadU(d, x[3] + k), d, out + k * kRows);
+    } else {
+      hn::StoreInterleaved2(hn::LoadU(d, x[0] + k), hn::LoadU(d, x[1] + k), d, out + k * kRows);
+    }
+  }
+  for (; k < padded; ++k)
+    for (int r = 0; r < kRows; ++r) out[k * kRows + r] = k < columns ? x[r][k] : 0.0f;
+}
+
+void pack_group(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t padded, float* out) {
+  // A missing row repeats row 0: its sums are never stored.
+  const float* row[kGroup];
+  for (int r = 0; r < kGroup; ++r) row[r] = x + (r < rows ? r * stride : 0);
+  interleave<kGroup>(row, columns, padded, out);
+}
+
+// Enough independent chains to hide a multiply-add's latency of 4 cycles on two units.
+double run_fma(int64_t steps) {
+  constexpr int kChains = 12;
+  const D d;
+  V sum[kChains];
+  for (int i = 0; i < kChains; ++i) sum[i] = hn::Set(d, static_cast<float>(i));
+  const V scale = hn::Set(d, 0.999f + static_cast<float>(steps & 1) * 1e-6f), add = hn::Set(d, 0.001f);
+  for (int64_t s = 0; s < steps; ++s)
+    for (int i = 0; i < kChains; ++i) sum[i] = hn::MulAdd(sum[i], scale, add);
+  for (int i = 1; i < kChains; ++i) sum[0] = hn::Add(sum[0], sum[i]);
+  // A product with 0 that the compiler may not assume to be 0 keeps the loop alive.
+  return 2.0 * kLanes * kChains * static_cast<double>(steps) + 0.0 * hn::GetLane(sum[0]);
+}
+
+const TileKernels& tile_kernels_of(DType dtype) {
+  static constexpr TileKernels kF32 = make_kernels<float>(), kF16 = make_kernels<f16>(),
+                               kBF16 = make_kernels<bf16>();
+  return dtype == DType::kF32 ? kF32 : dtype == DType::kF16 ? kF16 : kBF16;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace bolide::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace bolide::cpu {
+HWY_EXPORT(tile_kernels_of);
+HWY_EXPORT(pack_group);
+HWY_EXPORT(run_fma);
+void pack_rows(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t padded, int group,
+               float* out) {
+  if (group == 1) {
+    std::memcpy(out, x, static_cast<size_t>(columns) * sizeof(float));
+    std::fill(out + columns, out + padded, 0.0f);
+    return;
+  }
+  HWY_DYNAMIC_DISPATCH(pack_group)(x, stride, rows, columns, padded, out);
+}
+double fma_flops(int64_t steps) { return HWY_DYNAMIC_DISPATCH(run_fma)(steps); }
+const TileKernels& tile_kernels(DType dtype) { return HWY_DYNAMIC_DISPATCH(tile_kernels_of)(dtype); }
+}  // namespace bolide::cpu
+#endif

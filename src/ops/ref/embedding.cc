@@ -1,0 +1,23 @@
+#include "ops/ref/element.h"
+#include "ops/ref/ref.h"
+
+namespace bolide::ref {
+
+std::vector<double> embedding(const EmbeddingArgs& args) {
+  std::vector<double> y;
+  for (int32_t id : args.ids) {
+    const int64_t row = id - args.vocab_begin;
+    const bool here = row >= 0 && row < args.table->rows;
+    for (int64_t k = 0; k < args.table->cols; ++k) y.push_back(here ? element(*args.table, row, k) : 0);
+  }
+  return y;
+}
+
+std::vector<double> gather_rows(const GatherRowsArgs& args) {
+  std::vector<double> y;
+  for (int32_t row : args.rows)
+    for (int64_t i = 0; i < args.x.shape[1]; ++i) y.push_back(element(args.x, row, i));
+  return y;
+}
+
+}  // namespace bolide::ref

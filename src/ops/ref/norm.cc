@@ -1,0 +1,41 @@
+#include <cmath>
+
+#include "ops/ref/element.h"
+#include "ops/ref/ref.h"
+
+namespace bolide::ref {
+namespace {
+void norm_rows(const std::vector<double>& x, const LayerNormArgs& args, int64_t hidden,
+               std::vector<double>& y) {
+  for (size_t begin = 0; begin < x.size(); begin += static_cast<size_t>(hidden)) {
+    double mean = 0, variance = 0;
+    for (int64_t i = 0; i < hidden; ++i) mean += x[begin + static_cast<size_t>(i)];
+    mean /= static_cast<double>(hidden);
+    for (int64_t i = 0; i < hidden; ++i) variance += std::pow(x[begin + static_cast<size_t>(i)] - mean, 2);
+    variance /= static_cast<double>(hidden);
+    for (int64_t i = 0; i < hidden; ++i) {
+      const double normal = (x[begin + static_cast<size_t>(i)] - mean) / std::sqrt(variance + args.eps);
+      y.push_back(normal * element(args.weight, i, 0) + element(args.bias, i, 0));
+    }
+  }
+}
+}  // namespace
+
+std::vector<double> layer_norm(const LayerNormArgs& args) {
+  std::vector<double> x, y;
+  for (int64_t t = 0; t < args.x.shape[0]; ++t)
+    for (int64_t i = 0; i < args.x.shape[1]; ++i) x.push_back(element(args.x, t, i));
+  norm_rows(x, args, args.x.shape[1], y);
+  return y;
+}
+
+AddNorm add_norm(const AddNormArgs& args) {
+  AddNorm result;
+  for (int64_t t = 0; t < args.sum.shape[0]; ++t)
+    for (int64_t i = 0; i < args.sum.shape[1]; ++i)
+      result.sum.push_back(element(args.residual, t, i) + element(args.delta, t, i));
+  norm_rows(result.sum, args.norm, args.sum.shape[1], result.y);
+  return result;
+}
+
+}  // namespace bolide::ref

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <vector>
+
+#include "ops/attention.h"
+#include "ops/embedding.h"
+#include "ops/gather_rows.h"
+#include "ops/matmul.h"
+#include "ops/norm.h"
+#include "ops/sample.h"
+
+// The oracle of the tests: every op in double, written for reading, not for speed. It takes the arguments
+// that the op takes, leaves y alone, and returns what y should hold, row by row without padding.
+namespace bolide::ref {
+
+std::vector<double> matmul(const MatmulArgs& args);
+std::vector<double> embedding(const EmbeddingArgs& args);
+std::vector<double> layer_norm(const LayerNormArgs& args);
+struct AddNorm {
+  std::vector<double> sum, y;
+};
+AddNorm add_norm(const AddNormArgs& args);
+std::vector<double> attention(const AttentionArgs& args);
+std::vector<double> gather_rows(const GatherRowsArgs& args);
+
+// One row of sample().
+struct Drawn {
+  int32_t id = 0;
+  double log_prob = 0;
+  double margin = 0;  // how far, as a share of the kept mass, the draw was from choosing another id
+  int32_t other = 0;  // that other id
+};
+Drawn sample(const float* logits, int64_t vocab, const SampleRow& row);
+
+}  // namespace bolide::ref
