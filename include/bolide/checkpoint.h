@@ -10,8 +10,8 @@ namespace bolide {
 
 /// `bolide convert`: a Hugging Face folder to FasterTransformer's `<output_dir>/<tensor_para_size>-gpu/`.
 struct ConvertOptions {
-  std::filesystem::path input_dir;
-  std::filesystem::path output_dir;
+  std::filesystem::path input_dir = {};
+  std::filesystem::path output_dir = {};
   int tensor_para_size = 1;
   std::string data_type = "fp32";  ///< of the files
   int processes = 4;               ///< worker threads
@@ -19,7 +19,7 @@ struct ConvertOptions {
   bool force = false;     ///< replace an output folder that already holds files
   /// Called once per tensor, serialised: FT name, the shape of one written file, whether it is split over
   /// ranks.
-  std::function<void(const std::string& name, const std::vector<int64_t>& shape, bool split)> on_tensor;
+  std::function<void(const std::string& name, const std::vector<int64_t>& shape, bool split)> on_tensor = {};
 };
 struct ConvertReport {
   std::filesystem::path folder;
@@ -41,7 +41,7 @@ struct CheckpointSummary {
   int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0,
           parameters = 0;
   int32_t bos_id = -1, eos_id = -1;
-  std::vector<TensorSummary> tensors;
+  std::vector<TensorSummary> tensors = {};
   int64_t file_bytes = 0;
   /// Predicted memory of an engine at `data_type`, batch and length.
   int64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0;

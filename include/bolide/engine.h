@@ -19,11 +19,11 @@ enum class LoadFormat : uint8_t {
 };
 
 struct EngineConfig {
-  std::filesystem::path model;  ///< model folder (kDummy: also a config.json)
-  std::filesystem::path
-      tokenizer;  ///< tokenizer folder; empty: the model's folder, and none is fine for id-only use
+  std::filesystem::path model = {};  ///< model folder (kDummy: also a config.json)
+  std::filesystem::path tokenizer =
+      {};  ///< tokenizer folder; empty: the model's folder, and none is fine for id-only use
   std::string device = "cpu";  ///< "cpu" (or "cuda" where built)
-  std::string data_type;       ///< fp32, fp16 or bf16 for weights and cache; empty: as in the checkpoint
+  std::string data_type = {};  ///< fp32, fp16 or bf16 for weights and cache; empty: as in the checkpoint
   LoadFormat load_format = LoadFormat::kAuto;
   int threads = 0;              ///< 0: all cores that this process may use
   int64_t max_batch_size = 64;  ///< sequences that run at once

@@ -90,7 +90,7 @@ Checkpoint open_ft(const fs::path& folder) {
   checkpoint.source =
       open_ft_folder(folder, ft_tensors(slots), checkpoint.ft_ranks, checkpoint.config.checkpoint_dtype);
   if (!checkpoint.config.tied_head && ft_head_is_copy(*checkpoint.source, slots.front().ft.names.front())) {
-    log::info("{} repeats the token embedding: the head is tied", kFtHead);
+    log::debug("{} repeats the token embedding: the head is tied", kFtHead);
     checkpoint.config.tied_head = true;
   }
   return checkpoint;

@@ -27,13 +27,15 @@ void layer_norm(const Context& context, const LayerNormArgs& args) {
 void add_norm(const Context& context, const AddNormArgs& args) {
   check_context(context);
   const View &residual = args.residual, &delta = args.delta, &sum = args.sum, &y = args.norm.y;
-  check_norm(context, args.norm, sum);
+  BOLIDE_CHECK(sum.shape.rank() == 2);
+  check_matrix(context, "sum", sum, sum.shape[0], sum.shape[1]);
+  if (!y.empty()) check_norm(context, args.norm, sum);
   check_matrix(context, "residual", residual, sum.shape[0], sum.shape[1]);
   check_matrix(context, "delta", delta, sum.shape[0], sum.shape[1]);
   const auto apart = [](const View& a, const View& b) { return same(a, b) || !overlap(a, b); };
   BOLIDE_CHECK(apart(sum, residual) && apart(sum, delta), "sum overlaps an input without being it");
-  BOLIDE_CHECK(same(y, sum) || !(overlap(y, residual) || overlap(y, delta) || overlap(y, sum)),
-               "y may share memory with sum alone");
+  BOLIDE_CHECK(y.empty() || (apart(y, residual) && !overlap(y, delta) && !overlap(y, sum)),
+               "y may share memory with residual alone");
   if (sum.shape.count() == 0) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::add_norm(context, args);

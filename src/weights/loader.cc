@@ -121,7 +121,7 @@ void load_weights(const Context& context, const TensorSource& source, Checkpoint
     store(single, *task.slot, task.read, staging.view().data, task.dtype);
     if (i + 1 == static_cast<int64_t>(tasks.size())) staging = {};
   });
-  log::info("loaded {} tensors in {} reads", slots.size(), tasks.size());
+  log::debug("loaded {} tensors in {} reads", slots.size(), tasks.size());
 }
 
 void load_dummy_weights(const Context& context, std::span<const Slot> slots, const Dist& dist, DType dtype,

@@ -35,6 +35,7 @@ void add_norm(const Context& context, const AddNormArgs& args) {
       const float* b = args.delta.as<float>() + t * args.delta.row_stride;
       float* sum = args.sum.as<float>() + t * args.sum.row_stride;
       for (int64_t i = 0; i < hidden; ++i) sum[i] = a[i] + b[i];
+      if (args.norm.y.empty()) continue;
       norm_row(sum, args.norm, hidden, args.norm.y.as<float>() + t * args.norm.y.row_stride);
     }
   });

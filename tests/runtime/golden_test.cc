@@ -1,0 +1,171 @@
+// Tiny BLOOM checkpoints against what Hugging Face transformers computed from them (tests/golden), through
+// the public API: from the Hugging Face folder and from FT folders of several tensor-parallel sizes, alone,
+// in a batch of mixed lengths, and with prompts fed in chunks.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "bolide/checkpoint.h"
+#include "bolide/engine.h"
+#include "bolide/error.h"
+
+namespace bolide {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+const fs::path kGolden = fs::path(BOLIDE_SOURCE_DIR) / "tests/golden";
+
+Json read_json(const fs::path& path) {
+  std::ifstream file(path);
+  return Json::parse(file);
+}
+
+// The tensors "0", "1", ... of a safetensors file of float32.
+std::vector<std::vector<float>> read_logits(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  uint64_t header_size = 0;
+  file.read(reinterpret_cast<char*>(&header_size), 8);
+  std::string header(header_size, '\0');
+  file.read(header.data(), static_cast<std::streamsize>(header_size));
+  const Json json = Json::parse(header);
+  std::vector<std::vector<float>> tensors;
+  for (int i = 0; json.contains(std::to_string(i)); ++i) {
+    const auto offsets = json[std::to_string(i)]["data_offsets"].get<std::vector<uint64_t>>();
+    std::vector<float> values((offsets[1] - offsets[0]) / 4);
+    file.seekg(static_cast<std::streamoff>(8 + header_size + offsets[0]));
+    file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(offsets[1] - offsets[0]));
+    tensors.push_back(std::move(values));
+  }
+  return tensors;
+}
+
+struct Golden {
+  std::vector<std::vector<int32_t>> prompts, greedy_ids;
+  std::vector<std::vector<float>> logits;
+};
+
+Golden read_golden(const std::string& name) {
+  const Json json = read_json(kGolden / name / "golden.json");
+  return {json["prompts"], json["greedy_ids"], read_logits(kGolden / name / "logits.safetensors")};
+}
+
+Request request_for(const Golden& golden, size_t i) {
+  Request request;
+  request.input_ids = golden.prompts[i];
+  request.max_new_tokens = static_cast<int32_t>(golden.greedy_ids[i].size());
+  request.end_id = -1;
+  request.return_logits = true;
+  return request;
+}
+
+// The largest distance of a row from the golden row, relative to the golden row's norm.
+double relative_error(const std::vector<float>& logits, const std::vector<float>& golden, size_t vocab) {
+  if (logits.size() != golden.size()) return INFINITY;
+  double worst = 0;
+  for (size_t row = 0; row < golden.size() / vocab; ++row) {
+    double error = 0, norm = 0;
+    for (size_t i = row * vocab; i < (row + 1) * vocab; ++i) {
+      error += (logits[i] - golden[i]) * (logits[i] - golden[i]);
+      norm += golden[i] * golden[i];
+    }
+    const double relative = std::sqrt(error / norm);
+    if (!(relative <= worst)) worst = relative;  // NaN never passes
+  }
+  return worst;
+}
+
+struct Bounds {
+  double logits;
+  bool exact_ids;
+};
+
+void expect_golden(const Golden& golden, const std::vector<Result>& results, size_t vocab,
+                   const Bounds& bounds) {
+  ASSERT_EQ(results.size(), golden.prompts.size());
+  for (size_t i = 0; i < results.size(); ++i) {
+    EXPECT_LE(relative_error(results[i].logits, golden.logits[i], vocab), bounds.logits) << "prompt " << i;
+    if (bounds.exact_ids) {
+      EXPECT_EQ(results[i].output_ids, golden.greedy_ids[i]) << "prompt " << i;
+    }
+  }
+}
+
+// Alone, together, and together with prompts in chunks of 7 tokens.
+void check_model(const fs::path& model, const std::string& name, const std::string& data_type,
+                 const Bounds& bounds) {
+  const Golden golden = read_golden(name);
+  for (int64_t chunk : {512, 7}) {
+    EngineConfig config{.model = model,
+                        .data_type = data_type,
+                        .threads = 2,
+                        .max_kv_tokens = 2048,
+                        .max_chunk_tokens = chunk};
+    const auto engine = Engine::create(config);
+    const size_t vocab = static_cast<size_t>(engine->info().vocab_size);
+    std::vector<Request> requests;
+    for (size_t i = 0; i < golden.prompts.size(); ++i) requests.push_back(request_for(golden, i));
+    std::vector<Result> alone;
+    for (const Request& request : requests) alone.push_back(engine->generate({request}).front());
+    SCOPED_TRACE(testing::Message() << "chunk " << chunk);
+    {
+      SCOPED_TRACE("alone");
+      expect_golden(golden, alone, vocab, bounds);
+    }
+    SCOPED_TRACE("in one batch");
+    expect_golden(golden, engine->generate(requests), vocab, bounds);
+  }
+}
+
+class GoldenTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(GoldenTest, HuggingFaceFolderInFloat32) {
+  check_model(kGolden / GetParam(), GetParam(), "fp32", {1e-4, true});
+}
+
+// fp16: weights are exact, the cache rounds keys and values to 11 bits; bf16: activations and cache are
+// rounded to 8 bits, and each of a few layers adds its share.
+TEST_P(GoldenTest, HuggingFaceFolderInStoredType) {
+  check_model(kGolden / GetParam(), GetParam(), "",
+              {GetParam().find("bf16") != std::string::npos ? 3e-2 : 3e-3, false});
+}
+
+TEST_P(GoldenTest, FtFoldersOfSeveralSizes) {
+  const fs::path out = fs::path(testing::TempDir()) / ("golden_ft_" + GetParam());
+  const Json config = read_json(kGolden / GetParam() / "config.json");
+  const int heads = config.contains("n_head") ? config["n_head"] : config["num_attention_heads"];
+  int tried = 0;
+  for (int ranks : {1, 2, 3, 4}) {
+    if (heads % ranks != 0) {
+      EXPECT_THROW(convert({.input_dir = kGolden / GetParam(), .output_dir = out, .tensor_para_size = ranks}),
+                   Error);
+      continue;
+    }
+    fs::remove_all(out);
+    const ConvertReport report = convert({.input_dir = kGolden / GetParam(),
+                                          .output_dir = out,
+                                          .tensor_para_size = ranks,
+                                          .data_type = "fp32"});
+    SCOPED_TRACE(testing::Message() << "tensor_para_size " << ranks);
+    check_model(report.folder, GetParam(), "fp32", {1e-4, true});
+    ++tried;
+  }
+  fs::remove_all(out);
+  EXPECT_GE(tried, 2);
+}
+
+std::vector<std::string> case_names() {
+  std::vector<std::string> names;
+  const Json manifest = read_json(kGolden / "manifest.json");
+  for (const Json& entry : manifest["cases"]) names.push_back(entry["name"]);
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Bloom, GoldenTest, testing::ValuesIn(case_names()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace bolide
