@@ -94,9 +94,9 @@ class Checker:
             elif own:
                 edges.append((own, line))
                 self.check_own(name, line, top, match.group(2))
-            elif match.group(1) == '"':
+            elif match.group(1) == '"' and third_party_key(match.group(2)) is None:
                 self.report(name, line, f'"{match.group(2)}" is no file under src/, include/ or {top}/: write the '
-                            "path from there, and third-party headers in <>")
+                            "path from there")
             else:
                 self.check_foreign(name, line, top, match.group(2))
 

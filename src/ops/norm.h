@@ -15,11 +15,12 @@ struct LayerNormArgs {
 void layer_norm(const Context& context, const LayerNormArgs& args);
 
 struct AddNormArgs {
-  View residual;       // [tokens, hidden] fp32
-  View delta;          // [tokens, hidden] fp32: what the sublayer made
-  View sum;            // [tokens, hidden] fp32 = residual + delta; may be residual or delta
-  LayerNormArgs norm;  // norm.x is ignored: the norm reads `sum`. norm.y may be residual (a row's sum is complete before its
-                       // norm is written), but not sum or delta; an empty norm.y means the sum only
+  View residual;  // [tokens, hidden] fp32
+  View delta;     // [tokens, hidden] fp32: what the sublayer made
+  View sum;       // [tokens, hidden] fp32 = residual + delta; may be residual or delta
+  LayerNormArgs
+      norm;  // norm.x is ignored: the norm reads `sum`. norm.y may be residual (a row's sum is complete
+             // before its norm is written), but not sum or delta; an empty norm.y means the sum only
 };
 // The step between two sublayers, one pass over memory: sum = residual + delta, y = layer_norm(sum).
 void add_norm(const Context& context, const AddNormArgs& args);
