@@ -47,7 +47,8 @@ Worker make_worker(EngineParts& parts, const EngineConfig& config) {
   const ModelConfig model = parts.model->config();
   const int64_t pages = cache_pages(config, model, parts.data_type);
   const KvCacheConfig cache = cache_config(model, dist, parts.data_type, pages, config.page_size);
-  return Worker(std::move(parts.model), cache, resolve_threads(config.threads), dist);
+  return Worker(std::move(parts.model), cache, resolve_threads(config.threads), dist,
+                parts.logit_block_bytes);
 }
 
 ModelInfo make_info(const EngineParts& parts, const ModelConfig& model, const EngineConfig& config,
@@ -174,10 +175,12 @@ Result LocalEngine::wait(uint64_t request) {
   ticket->ready.wait(lock, [&] { return ticket->done; });
   tickets_.erase(request);
   if (--waits_ == 0) no_waits_.notify_all();
+  Result result = std::move(ticket->result);
+  std::exception_ptr fault = std::move(ticket->fault);
   // Unlocking is the last use of the engine: once waits_ is 0 it may be destroyed.
   lock.unlock();
-  if (ticket->fault) std::rethrow_exception(ticket->fault);
-  return std::move(ticket->result);
+  if (fault) std::rethrow_exception(std::move(fault));
+  return result;
 }
 
 bool LocalEngine::cancel(uint64_t request) {
@@ -263,7 +266,7 @@ void LocalEngine::settle(const StepPlan& plan) {
     Task& task = *tasks_.at(plan.sequences[s]->id);
     if (step_result_.faults[s]) {
       try {
-        std::rethrow_exception(step_result_.faults[s]);
+        std::rethrow_exception(std::move(step_result_.faults[s]));
       } catch (...) {
         finish(task, FinishReason::kLength, current_fault());
       }

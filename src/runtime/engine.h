@@ -25,6 +25,7 @@ struct EngineParts {
   int64_t weight_bytes = 0;
   bool random_weights = false;
   double load_seconds = 0;
+  int64_t logit_block_bytes = Worker::kLogitBlockBytes;
 };
 
 // The engine on one rank. Callers' threads check requests and put them into `inbox_`; one background thread

@@ -5,19 +5,19 @@
 namespace bolide {
 namespace {
 
-constexpr int64_t kLogitBlockBytes = int64_t{128} << 20;
 constexpr int64_t kMinLogitBlock = 16;
 
 }  // namespace
 
-Worker::Worker(std::unique_ptr<Model> model, const KvCacheConfig& cache, int threads, const Dist& dist)
+Worker::Worker(std::unique_ptr<Model> model, const KvCacheConfig& cache, int threads, const Dist& dist,
+               int64_t logit_block_bytes)
     : model_(std::move(model)),
       dist_(dist),
       arena_(cache.device),
       context_{.device = cache.device, .threads = threads, .arena = &arena_},
       cache_(cache) {
   const int64_t row_bytes = model_->config().vocab_size * static_cast<int64_t>(sizeof(float));
-  logit_block_ = std::max(kMinLogitBlock, kLogitBlockBytes / row_bytes);
+  logit_block_ = std::max(kMinLogitBlock, logit_block_bytes / row_bytes);
 }
 
 View Worker::logits(int64_t rows) {

@@ -13,8 +13,12 @@ namespace bolide {
 // time.
 class Worker {
  public:
+  // At most this much memory for a block of logits, but never under 16 rows: each block reads the whole head.
+  static constexpr int64_t kLogitBlockBytes = int64_t{128} << 20;
+
   // Throws kResource when the cache cannot be mapped.
-  Worker(std::unique_ptr<Model> model, const KvCacheConfig& cache, int threads, const Dist& dist);
+  Worker(std::unique_ptr<Model> model, const KvCacheConfig& cache, int threads, const Dist& dist,
+         int64_t logit_block_bytes = kLogitBlockBytes);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -22,8 +26,7 @@ class Worker {
   const Model& model() const { return *model_; }
   const Dist& dist() const { return dist_; }
   KvCache& cache() { return cache_; }
-  // Rows of logits that are computed at once: 128 MiB of fp32 at most, but never under 16 rows, because each
-  // block reads the whole head again.
+  // Rows of logits that are computed at once.
   int64_t logit_block() const { return logit_block_; }
   // [rows, vocab] fp32, rows <= logit_block(). The same memory each time; grows when first needed.
   View logits(int64_t rows);
