@@ -1,0 +1,247 @@
+// Requests that cannot run, faults while they run, and cancellation.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+
+#include "base/config.h"
+#include "runtime/check.h"
+#include "runtime/engine_fixture.h"
+#include "support/expect_error.h"
+
+namespace bolide {
+namespace {
+
+TEST(EngineFaults, RequestsThatCanNeverRun) {
+  EngineUnderTest test;
+  test.config.max_kv_tokens = 50;  // 4 pages: 64 tokens
+  const auto engine = test.make();
+  const auto expect = [&](const std::string& part, auto change) {
+    Request request = request_of({1, 2, 3}, 4);
+    change(request);
+    EXPECT_ERROR(engine->submit(request), ErrorCode::kUsage, part);
+  };
+  expect("prompt is empty", [](Request& r) { r.input_ids.clear(); });
+  expect("prompt is empty", [](Request& r) { r.input_ids.clear(), r.prompt = "123"; });  // encodes to nothing
+  expect("both a prompt and input_ids", [](Request& r) { r.prompt = "abc"; });
+  expect("token id 97 (number 1 of the prompt) is outside", [](Request& r) { r.input_ids = {1, 97}; });
+  expect("token id -1", [](Request& r) { r.input_ids = {-1}; });
+  expect("62 new ones exceed the cache of 64 tokens", [](Request& r) { r.max_new_tokens = 62; });
+  expect("exceed the cache", [](Request& r) { r.max_new_tokens = std::numeric_limits<int32_t>::max(); });
+  expect("max_new_tokens is -1", [](Request& r) { r.max_new_tokens = -1; });
+  expect("return_logits only", [](Request& r) { r.max_new_tokens = 0; });
+  expect("temperature", [](Request& r) { r.sampling.temperature = 0; });
+  expect("top_k", [](Request& r) { r.sampling.top_k = -2; });
+  expect("top_p", [](Request& r) { r.sampling.top_p = 1.5f; });
+  expect("end_id is 97", [](Request& r) { r.end_id = 97; });
+  expect("end_id is -2", [](Request& r) { r.end_id = -2; });
+  expect("stop string is empty", [](Request& r) { r.stop = {"a", ""}; });
+  EXPECT_EQ(test.model->steps.load(), 0);
+
+  // What just fits does run.
+  EXPECT_EQ(engine->generate({request_of({1, 2, 3}, 61)}).front().output_ids.size(), 61u);
+}
+
+TEST(EngineFaults, ModelsOwnLimitAndMissingTokenizer) {
+  EngineUnderTest test;
+  test.with_tokenizer = false;
+  test.options.max_positions = 16;
+  const auto engine = test.make();
+  EXPECT_ERROR(engine->submit(request_of({1, 2, 3}, 14)), ErrorCode::kUsage, "16 positions of the model");
+  EXPECT_NO_THROW(engine->generate({request_of({1, 2, 3}, 13)}));
+  Request request = request_of({1}, 2);
+  request.stop = {"x"};
+  EXPECT_ERROR(engine->submit(request), ErrorCode::kUsage, "stop strings need a tokenizer");
+  Request text;
+  text.prompt = "abc";
+  EXPECT_ERROR(engine->submit(text), ErrorCode::kUsage, "no tokenizer");
+}
+
+TEST(EngineFaults, OneInvalidOfSeveralStopsAllAndIsNamed) {
+  EngineUnderTest test;
+  const auto engine = test.make();
+  int calls = 0;
+  Request good = request_of({1}, 3);
+  good.on_token = [&](const StreamEvent&) { return ++calls > 0; };
+  EXPECT_ERROR(engine->generate({good, good, request_of({}, 3)}), ErrorCode::kUsage, "request 2: the prompt");
+  EXPECT_EQ(calls, 0);
+  EXPECT_EQ(test.model->steps.load(), 0);
+  EXPECT_EQ(engine->submit(request_of({1}, 1)), 0u);  // and no number was used up
+}
+
+TEST(EngineFaults, EmptyListIsFine) {
+  EngineUnderTest test;
+  EXPECT_TRUE(test.make()->generate({}).empty());
+}
+
+TEST(EngineFaults, ThrowingModelEndsItsBatchAndNothingElse) {
+  EngineUnderTest test;
+  test.options.throw_on_id = 96;
+  test.config.max_batch_size = 2;
+  const auto engine = test.make();
+  const uint64_t bad = engine->submit(request_of({1, 96, 2}, 4));
+  EXPECT_ERROR(engine->wait(bad), ErrorCode::kInternal, "told to fail");
+  const std::vector<int32_t> prompt = prompt_of(1, 20, 90);
+  EXPECT_EQ(engine->generate({request_of(prompt, 1)}).front().output_ids,
+            test.twin().expected_ids(prompt, 1));
+  EXPECT_EQ(engine->free_pages(), 256);
+  EXPECT_ERROR(engine->generate({request_of({1}, 1), request_of({96}, 4)}), ErrorCode::kInternal,
+               "told to fail");
+  EXPECT_EQ(engine->free_pages(), 256);
+}
+
+TEST(EngineFaults, RowOfNanEndsItsOwnRequestOnly) {
+  EngineUnderTest test;
+  test.options.nan_on_id = 95;
+  const auto engine = test.make();
+  const std::vector<int32_t> prompt = prompt_of(2, 7, 90);
+  // Blocks the batch's first step until all three are queued, so that they share a batch.
+  std::atomic<bool> go{false};
+  Request first = request_of({1}, 2);
+  first.on_token = [&](const StreamEvent&) {
+    while (!go) std::this_thread::yield();
+    return true;
+  };
+  engine->submit(first);
+  const uint64_t good = engine->submit(request_of(prompt, 1)), bad = engine->submit(request_of({3, 95}, 5)),
+                 other = engine->submit(request_of(prompt, 1));
+  go = true;
+  EXPECT_ERROR(engine->wait(bad), ErrorCode::kInternal, "NaN");
+  EXPECT_EQ(engine->wait(good).output_ids, test.twin().expected_ids(prompt, 1));
+  EXPECT_EQ(engine->wait(other).output_ids, test.twin().expected_ids(prompt, 1));
+}
+
+TEST(EngineFaults, ThrowingCallbackEndsItsOwnRequestOnly) {
+  EngineUnderTest test;
+  const auto engine = test.make();
+  Request bad = request_of({1, 2}, 5);
+  bad.on_token = [](const StreamEvent&) -> bool { throw std::logic_error("of the caller"); };
+  const std::vector<int32_t> prompt = prompt_of(9, 6);
+  const uint64_t bad_id = engine->submit(bad), good_id = engine->submit(request_of(prompt, 12));
+  EXPECT_THROW(engine->wait(bad_id), std::logic_error);
+  EXPECT_EQ(engine->wait(good_id).output_ids, test.twin().expected_ids(prompt, 12));
+  EXPECT_EQ(engine->free_pages(), 256);
+}
+
+TEST(EngineFaults, ThrowingObserverIsNotCalledAgain) {
+  EngineUnderTest test;
+  const auto engine = test.make();
+  int calls = 0;
+  engine->set_step_observer([&](const StepInfo&) {
+    ++calls;
+    throw std::runtime_error("of the observer");
+  });
+  EXPECT_EQ(engine->generate({request_of({1}, 5)}).front().output_ids.size(), 5u);
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(EngineFaults, CancelledRequestSaysSoAndFreesItsPlace) {
+  EngineUnderTest test;
+  test.options.step_time = std::chrono::microseconds(200);
+  test.config.max_batch_size = 1;
+  const auto engine = test.make();
+  const std::vector<int32_t> prompt = prompt_of(1, 4);
+  const uint64_t running = engine->submit(request_of(prompt, 3000));
+  const uint64_t waiting = engine->submit(request_of(prompt, 3000));
+  const uint64_t last = engine->submit(request_of(prompt, 3));
+  while (test.model->steps.load() < 5) std::this_thread::yield();
+  EXPECT_TRUE(engine->cancel(waiting));
+  EXPECT_TRUE(engine->cancel(running));
+  const Result cut = engine->wait(running);
+  EXPECT_EQ(cut.finish_reason, FinishReason::kCancelled);
+  EXPECT_EQ(cut.output_ids, test.twin().expected_ids(prompt, static_cast<int64_t>(cut.output_ids.size())));
+  const Result never = engine->wait(waiting);
+  EXPECT_EQ(never.finish_reason, FinishReason::kCancelled);
+  EXPECT_TRUE(never.output_ids.empty());
+  EXPECT_EQ(engine->wait(last).finish_reason, FinishReason::kLength);
+  EXPECT_EQ(engine->free_pages(), 256);
+}
+
+TEST(EngineFaults, CancelAndWaitOfUnknownRequests) {
+  EngineUnderTest test;
+  const auto engine = test.make();
+  EXPECT_FALSE(engine->cancel(7));
+  EXPECT_ERROR(engine->wait(7), ErrorCode::kUsage, "request 7 is unknown");
+  const uint64_t id = engine->submit(request_of({1}, 1));
+  engine->wait(id);
+  EXPECT_FALSE(engine->cancel(id));
+  EXPECT_ERROR(engine->wait(id), ErrorCode::kUsage, "waited for already");
+}
+
+TEST(EngineFaults, DestructionCancelsAndReleasesWaiters) {
+  EngineUnderTest test;
+  test.options.step_time = std::chrono::microseconds(200);
+  test.config.max_batch_size = 1;
+  auto engine = test.make();
+  const uint64_t running = engine->submit(request_of({1}, 3000));
+  engine->submit(request_of({2}, 3000));
+  Result result;
+  std::atomic<bool> entered{false};
+  std::thread waiter([&, e = engine.get()] {
+    entered = true;
+    result = e->wait(running);
+  });
+  while (!entered) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  engine.reset();
+  waiter.join();
+  EXPECT_EQ(result.finish_reason, FinishReason::kCancelled);
+}
+
+TEST(EngineFaults, CallbacksMaySubmitAndCancelButNotWait) {
+  EngineUnderTest test;
+  const auto engine = test.make();
+  std::atomic<uint64_t> child{0};
+  std::string error;
+  Request request = request_of({1}, 3);
+  request.on_token = [&](const StreamEvent& event) {
+    if (child == 0) child = engine->submit(request_of({2}, 2000));
+    error = error_mismatch([&] { engine->wait(child); }, ErrorCode::kUsage, "from a callback");
+    return !engine->cancel(event.request) || true;
+  };
+  EXPECT_EQ(engine->generate({request}).front().finish_reason, FinishReason::kCancelled);
+  EXPECT_EQ(error, "");
+  engine->cancel(child);
+  EXPECT_LE(engine->wait(child).output_ids.size(), 2000u);
+}
+
+TEST(EngineFaults, ConfigurationsThatCannotBe) {
+  const auto expect = [](const std::string& part, auto change) {
+    EngineConfig config;
+    change(config);
+    EXPECT_ERROR(check_config(config), ErrorCode::kUsage, part);
+  };
+  EXPECT_NO_THROW(check_config({}));
+  expect("max_batch_size is 0", [](EngineConfig& c) { c.max_batch_size = 0; });
+  expect("max_chunk_tokens is -4", [](EngineConfig& c) { c.max_chunk_tokens = -4; });
+  expect("page_size is 0", [](EngineConfig& c) { c.page_size = 0; });
+  expect("max_kv_tokens is -1", [](EngineConfig& c) { c.max_kv_tokens = -1; });
+  expect("at most", [](EngineConfig& c) { c.max_kv_tokens = int64_t{1} << 40; });
+  expect("threads is -1", [](EngineConfig& c) { c.threads = -1; });
+  expect("threads is 1000000", [](EngineConfig& c) { c.threads = 1000000; });
+  expect("unknown data type 'int3'", [](EngineConfig& c) { c.data_type = "int3"; });
+  expect("unknown device 'tpu'", [](EngineConfig& c) { c.device = "tpu"; });
+  expect("deterministic_batching", [](EngineConfig& c) { c.deterministic_batching = true; });
+  if (!kHasCuda) expect("no CUDA backend", [](EngineConfig& c) { c.device = "cuda"; });
+  EXPECT_ERROR(measure_roof("tpu", "fp32", 1), ErrorCode::kUsage, "unknown device");
+  EXPECT_ERROR(measure_roof("cpu", "fp12", 1), ErrorCode::kUsage, "unknown data type");
+  EXPECT_ERROR(measure_roof("cpu", "fp32", -1), ErrorCode::kUsage, "threads");
+}
+
+TEST(EngineFaults, InfoSaysWhatWasMade) {
+  EngineUnderTest test;
+  test.config.max_kv_tokens = 100;
+  const auto engine = test.make();
+  const ModelInfo& info = engine->info();
+  EXPECT_EQ(info.architecture, "Fake");
+  EXPECT_EQ(info.device, "cpu");
+  EXPECT_EQ(info.data_type, "fp32");
+  EXPECT_EQ(info.vocab_size, 97);
+  EXPECT_EQ(info.kv_bytes_per_token, 2 * 2 * 2 * 4);
+  EXPECT_EQ(info.kv_capacity_tokens, 112);
+}
+
+}  // namespace
+}  // namespace bolide

@@ -1,0 +1,139 @@
+#pragma once
+
+// A model whose next id is an exact integer hash of everything that the cache holds for the sequence, layer
+// by layer. A token that is missing, misplaced, stale or of another sequence changes the ids, so paging,
+// chunking and batching mistakes cannot hide; and there is no rounding, so results must be equal to the bit.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "models/model.h"
+
+namespace bolide {
+
+class FakeModel final : public Model {
+ public:
+  struct Options {
+    int64_t vocab = 97;
+    int64_t layers = 2;
+    int64_t max_positions = 0;
+    int32_t eos_id = -1;
+    int32_t throw_on_id = -1;  // a batch with this id makes run_layers throw
+    int32_t nan_on_id = -1;    // a row of this id has NaN logits
+    std::chrono::microseconds step_time{0};
+  };
+  explicit FakeModel(const Options& options) : options_(options) {
+    config_.architecture = "Fake";
+    config_.vocab_size = options.vocab;
+    config_.hidden_size = 2;
+    config_.layers = options.layers;
+    config_.heads = config_.kv_heads = 1;
+    config_.head_size = 2;
+    config_.inter_size = 2;
+    config_.max_positions = options.max_positions;
+    config_.eos_id = options.eos_id;
+  }
+
+  const ModelConfig& config() const override { return config_; }
+
+  void embed(const Context&, const Batch& batch, View hidden) const override {
+    if (options_.step_time.count() > 0) std::this_thread::sleep_for(options_.step_time);
+    float* out = hidden.as<float>();
+    for (int64_t t = 0; t < batch.tokens(); ++t) {
+      out[2 * t] = static_cast<float>(batch.token_ids[t] + 1);
+      out[2 * t + 1] = batch.token_ids[t] == options_.nan_on_id ? 1.0f : 0.0f;
+    }
+  }
+
+  void run_layers(const Context&, const KvView& kv, View hidden) const override {
+    const Batch& batch = kv.batch();
+    for (int32_t id : batch.token_ids) {
+      if (id == options_.throw_on_id) throw std::runtime_error("the fake model was told to fail");
+    }
+    float* values = hidden.as<float>();
+    for (int64_t l = 0; l < config_.layers; ++l) {
+      const PagedKv pages = kv.layer(l);
+      float* k = pages.k.as<float>();
+      float* v = pages.v.as<float>();
+      for (int64_t t = 0; t < batch.tokens(); ++t) {
+        for (int64_t i = 0; i < 2; ++i) {
+          k[batch.slots[t] * 2 + i] = values[2 * t];
+          v[batch.slots[t] * 2 + i] = static_cast<float>(batch.positions[t]);
+        }
+      }
+      for (int64_t s = 0; s < batch.sequences(); ++s) {
+        const int64_t begin = batch.query_offsets[s], end = batch.query_offsets[s + 1];
+        for (int64_t t = begin; t < end; ++t) {
+          int64_t hash = l + 1;
+          for (int64_t j = 0; j < batch.kv_lengths[s] - (end - 1 - t); ++j) {
+            const int64_t page = pages.page_table[s * pages.max_pages + j / pages.page_size()];
+            const int64_t slot = page * pages.page_size() + j % pages.page_size();
+            hash = mix(hash, static_cast<int64_t>(k[slot * 2]), static_cast<int64_t>(v[slot * 2 + 1]));
+          }
+          values[2 * t] = static_cast<float>(hash);
+        }
+      }
+    }
+    steps.fetch_add(1);
+  }
+
+  void logits(const Context&, const View& hidden, View logits) const override {
+    for (int64_t r = 0; r < hidden.rows(); ++r) {
+      const float* row = hidden.as<float>() + r * hidden.row_stride;
+      for (int64_t c = 0; c < config_.vocab_size; ++c)
+        logits.as<float>()[r * logits.row_stride + c] =
+            row[1] == 0 ? logit(static_cast<int64_t>(row[0]), c) : std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+
+  std::vector<Slot> slots() override { return {}; }
+
+  // The logits of a sequence's last token, computed without cache, batch or pages.
+  std::vector<float> expected_logits(const std::vector<int32_t>& tokens) const {
+    std::vector<int64_t> values;
+    for (int32_t id : tokens) values.push_back(id + 1);
+    for (int64_t l = 0; l < config_.layers; ++l) {
+      std::vector<int64_t> next;
+      for (size_t t = 0; t < values.size(); ++t) {
+        int64_t hash = l + 1;
+        for (size_t j = 0; j <= t; ++j) hash = mix(hash, values[j], static_cast<int64_t>(j));
+        next.push_back(hash);
+      }
+      values = next;
+    }
+    std::vector<float> row;
+    for (int64_t c = 0; c < config_.vocab_size; ++c) row.push_back(logit(values.back(), c));
+    return row;
+  }
+
+  // Greedy continuation by the same definition.
+  std::vector<int32_t> expected_ids(std::vector<int32_t> tokens, int64_t count) const {
+    std::vector<int32_t> made;
+    for (int64_t i = 0; i < count; ++i) {
+      const std::vector<float> row = expected_logits(tokens);
+      made.push_back(static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin()));
+      tokens.push_back(made.back());
+    }
+    return made;
+  }
+
+  mutable std::atomic<int64_t> steps{0};
+
+ private:
+  static constexpr int64_t kPrime = 1048573;  // hashes stay exact in a float
+  static int64_t mix(int64_t hash, int64_t k, int64_t v) {
+    return (hash * 31 + k * 7919 + v * 17 + 3) % kPrime;
+  }
+  static float logit(int64_t hash, int64_t id) {
+    return static_cast<float>((hash * 7 + (id + 11) * (hash % 1009 + 13) * 37) % 4093) / 512.0f;
+  }
+
+  Options options_;
+  ModelConfig config_;
+};
+
+}  // namespace bolide
