@@ -42,6 +42,8 @@ json parse_object(std::string_view line, std::string_view where) {
                 fmt::format("{}: not valid JSON at byte {}, expected {{\"prompt\": \"...\"}} or "
                             "{{\"input_ids\": [...]}}",
                             where, error.byte));
+  } catch (const json::out_of_range&) {  // 1e999: JSON's grammar allows it, no type holds it
+    throw Error(ErrorCode::kCorrupt, fmt::format("{}: holds a number too large for any field", where));
   }
   if (!object.is_object()) {
     throw Error(ErrorCode::kCorrupt,

@@ -1,0 +1,22 @@
+// An FT folder's config.ini. What is read, written out again and read once more must be the same.
+#include "checkpoint/ft_bin.h"
+#include "support.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  bolide::only_errors([&] {
+    const bolide::Ini ini = bolide::parse_ini(text, "config.ini");
+    bolide::IniText again;
+    for (const auto& [name, section] : ini) again.push_back({name, {section.begin(), section.end()}});
+    if (bolide::parse_ini(bolide::format_ini(again), "again") != ini) std::abort();
+    for (const auto& section : ini) {
+      for (const auto& entry : section.second) {
+        const std::string &in = section.first, &key = entry.first;
+        bolide::only_errors([&] { bolide::ini_get<int64_t>(ini, in, key, "config.ini"); });
+        bolide::only_errors([&] { bolide::ini_get<double>(ini, in, key, "config.ini"); });
+        bolide::only_errors([&] { bolide::ini_get<bool>(ini, in, key, "config.ini"); });
+      }
+    }
+  });
+  return 0;
+}
