@@ -14,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config libhwy-dev libonig-dev nlohmann-json3-dev libcli11-dev
-  libspdlog-dev libfmt-dev zlib1g-dev libicu-dev)
+  libspdlog-dev libfmt-dev libicu-dev)
 TEST_PACKAGES=(libgtest-dev libgmock-dev python3)
 CHECK_PACKAGES=(git clang clang-format clang-tidy libclang-rt-14-dev libomp-14-dev)
 VENV_PACKAGES=(python3-venv)       # optional: without it, tests that compare with Python packages are off

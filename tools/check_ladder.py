@@ -27,7 +27,6 @@ THIRD_PARTY = {
     "spdlog/": {"base"},
     "nlohmann/": {"base", "apps"},
     "hwy/": {"ops"},
-    "zlib.h": {"checkpoint"},
     "oniguruma.h": {"text"},
     "unicode/": {"text"},
     "CLI/": {"apps"},
