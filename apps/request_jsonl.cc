@@ -23,6 +23,12 @@ using nlohmann::json;
   throw Error(ErrorCode::kCorrupt, fmt::format("{}: '{}' must be {}, not {}", where, field, expected, shown));
 }
 
+// A field's name for a message: escaped, so that the message stays one line whatever the name holds.
+std::string shown_name(std::string_view field) {
+  const std::string quoted = json(field).dump(-1, ' ', true, json::error_handler_t::replace);
+  return quoted.size() > 42 ? quoted.substr(1, 40) + "..." : quoted.substr(1, quoted.size() - 2);
+}
+
 // The top-level keys, each once; nested objects have no place in a request, so that theirs need no check.
 json parse_object(std::string_view line, std::string_view where) {
   std::set<std::string> seen;
@@ -51,7 +57,7 @@ json parse_object(std::string_view line, std::string_view where) {
                             object.type_name()));
   }
   if (!twice.empty())
-    throw Error(ErrorCode::kCorrupt, fmt::format("{}: field '{}' is given twice", where, twice));
+    throw Error(ErrorCode::kCorrupt, fmt::format("{}: field '{}' is given twice", where, shown_name(twice)));
   return object;
 }
 
@@ -137,9 +143,9 @@ void set_field(Request& request, const json& value, std::string_view where, std:
   } else if (field == "return_log_probs") {
     request.return_log_probs = boolean(value, where, field);
   } else if (!is_neutral(value, where, field)) {
-    throw Error(
-        ErrorCode::kUsage,
-        fmt::format("{}: unknown field '{}', see 'bolide generate --help' for the fields", where, field));
+    throw Error(ErrorCode::kUsage,
+                fmt::format("{}: unknown field '{}', see 'bolide generate --help' for the fields", where,
+                            shown_name(field)));
   }
 }
 

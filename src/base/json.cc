@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/printable.h"
 
 namespace bolide {
 
@@ -16,14 +17,14 @@ Json parse_json(std::string_view text, std::string_view where) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      fail(ErrorCode::kCorrupt, "{}: duplicate JSON key '{}'", where, parsed.get<std::string>());
+      fail(ErrorCode::kCorrupt, "{}: duplicate JSON key '{}'", where, printable(parsed.get<std::string>()));
     }
     return true;
   };
   try {
     return Json::parse(text.begin(), text.end(), watch);
   } catch (const Json::exception& error) {
-    fail(ErrorCode::kCorrupt, "{}: not valid JSON ({})", where, error.what());
+    fail(ErrorCode::kCorrupt, "{}: not valid JSON ({})", where, printable(error.what()));
   }
 }
 

@@ -1,16 +1,13 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/printable.h"
 
 namespace bolide {
-
-// Text from a file made fit for a one-line message: control bytes become '?', over 120 bytes are cut.
-std::string printable(std::string_view text);
 
 // What is wrong with one checkpoint, gathered so that the user sees all of it at once instead of one fault a
 // run.

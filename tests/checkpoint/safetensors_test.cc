@@ -101,6 +101,9 @@ TEST(Safetensors, RefusesDuplicateNames) {
                            R"("w":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
                            2),
                kCorrupt, "duplicate JSON key 'w'");
+  // EXPECT_ERROR also checks that a hostile name leaves the message one line.
+  EXPECT_ERROR(open_header(R"({"a\nb":1,"a\nb":2})", 0), kCorrupt, "duplicate JSON key 'a?b'");
+  EXPECT_ERROR(open_header(R"({"a\nb":1})", 0), kCorrupt, "tensor 'a?b'");
 }
 
 TEST(Safetensors, TensorsTileTheData) {
