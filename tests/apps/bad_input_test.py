@@ -1,0 +1,232 @@
+"""Damaged models and inputs: one clear line, and nothing left behind."""
+import json
+import os
+import struct
+import zipfile
+
+import harness
+from harness import CommandTest, golden, golden_record, read_safetensors, write_safetensors
+
+MODEL = "heads3_fp32"  # one safetensors file
+
+
+class BadModel(CommandTest):
+    def refuse_model(self, model, *says, **options):
+        """Loading, looking and converting all refuse, and no converted folder is left."""
+        prompt = self.jsonl("one.jsonl", [{"input_ids": [5]}])
+        self.refused("generate", "--model", model, "--input", prompt, says=says, **options)
+        out = self.folder / "converted"
+        self.refused("convert", "-i", model, "-o", out, says=says, **options)
+        left = list(out.iterdir()) if out.exists() else []
+        self.assertEqual(left, [])
+
+    def damaged(self, change):
+        """A copy of MODEL whose tensors `change(header, data)` has changed; it gives the new data."""
+        model = self.golden_copy(MODEL)
+        header, data = read_safetensors(model / "model.safetensors")
+        write_safetensors(model / "model.safetensors", header, change(header, data))
+        return model
+
+    def test_no_folder_and_no_config(self):
+        self.refuse_model(self.folder / "nowhere", "nowhere")
+        model = self.golden_copy(MODEL)
+        (model / "config.json").unlink()
+        self.refuse_model(model, "config")
+
+    def test_config_that_is_not_json(self):
+        model = self.golden_copy(MODEL)
+        (model / "config.json").write_text("{ nonsense")
+        self.refuse_model(model, "config.json")
+
+    def test_unknown_architecture(self):
+        model = self.golden_copy(MODEL)
+        config = json.loads((model / "config.json").read_text())
+        config.update(architectures=["MambaForCausalLM"], model_type="mamba")
+        (model / "config.json").write_text(json.dumps(config))
+        self.refuse_model(model, "amba")
+
+    def test_missing_tensor(self):
+        def change(header, data):
+            self.gone = next(name for name in header if "dense_h_to_4h.weight" in name)
+            header.pop(self.gone)
+            return data
+        self.refuse_model(self.damaged(change))
+
+    def test_unused_tensor(self):
+        def change(header, data):
+            header["surprise.weight"] = {"dtype": "F32", "shape": [2], "data_offsets": [len(data), len(data) + 8]}
+            return data + bytes(8)
+        self.refuse_model(self.damaged(change), "surprise.weight")
+
+    def test_wrong_shape(self):
+        def change(header, data):
+            name = next(name for name in header if name.endswith("ln_f.weight"))
+            header[name]["shape"] = [2, header[name]["shape"][0] // 2]
+            return data
+        self.refuse_model(self.damaged(change), "ln_f.weight")
+
+    def test_unknown_data_type(self):
+        def change(header, data):
+            next(iter(header.values()))["dtype"] = "Q7"
+            return data
+        self.refuse_model(self.damaged(change), "Q7")
+
+    def test_truncated_and_over_long(self):
+        self.refuse_model(self.damaged(lambda header, data: data[:-4]), "model.safetensors")
+        model = self.folder / MODEL
+        model.rename(self.folder / "first")
+        self.refuse_model(self.damaged(lambda header, data: data + bytes(4)), "model.safetensors")
+
+    def test_hostile_headers(self):
+        model = self.golden_copy(MODEL)
+        path = model / "model.safetensors"
+        header, data = read_safetensors(path)
+        path.write_bytes(struct.pack("<Q", 1 << 60) + b"{}" + data)
+        self.refuse_model(model, "model.safetensors")
+        names = list(header)
+        overlap = {name: dict(entry) for name, entry in header.items()}
+        overlap[names[1]]["data_offsets"] = overlap[names[0]]["data_offsets"]
+        write_safetensors(path, overlap, data)
+        self.refuse_model(model, "model.safetensors")
+        outside = {name: dict(entry) for name, entry in header.items()}
+        outside[names[0]]["data_offsets"] = [len(data), len(data) + 4]
+        write_safetensors(path, outside, data)
+        self.refuse_model(model, "model.safetensors")
+        text = json.dumps(header)
+        twice = text[:-1] + ", " + json.dumps({names[0]: header[names[0]]})[1:]
+        write_safetensors(path, twice, data)
+        self.refuse_model(model, "model.safetensors")
+
+    def test_pickle_that_calls(self):
+        model = self.golden_copy("heads3_bf16_bin_no_prefix")
+        path = model / "pytorch_model.bin"
+        mark = self.folder / "called"
+        pickle = b"\x80\x02cposix\nsystem\nq\x00X" + struct.pack("<I", len(f"touch {mark}")) + \
+            f"touch {mark}".encode() + b"\x85R."
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", pickle)
+            archive.writestr("archive/version", "3\n")
+        self.refuse_model(model, "pytorch_model.bin")
+        self.assertFalse(mark.exists())
+
+    def test_zip_bomb(self):
+        model = self.golden_copy("heads3_bf16_bin_no_prefix")
+        with zipfile.ZipFile(model / "pytorch_model.bin", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("archive/data.pkl", bytes(200 << 20))
+        self.refuse_model(model, "pytorch_model.bin")
+
+
+class BadFasterTransformerFolder(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.ok("convert", "-i", golden("heads12_fp32_sharded"), "-o", self.folder, "-tp", 2)
+        self.model = self.folder / "2-gpu"
+
+    def refuse(self, *says):
+        prompt = self.jsonl("one.jsonl", [{"input_ids": [5]}])
+        self.refused("generate", "--model", self.model, "--input", prompt, says=says)
+
+    def test_it_loads_as_it_is(self):
+        prompts = golden_record("heads12_fp32_sharded")
+        self.assertEqual(self.generate_ids(self.model, prompts["prompts"]), prompts["greedy_ids"])
+
+    def test_missing_file(self):
+        (self.model / "model.layers.1.mlp.dense_h_to_4h.weight.1.bin").unlink()
+        self.refuse("dense_h_to_4h.weight")
+
+    def test_truncated_and_over_long_files(self):
+        path = self.model / "model.layers.0.attention.dense.weight.0.bin"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-4])
+        self.refuse("attention.dense.weight")
+        path.write_bytes(whole + bytes(4))
+        self.refuse("attention.dense.weight")
+
+    def test_config_without_a_key(self):
+        path = self.model / "config.ini"
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(line for line in lines if not line.startswith("num_layer")) + "\n")
+        self.refuse("num_layer")
+
+    def test_folder_that_claims_another_n(self):
+        path = self.model / "config.ini"
+        path.write_text(path.read_text().replace("tensor_para_size=2", "tensor_para_size=4"))
+        self.refuse("tensor_para_size")
+
+
+class BadConvert(CommandTest):
+    def test_heads_that_do_not_divide(self):
+        out = self.folder / "out"
+        self.refused("convert", "-i", golden(MODEL), "-o", out, "-tp", 2, says="heads")
+        self.assertEqual(list(out.iterdir()) if out.exists() else [], [])
+
+    def test_folder_that_holds_files(self):
+        out = self.folder / "out"
+        (out / "1-gpu").mkdir(parents=True)
+        (out / "1-gpu" / "precious").write_text("mine")
+        self.refused("convert", "-i", golden(MODEL), "-o", out, says=("1-gpu", "--force"))
+        self.assertEqual([p.name for p in (out / "1-gpu").iterdir()], ["precious"])
+        self.assertEqual([p.name for p in out.iterdir()], ["1-gpu"])
+        self.ok("convert", "-i", golden(MODEL), "-o", out, "--force")
+        self.assertTrue((out / "1-gpu" / "config.ini").exists())
+        self.assertFalse((out / "1-gpu" / "precious").exists())
+
+    def test_output_that_cannot_be_made(self):
+        (self.folder / "file").write_text("")
+        self.refused("convert", "-i", golden(MODEL), "-o", self.folder / "file" / "out", says="file")
+
+
+class BadRequests(CommandTest):
+    def refuse(self, rows, *says, flags=(), written=0, **options):
+        """Bad rows after `written` good ones, whose results must be there all the same."""
+        good = [{"input_ids": [5, 6], "max_new_tokens": 2}] * written
+        done = self.refused("generate", "--model", golden(MODEL), "--input", self.jsonl("bad.jsonl", [*good, *rows]),
+                            *flags, says=says, **options)
+        self.assertEqual(len(done.stdout.splitlines()), written)
+
+    def test_malformed_lines_are_named_and_nothing_written_is_lost(self):
+        for row in ("nonsense", '{"input_ids": [1}', "[1, 2]", '"text"', "{}", '{"input_ids": "5"}',
+                    '{"input_ids": [1.5]}', '{"input_ids": [1e99]}', '{"prompt": 5}', '{"input_ids": [true]}',
+                    '{"input_ids": [1], "input_ids": [2]}', '{"prompt": "a", "input_ids": [1]}',
+                    '{"input_ids": [4294967296]}', '{"input_ids": [1], "seed": -1}',
+                    '{"input_ids": [1], "stop": [5]}', '{"input_ids": [1], "ignore_eos": 1}',
+                    '{"input_ids": [1], "temperature": "hot"}', "\x00", '{"input_ids": [' * 1000):
+            with self.subTest(row[:40]):
+                self.refuse([row], "bad.jsonl line 3", written=2, codes=[1])
+
+    def test_unknown_and_unsupported_fields_are_named(self):
+        self.refuse([{"input_ids": [1], "tempratur": 1}], "line 1", "tempratur", codes=[2])
+        self.refuse([{"input_ids": [1], "beam_width": 2}], "line 1", "beam_width", codes=[2])
+
+    def test_ids_outside_the_vocabulary(self):
+        for bad in (211, -1, 2**31 - 1):
+            self.refuse([{"input_ids": [5, bad]}], "line 2", str(bad), written=1, codes=[2])
+
+    def test_empty_prompt(self):
+        self.refuse([{"input_ids": []}], "line 1", "empty", codes=[2])
+
+    def test_prompt_longer_than_the_cache(self):
+        self.refuse([{"input_ids": [5] * 40}], "line 1", flags=["--max-kv-tokens", 32], codes=[2])
+        self.refuse([{"input_ids": [5] * 10, "max_new_tokens": 40}], "line 1", flags=["--max-kv-tokens", 32], codes=[2])
+
+    def test_prompt_without_a_tokenizer(self):
+        self.refuse([{"prompt": "Hello"}], "tokenizer")
+        self.refused("generate", "--model", golden(MODEL), "--prompt", "Hello", says="tokenizer")
+        self.refused("logits", "--model", golden(MODEL), "--input", self.jsonl("p.jsonl", [{"prompt": "Hello"}]),
+                     "--output", self.folder / "out", says="tokenizer")
+
+    def test_files_that_are_not_there(self):
+        self.refused("generate", "--model", golden(MODEL), "--input", self.folder / "none", codes=[1], says="none")
+        self.refused("generate", "--model", golden(MODEL), "--input", self.folder, codes=[1])
+        self.refused("logits", "--model", golden(MODEL), "--input", self.folder / "none", "--output",
+                     self.folder / "out", codes=[1], says="none")
+
+    def test_bad_logits_leave_no_file(self):
+        out = self.folder / "out.safetensors"
+        rows = self.jsonl("bad.jsonl", [{"input_ids": [5]}, {"input_ids": [999]}])
+        self.refused("logits", "--model", golden(MODEL), "--input", rows, "--output", out, says=("line 2", "999"))
+        self.assertEqual([p for p in os.listdir(self.folder) if p.startswith("out")], [])
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,140 @@
+"""What the end-to-end tests of the command share; the standard library alone.
+
+A test file runs as `python3 FILE --bolide COMMAND --source DIR` (ctest passes both).
+"""
+import argparse
+import array
+import json
+import math
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+BOLIDE = None
+SOURCE = None
+
+
+def main():
+    global BOLIDE, SOURCE
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bolide", required=True)
+    parser.add_argument("--source", required=True)
+    args, rest = parser.parse_known_args()
+
+    BOLIDE = str(Path(args.bolide).resolve())
+    SOURCE = Path(args.source).resolve()
+    unittest.main(module="__main__", argv=[sys.argv[0], *rest])
+
+
+class CommandTest(unittest.TestCase):
+    """One temporary folder a test, and ways to run the command and to judge how it ended."""
+
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="bolide-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def run_bolide(self, *args, **options):
+        options.setdefault("stdin", subprocess.DEVNULL if "input" not in options else None)
+        if options["stdin"] is None:
+            del options["stdin"]
+        options.setdefault("stdout", subprocess.PIPE)
+        return subprocess.run([BOLIDE, *map(str, args)], stderr=subprocess.PIPE, text=True, encoding="utf-8",
+                              timeout=100, **options)
+
+    def ok(self, *args, **options):
+        """Runs the command, which must succeed and say nothing on stderr; gives its stdout."""
+        done = self.run_bolide(*args, **options)
+        self.assertEqual(done.returncode, 0, f"{args}: {done.stderr}")
+        self.assertEqual(done.stderr, "")
+        return done.stdout
+
+    def refused(self, *args, codes=(1, 2), says=(), **options):
+        """Runs the command, which must end with one of `codes` and one error line holding every word of `says`."""
+        done = self.run_bolide(*args, **options)
+        self.assert_one_error(done, codes, says)
+        return done
+
+    def assert_one_error(self, done, codes, says=()):
+        self.assertIn(done.returncode, codes, done.stderr)
+        lines = done.stderr.splitlines()
+        self.assertEqual(len(lines), 1, done.stderr)
+        self.assertTrue(lines[0].startswith("bolide: error: "), lines[0])
+        for word in [says] if isinstance(says, str) else says:
+            self.assertIn(word, lines[0])
+
+    def jsonl(self, name, rows):
+        """Writes rows (dicts as JSON, strings as they are) and gives the path."""
+        path = self.folder / name
+        path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+        return path
+
+    def golden_copy(self, name):
+        """A case of tests/golden that may be damaged."""
+        return Path(shutil.copytree(golden(name), self.folder / name))
+
+    def generate_ids(self, model, prompts, *flags, new_tokens=24):
+        """Greedy ids of prompts of ids, by `bolide generate`."""
+        path = self.jsonl("prompts.jsonl", [{"input_ids": prompt} for prompt in prompts])
+        out = self.ok("generate", "--model", model, "--input", path, "--max-new-tokens", new_tokens, *flags)
+        rows = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([row["index"] for row in rows], list(range(len(prompts))))
+        return [row["output_ids"] for row in rows]
+
+
+def golden(name):
+    return SOURCE / "tests" / "golden" / name
+
+
+def golden_cases():
+    return json.loads((SOURCE / "tests" / "golden" / "manifest.json").read_text())["cases"]
+
+
+def golden_record(name):
+    return json.loads((golden(name) / "golden.json").read_text())
+
+
+# ---- safetensors, by hand: tests must not trust the code that they test ---------------------------------------------
+def read_safetensors(path):
+    """(header with absolute order kept, data bytes)"""
+    raw = Path(path).read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8:8 + size])
+    header.pop("__metadata__", None)
+    return header, raw[8 + size:]
+
+
+def write_safetensors(path, header, data):
+    """`header` may be a dict or, for headers that json.dumps cannot make, text."""
+    text = (header if isinstance(header, str) else json.dumps(header)).encode()
+    text += b" " * (-len(text) % 8)
+    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def read_rows(path):
+    """{name: [rows of floats]} of float32 matrices"""
+    header, data = read_safetensors(path)
+    out = {}
+    for name, entry in header.items():
+        assert entry["dtype"] == "F32", entry
+        rows, columns = entry["shape"]
+        begin, end = entry["data_offsets"]
+        assert end - begin == 4 * rows * columns, entry
+        values = array.array("f", data[begin:end])
+        out[name] = [values[r * columns:(r + 1) * columns] for r in range(rows)]
+    return out
+
+
+def worst_row_error(got, expected):
+    """The largest distance of two rows relative to the norm of the expected one."""
+    worst = 0.0
+    assert len(got) == len(expected), (len(got), len(expected))
+    for a, b in zip(got, expected):
+        assert len(a) == len(b)
+        norm = math.sqrt(sum(y * y for y in b))
+        worst = max(worst, math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b))) / norm)
+    return worst
