@@ -16,6 +16,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int kMaxDepth = 4;  // a list in the object is all that a request has
+
 [[noreturn]] void wrong_type(std::string_view where, std::string_view field, const char* expected,
                              const json& value) {
   std::string shown = value.dump(-1, ' ', true, json::error_handler_t::replace);
@@ -33,7 +35,11 @@ std::string shown_name(std::string_view field) {
 json parse_object(std::string_view line, std::string_view where) {
   std::set<std::string> seen;
   std::string twice;
+  bool too_deep = false;
   const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
+    // Printing a value recurses, so that a hostile nest must not become one.
+    if (depth > kMaxDepth) too_deep = true;
+    if (too_deep) return false;
     if (event == json::parse_event_t::key && depth == 1) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!seen.insert(key).second && twice.empty()) twice = key;
@@ -51,6 +57,7 @@ json parse_object(std::string_view line, std::string_view where) {
   } catch (const json::out_of_range&) {  // 1e999: JSON's grammar allows it, no type holds it
     throw Error(ErrorCode::kCorrupt, fmt::format("{}: holds a number too large for any field", where));
   }
+  if (too_deep) throw Error(ErrorCode::kCorrupt, fmt::format("{}: nested too deeply for a request", where));
   if (!object.is_object()) {
     throw Error(ErrorCode::kCorrupt,
                 fmt::format("{}: expected an object like {{\"prompt\": \"...\"}}, not {}", where,

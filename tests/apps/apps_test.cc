@@ -1,0 +1,232 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "apps/arguments.h"
+#include "apps/bench_run.h"
+#include "apps/lines.h"
+#include "apps/output.h"
+#include "apps/request_jsonl.h"
+#include "apps/safetensors_writer.h"
+#include "apps/stream_printer.h"
+#include "apps/terminal.h"
+#include "bolide/error.h"
+
+namespace bolide::apps {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const char* name) : path_(std::filesystem::path(testing::TempDir()) / name) {
+    std::filesystem::remove(path_);
+  }
+  ~TemporaryFile() { std::filesystem::remove(path_); }
+  std::string path() const { return path_.string(); }
+  std::string content() const {
+    std::ifstream in(path_, std::ios::binary);
+    std::stringstream out;
+    out << in.rdbuf();
+    return out.str();
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Code and message of the Error that `run` throws.
+template <class Run>
+std::pair<ErrorCode, std::string> fault(Run run) {
+  try {
+    run();
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  }
+  return {ErrorCode::kInternal, "no error"};
+}
+
+TEST(Arguments, TwoLetterFlagsOfFasterTransformer) {
+  EXPECT_THAT(rewrite_arguments({"convert", "-tp", "2", "-dt=fp16", "-pp", "1", "-t", "-i", "-tpx"}),
+              ElementsAre("convert", "--tensor-para-size", "2", "--data-type=fp16", "--pipeline-para-size",
+                          "1", "-t", "-i", "-tpx"));
+}
+
+TEST(Arguments, ListFlagsBecomeOneFlagAValue) {
+  EXPECT_THAT(rewrite_arguments({"--prompt", "a b", "[c, d]", "--stop", "-x", "y", "--seed", "1"}),
+              ElementsAre("--prompt=a b", "--prompt=[c, d]", "--stop=-x", "--stop=y", "--seed", "1"));
+  EXPECT_THAT(rewrite_arguments({"--prompt"}), ElementsAre("--prompt"));
+  EXPECT_THAT(rewrite_arguments({"--prompt", ""}), ElementsAre("--prompt="));
+}
+
+TEST(RequestJsonl, FieldsOverrideFlags) {
+  Request defaults;
+  defaults.max_new_tokens = 7;
+  defaults.sampling.top_k = 3;
+  const Request plain = parse_request(R"({"prompt": "hi"})", "F line 1", defaults);
+  EXPECT_EQ(plain.prompt, "hi");
+  EXPECT_EQ(plain.max_new_tokens, 7);
+  EXPECT_EQ(plain.sampling.top_k, 3);
+  const Request full = parse_request(
+      R"({"input_ids": [1, 2], "output_len": 9, "temperature": 2, "top_k": 0, "top_p": 0.5,
+          "seed": 18446744073709551615, "stop": ["a", "b"], "ignore_eos": true, "return_log_probs": true})",
+      "F line 1", defaults);
+  EXPECT_THAT(full.input_ids, ElementsAre(1, 2));
+  EXPECT_EQ(full.max_new_tokens, 9);
+  EXPECT_EQ(full.sampling.temperature, 2.0f);
+  EXPECT_EQ(full.sampling.top_k, 0);
+  EXPECT_EQ(full.sampling.top_p, 0.5f);
+  EXPECT_EQ(full.sampling.seed, ~uint64_t{0});
+  EXPECT_THAT(full.stop, ElementsAre("a", "b"));
+  EXPECT_EQ(full.end_id, -1);
+  EXPECT_TRUE(full.return_log_probs);
+  EXPECT_THAT(parse_request(R"({"prompt": "", "stop": "x", "beam_width": 1})", "F", defaults).stop,
+              ElementsAre("x"));
+}
+
+TEST(RequestJsonl, FaultsNameTheLineAndTheField) {
+  const auto parse = [](const char* line) {
+    return fault([line] { parse_request(line, "F line 3", Request{}); });
+  };
+  for (const char* line : {"", "nonsense", "[1]", "{}", R"({"prompt": 5})", R"({"input_ids": [1.0]})",
+                           R"({"input_ids": [2147483648]})", R"({"input_ids": [-2147483649]})",
+                           R"({"prompt": "a", "prompt": "b"})", R"({"prompt": "a", "input_ids": [1]})",
+                           R"({"prompt": "a", "seed": -1})", R"({"prompt": "a"} x)", "{\"prompt\": \"\xff\"}",
+                           R"({"prompt": "a", "max_new_tokens": 1, "output_len": 1})"}) {
+    const auto [code, message] = parse(line);
+    EXPECT_EQ(code, ErrorCode::kCorrupt) << line << ": " << message;
+    EXPECT_THAT(message, testing::StartsWith("F line 3: ")) << line;
+  }
+  EXPECT_THAT(parse(R"({"input_ids": [1], "tempratur": 1})"),
+              testing::Pair(ErrorCode::kUsage, HasSubstr("'tempratur'")));
+  EXPECT_THAT(parse(R"({"input_ids": [1], "beam_width": 2})"),
+              testing::Pair(ErrorCode::kUsage, HasSubstr("beam_width 2")));
+  // A deep nest is refused without deep recursion.
+  EXPECT_EQ(parse((R"({"prompt": )" + std::string(1 << 20, '[')).c_str()).first, ErrorCode::kCorrupt);
+  EXPECT_EQ(
+      parse((R"({"prompt": )" + std::string(1 << 16, '[') + std::string(1 << 16, ']') + "}").c_str()).first,
+      ErrorCode::kCorrupt);
+}
+
+TEST(Lines, EndsNumbersAndALastLineWithoutNewline) {
+  TemporaryFile file("lines.txt");
+  const std::string longer_than_a_read(200000, 'x');
+  std::ofstream(file.path(), std::ios::binary) << "a\r\n\n" << longer_than_a_read << "\nlast";
+  LineReader lines(file.path());
+  std::vector<std::string> got;
+  for (std::string line; lines.next(line);) got.push_back(line);
+  EXPECT_THAT(got, ElementsAre("a", "", longer_than_a_read, "last"));
+  EXPECT_THAT(lines.where(), testing::EndsWith("lines.txt line 4"));
+  EXPECT_EQ(fault([] { LineReader("/nowhere/at/all"); }).first, ErrorCode::kNotFound);
+}
+
+TEST(Output, WholeFilesAppearOnCommitOnly) {
+  TemporaryFile file("whole.txt");
+  {
+    Output out(file.path(), Output::Mode::kWhole);
+    out.write("half");
+    out.flush();
+    EXPECT_FALSE(std::filesystem::exists(file.path()));
+  }
+  EXPECT_FALSE(std::filesystem::exists(file.path()));
+  Output out(file.path(), Output::Mode::kWhole);
+  const std::string large(1 << 18, 'y');
+  out.write("all of it");
+  out.write(large);
+  out.commit();
+  EXPECT_EQ(file.content(), "all of it" + large);
+}
+
+TEST(Output, AFullDiskIsNamed) {
+  Output out("/dev/full", Output::Mode::kWhole);
+  out.write("x");
+  const auto [code, message] = fault([&] { out.commit(); });
+  EXPECT_EQ(code, ErrorCode::kResource);
+  EXPECT_THAT(message, HasSubstr("/dev/full"));
+}
+
+TEST(SafetensorsWriter, LaysTensorsOutAsItsHeadSays) {
+  TemporaryFile file("out.safetensors");
+  Output out(file.path(), Output::Mode::kWhole);
+  SafetensorsWriter writer(out, {{"0", {1, 2}}, {"1", {2, 2}}});
+  const std::vector<float> first{1, 2}, second{3, 4, 5, 6};
+  writer.write(first);
+  EXPECT_EQ(fault([&] { writer.finish(); }).first, ErrorCode::kInternal);
+  EXPECT_EQ(fault([&] { writer.write(first); }).first, ErrorCode::kInternal);
+  writer.write(second);
+  writer.finish();
+  out.commit();
+  const std::string bytes = file.content();
+  uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), 8);
+  EXPECT_EQ(size % 8, 0u);
+  const auto header = nlohmann::json::parse(bytes.substr(8, size));
+  EXPECT_EQ(header["1"]["data_offsets"], (std::vector<int64_t>{8, 24}));
+  EXPECT_EQ(header["1"]["shape"], (std::vector<int64_t>{2, 2}));
+  EXPECT_EQ(header["0"]["dtype"], "F32");
+  float value = 0;
+  std::memcpy(&value, bytes.data() + 8 + size + 8 + 12, 4);
+  EXPECT_EQ(value, 6);
+  EXPECT_EQ(bytes.size(), 8 + size + 24);
+}
+
+TEST(StreamPrinter, LaterTextWaitsForItsTurn) {
+  TemporaryFile file("stream.txt");
+  Output out(file.path());
+  StreamPrinter printer(out);
+  EXPECT_TRUE(printer.push(1, "two"));
+  EXPECT_TRUE(printer.push(0, "on"));
+  EXPECT_EQ(file.content(), "on");
+  EXPECT_TRUE(printer.push(0, "e"));
+  printer.finish(0, "one!");  // the end came with the result alone
+  EXPECT_EQ(file.content(), "one!\ntwo");
+  printer.finish(1, "two");
+  printer.finish(2, "three");
+  EXPECT_EQ(file.content(), "one!\ntwo\nthree\n");
+}
+
+TEST(StreamPrinter, ABrokenOutputCancelsAndIsReportedOnce) {
+  Output out("/dev/full");
+  StreamPrinter printer(out);
+  EXPECT_FALSE(printer.push(0, "x"));
+  EXPECT_FALSE(printer.push(1, "y"));
+  EXPECT_EQ(fault([&] { printer.finish(0, "x"); }).first, ErrorCode::kResource);
+}
+
+TEST(Terminal, NumbersAndTables) {
+  EXPECT_EQ(human_bytes(999), "999 B");
+  EXPECT_EQ(human_bytes(1234567), "1.23 MB");
+  EXPECT_EQ(grouped(0), "0");
+  EXPECT_EQ(grouped(-123456), "-123,456");
+  EXPECT_EQ(grouped(1234567), "1,234,567");
+  Table table({"name", "n"});
+  table.add({"é", "10"});
+  EXPECT_EQ(table.text(-1), "name   n\né     10\n");
+}
+
+TEST(BenchRun, WorkOfAKnownShape) {
+  ModelInfo info;
+  info.data_type = "bf16";
+  info.vocab_size = 100, info.hidden_size = 8, info.layers = 2, info.heads = 2, info.kv_heads = 2,
+  info.head_size = 4;
+  info.inter_size = 32, info.kv_bytes_per_token = 2 * 2 * 8 * 2;
+  const double layers = 2 * (8 * 24 + 8 * 8 + 2 * 8 * 32), head = 800;
+  const Work decode = decode_work(info, 3, 10, 4);
+  EXPECT_DOUBLE_EQ(decode.bytes, 2 * (layers + head) + 3 * 12 * 64);
+  EXPECT_DOUBLE_EQ(decode.flops, 3 * 2 * (layers + head) + 3 * 4 * 2 * 8 * 12);
+  const Work prefill = prefill_work(info, 3, 10);
+  EXPECT_DOUBLE_EQ(prefill.flops, 2 * layers * 30 + 2 * head * 3 + 3 * 4 * 2 * 8 * 55);
+  EXPECT_EQ(median({3, 1, 2}), 2);
+  EXPECT_EQ(median({4, 1, 2, 3}), 2.5);
+  EXPECT_EQ(median({}), 0);
+}
+
+}  // namespace
+}  // namespace bolide::apps
