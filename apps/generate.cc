@@ -152,7 +152,9 @@ void add_sampling_flags(CLI::App& app, Flags& flags) {
   app.add_option("--top-p", defaults.sampling.top_p,
                  "draw from the likeliest ids that hold probability P (default 0: off; both off is greedy)")
       ->type_name("P");
-  app.add_option("--seed", defaults.sampling.seed, "of the draws (default 0)")->type_name("S");
+  app.add_option("--seed", defaults.sampling.seed, "of the draws (default 0)")
+      ->type_name("S")
+      ->check(whole_number());
   app.add_option("--stop", defaults.stop, "end the text before any of these")
       ->type_name("TEXT ...")
       ->allow_extra_args(false)

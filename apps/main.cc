@@ -65,8 +65,13 @@ int run(const std::vector<std::string>& arguments) {
     return std::any_of(std::begin(kCommands), std::end(kCommands),
                        [&](const Entry& e) { return name == e.name; });
   };
-  if (!arguments.empty() && !arguments[0].starts_with('-') && !is_known(arguments[0])) {
-    return report("there is no subcommand '" + arguments[0] + "' (see 'bolide --help')", kWrongUsage);
+  // CLI11 would say that a subcommand is missing, and not what stands in its place.
+  const bool global =
+      !arguments.empty() && (arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "--version");
+  if (!arguments.empty() && !global && !is_known(arguments[0])) {
+    const char* what = arguments[0].starts_with('-') ? "flag" : "subcommand";
+    return report(std::string("there is no ") + what + " '" + arguments[0] + "' here (see 'bolide --help')",
+                  kWrongUsage);
   }
   for (const Entry& entry : kCommands) {
     CLI::App* command = app.add_subcommand(entry.name, entry.summary);

@@ -93,6 +93,17 @@ CLI::Validator at_least(int64_t minimum) {
       "", "at least");
 }
 
+CLI::Validator whole_number() {
+  return CLI::Validator(
+      [](const std::string& text) -> std::string {
+        uint64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        if (error == std::errc() && end == text.data() + text.size()) return {};
+        return fmt::format("must be a whole number from 0 to 2^64 - 1, not '{}'", text);
+      },
+      "", "whole number");
+}
+
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--model", flags.model, "model folder: Hugging Face's, or FasterTransformer's N-gpu")
       ->type_name("DIR")

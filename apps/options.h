@@ -42,4 +42,7 @@ void refuse_flag(CLI::App& app, const std::string& names, const std::string& ins
 // "must be at least N, not M"
 CLI::Validator at_least(int64_t minimum);
 
+// "must be a whole number from 0 to 2^64 - 1, not '-1'": CLI11 would take -1 for 2^64 - 1
+CLI::Validator whole_number();
+
 }  // namespace bolide::apps
