@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -58,7 +59,7 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
   Table tensors({"tensor", "type", "shape", "bytes", "file"}, true);
   for (const TensorSummary& tensor : summary.tensors) {
     tensors.add({tensor.name, tensor.data_type, fmt::format("{}", fmt::join(tensor.shape, " x ")),
-                 grouped(tensor.bytes), tensor.file});
+                 grouped(tensor.bytes), std::filesystem::path(tensor.file).filename().string()});
   }
   Table config({"model", flags.model}, true);
   config.add({"format", summary.format});
