@@ -28,6 +28,7 @@ struct Entry {
 constexpr Entry kCommands[] = {
     {"convert", "write FasterTransformer's N-gpu folder from a Hugging Face folder", add_convert},
     {"inspect", "show what a checkpoint holds and the memory it will take", add_inspect},
+    {"tokenize", "lines of text to token ids, and back", add_tokenize},
     {"tune", "time GEMM candidates and write gemm_config.in (not in this version)", add_tune},
 };
 

@@ -23,24 +23,42 @@ struct Encoding {
       sequence;  ///< 0 or 1: which argument of encode_pair; -1 for specials that the post-processor added
 };
 
+/// Turns ids into text one at a time; StreamDecoder is the way to one.
+class DecodeStream {
+ public:
+  virtual ~DecodeStream() = default;
+  virtual void push(int32_t id, std::string& out) = 0;  ///< appends the text that became certain
+  virtual void finish(std::string& out) = 0;            ///< appends what is left; once, at the end
+};
+
 /// A Hugging Face tokenizer (tokenizer.json, or vocab.json + merges.txt), in C++. Const methods are
-/// thread-safe.
+/// thread-safe. Ids, decoded text and offsets are those of the Python package `tokenizers`, which counts
+/// offsets in characters where this counts bytes. A token that is part of a character spans all of it.
+///
+/// A tokenizer.json can ask for truncation or padding. Bolide limits lengths per request and never pads, so
+/// that a file with either is refused (kUnsupported) rather than misread; padding to the longest of a batch
+/// is let pass, since it does nothing to a single text.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// Reads the tokenizer of a model folder. Throws Error: kNotFound without one; kUnsupported naming a part
-  /// of tokenizer.json that Bolide does not have; kCorrupt for a damaged file.
+  /// Reads the tokenizer of a model folder: tokenizer.json, or else vocab.json and merges.txt (or
+  /// encoder.json and vocab.bpe), which are read as GPT-2's, with <|endoftext|> special. Throws Error:
+  /// kNotFound without one; kUnsupported naming a part of tokenizer.json that Bolide does not have; kCorrupt
+  /// for a damaged file.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder);
 
   /// `text` may hold invalid UTF-8: each bad byte sequence is read as U+FFFD, as Python's errors="replace"
-  /// does.
+  /// does; offsets count the bytes as given. A text of more than 128 MiB throws kUsage.
   virtual Encoding encode(std::string_view text, bool add_special_tokens = true) const = 0;
   /// Two texts tokenised as a pair (type_ids and sequence tell them apart).
   virtual Encoding encode_pair(std::string_view first, std::string_view second,
                                bool add_special_tokens = true) const = 0;
-  /// Ids outside the vocabulary throw kUsage.
+  /// Ids outside the vocabulary throw kUsage. What is not UTF-8 comes out as U+FFFD.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const = 0;
+  /// decode() in steps; the tokenizer must outlive it. The stream of this base class decodes all ids anew
+  /// with each push: good enough for a tokenizer of a test.
+  virtual std::unique_ptr<DecodeStream> stream(bool skip_special_tokens) const;
 
   /// Entries, added tokens included; the largest id is below it unless ids have holes.
   virtual int64_t vocab_size() const = 0;
@@ -49,23 +67,28 @@ class Tokenizer {
   virtual std::string token_of(int32_t id) const = 0;
 };
 
-/// Turns ids into text one at a time and never emits part of a character: bytes wait until they are whole
-/// UTF-8. The concatenation of all pushes and finish() equals Tokenizer::decode of all ids. Not thread-safe.
+/// Turns ids into text one at a time and never emits part of a character, nor text that a later id could
+/// still change: the concatenation of all pushes and finish() equals Tokenizer::decode of all ids. Not
+/// thread-safe.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true)
-      : tokenizer_(tokenizer), skip_special_tokens_(skip_special_tokens) {}
+      : stream_(tokenizer.stream(skip_special_tokens)) {}
   /// Text that became certain with this id; often empty for a byte of a longer character.
-  std::string push(int32_t id);
-  /// What is left, incomplete characters as U+FFFD.
-  std::string finish();
+  std::string push(int32_t id) {
+    std::string text;
+    stream_->push(id, text);
+    return text;
+  }
+  /// What is left, incomplete characters as U+FFFD. Once, after the last push.
+  std::string finish() {
+    std::string text;
+    stream_->finish(text);
+    return text;
+  }
 
  private:
-  const Tokenizer& tokenizer_;
-  bool skip_special_tokens_;
-  std::vector<int32_t> ids_;
-  size_t window_ = 0;   // ids before it need not be decoded again
-  size_t emitted_ = 0;  // bytes of decode(ids_ from window_) already given out
+  std::unique_ptr<DecodeStream> stream_;
 };
 
 }  // namespace bolide

@@ -1,0 +1,109 @@
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "apps/lines.h"
+#include "apps/options.h"
+#include "apps/output.h"
+#include "bolide/error.h"
+#include "bolide/tokenizer.h"
+
+namespace bolide::apps {
+namespace {
+
+using nlohmann::json;
+
+struct Flags {
+  std::string tokenizer;
+  bool decode = false, json = false, no_special_tokens = false, keep_special_tokens = false;
+};
+
+[[noreturn]] void bad_line(const std::string& where, const char* wanted) {
+  throw Error(ErrorCode::kCorrupt, where + ": not " + wanted);
+}
+
+json parse_line(const std::string& line, const std::string& where, const char* wanted) {
+  json value = json::parse(line, nullptr, false);
+  if (value.is_discarded()) bad_line(where, wanted);
+  return value;
+}
+
+// One JSON string, or a list of two for a pair.
+Encoding encode_json(const Tokenizer& tokenizer, const std::string& line, const std::string& where,
+                     bool add_special_tokens) {
+  constexpr const char* kWanted = "a JSON string or a list of two";
+  const json value = parse_line(line, where, kWanted);
+  if (value.is_string()) return tokenizer.encode(value.get<std::string>(), add_special_tokens);
+  if (!value.is_array() || value.size() != 2 || !value[0].is_string() || !value[1].is_string()) {
+    bad_line(where, kWanted);
+  }
+  return tokenizer.encode_pair(value[0].get<std::string>(), value[1].get<std::string>(), add_special_tokens);
+}
+
+std::vector<int32_t> read_ids(const std::string& line, const std::string& where) {
+  constexpr const char* kWanted = "a JSON list of token ids";
+  const json value = parse_line(line, where, kWanted);
+  if (!value.is_array()) bad_line(where, kWanted);
+  std::vector<int32_t> ids;
+  for (const json& each : value) {
+    if (!each.is_number_integer() || each < INT32_MIN || each > INT32_MAX) bad_line(where, kWanted);
+    ids.push_back(each.get<int32_t>());
+  }
+  return ids;
+}
+
+std::string run_line(const Tokenizer& tokenizer, const Flags& flags, const std::string& line,
+                     const std::string& where) {
+  if (flags.decode) {
+    const std::string text = tokenizer.decode(read_ids(line, where), !flags.keep_special_tokens);
+    return flags.json ? json(text).dump() : text;
+  }
+  if (!flags.json) return json(tokenizer.encode(line, !flags.no_special_tokens).ids).dump();
+  const Encoding encoding = encode_json(tokenizer, line, where, !flags.no_special_tokens);
+  return json({{"ids", encoding.ids},
+               {"offsets", encoding.offsets},
+               {"type_ids", encoding.type_ids},
+               {"sequence", encoding.sequence}})
+      .dump();
+}
+
+}  // namespace
+
+Action add_tokenize(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("--tokenizer-path", flags->tokenizer,
+                 "folder of tokenizer.json, or of vocab.json and merges.txt")
+      ->type_name("DIR")
+      ->required();
+  app.add_flag("--decode", flags->decode, "from a JSON list of ids on each line to text");
+  app.add_flag(
+      "--json", flags->json,
+      "texts are JSON strings (a list of two is a pair), and encoding gives an object with ids, offsets "
+      "(in bytes), type_ids and sequence");
+  auto* no_special = app.add_flag("--no-special-tokens", flags->no_special_tokens,
+                                  "encode without the special tokens that the tokenizer adds");
+  auto* keep_special =
+      app.add_flag("--keep-special-tokens", flags->keep_special_tokens, "decode special tokens, too");
+  add_log_level(app);
+  return [flags, no_special, keep_special] {
+    if (flags->decode && no_special->count() > 0) {
+      throw Error(ErrorCode::kUsage, "--no-special-tokens is for encoding: leave out --decode");
+    }
+    if (!flags->decode && keep_special->count() > 0) {
+      throw Error(ErrorCode::kUsage, "--keep-special-tokens is for decoding: add --decode");
+    }
+    const auto tokenizer = Tokenizer::load(flags->tokenizer);
+    LineReader lines("-");
+    Output out("-");
+    for (std::string line; lines.next(line);) {
+      out.write(run_line(*tokenizer, *flags, line, lines.where()) + "\n");
+      if (out.is_terminal()) out.flush();
+    }
+    out.commit();
+    return 0;
+  };
+}
+
+}  // namespace bolide::apps

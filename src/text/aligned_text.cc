@@ -1,0 +1,69 @@
+#include "text/aligned_text.h"
+
+#include "base/error.h"
+
+namespace bolide::text {
+
+AlignedText::AlignedText(std::string_view original) : original_(original) {
+  if (!original.empty()) pieces.push_back({0, static_cast<uint32_t>(original.size()), 0});
+}
+
+Piece AlignedText::cut(uint32_t begin, uint32_t end, int32_t id) const {
+  return {begin, end, changed_ && begin < end ? spans_[begin].begin : begin, id};
+}
+
+void AlignedText::explode(const Piece& piece, std::vector<AlignedChar>& out) const {
+  const std::string_view all = text();
+  for (size_t at = piece.begin; at < piece.end;) {
+    const auto begin = static_cast<uint32_t>(at);
+    const char32_t c = next_char(all, at);
+    out.push_back({c, changed_ ? spans_[begin] : Span{begin, static_cast<uint32_t>(at)}});
+  }
+}
+
+AlignedText::Rewriter::Rewriter(AlignedText& target) : target_(target) {
+  text_.reserve(target.text().size() * 2);
+  spans_.reserve(target.text().size() * 2);
+  pieces_.reserve(target.pieces.size());
+}
+
+void AlignedText::Rewriter::open(const Piece& piece) {
+  const auto at = static_cast<uint32_t>(text_.size());
+  pieces_.push_back({at, at, piece.origin, piece.id});
+}
+
+void AlignedText::Rewriter::put(std::string_view bytes, Span from) {
+  text_.append(bytes);
+  spans_.insert(spans_.end(), bytes.size(), from);
+  pieces_.back().end = static_cast<uint32_t>(text_.size());
+}
+
+void AlignedText::Rewriter::put(const std::vector<AlignedChar>& chars) {
+  for (const AlignedChar& each : chars) {
+    append_char(text_, each.c);
+    spans_.resize(text_.size(), each.from);
+  }
+  pieces_.back().end = static_cast<uint32_t>(text_.size());
+}
+
+void AlignedText::Rewriter::append(const Piece& piece) {
+  const std::string_view all = target_.text();
+  for (uint32_t at = piece.begin; at < piece.end;) {
+    const auto size = static_cast<uint32_t>(char_size(all[at]));
+    put(all.substr(at, size), target_.changed_ ? target_.spans_[at] : Span{at, at + size});
+    at += size;
+  }
+}
+
+void AlignedText::Rewriter::finish() {
+  // Offsets are 32 bits; the limit on the original leaves room for the longest normal form (18 characters).
+  if (text_.size() > UINT32_MAX) {
+    fail(ErrorCode::kResource, "a text grows to {} bytes when it is normalised: shorten it", text_.size());
+  }
+  target_.text_ = std::move(text_);
+  target_.spans_ = std::move(spans_);
+  target_.pieces = std::move(pieces_);
+  target_.changed_ = true;
+}
+
+}  // namespace bolide::text

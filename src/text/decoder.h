@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace bolide::text {
+
+// Where the output of a step of decoding goes: pieces of tokens, and where each token ends.
+class TokenSink {
+ public:
+  virtual ~TokenSink() = default;
+  virtual void put(std::string_view text) = 0;  // a further part of the token at hand
+  virtual void end_token() = 0;
+  virtual void finish() = 0;  // no token follows; once
+};
+
+// A chain of steps that turns tokens into text as they come. What a later token could still change stays
+// inside until it cannot, so that decoding one by one and all at once are the same thing.
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  // A fresh run of the steps, which ends in `out`; `out` must outlive it.
+  virtual std::unique_ptr<TokenSink> start(TokenSink& out) const = 0;
+};
+
+// The decoder of a tokenizer.json; null joins the tokens with blanks. kUnsupported names a type that Bolide
+// does not have.
+std::unique_ptr<Decoder> make_decoder(const Json& part, std::string_view where);
+
+}  // namespace bolide::text

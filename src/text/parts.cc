@@ -1,0 +1,43 @@
+#include "text/parts.h"
+
+#include "base/printable.h"
+#include "text/utf8.h"
+
+namespace bolide::text {
+
+std::string part_type(const Json& part, std::string_view where) {
+  return json_get<std::string>(part, "type", where);
+}
+
+void fail_unsupported(std::string_view where, std::string_view kind, std::string_view type) {
+  fail(ErrorCode::kUnsupported, "{}: a {} of type '{}' is not supported", where, kind, printable(type));
+}
+
+const Json& part_list(const Json& part, std::string_view key, std::string_view where) {
+  const auto found = part.find(key);
+  if (found == part.end() || !found->is_array()) {
+    fail(ErrorCode::kCorrupt, "{}: key '{}' must be a list", where, key);
+  }
+  return *found;
+}
+
+Regex read_pattern(const Json& part, std::string_view where) {
+  const auto found = part.find("pattern");
+  if (found != part.end() && found->is_object() && found->size() == 1) {
+    if (found->contains("String")) {
+      return Regex::literal(json_get<std::string>(*found, "String", where), where);
+    }
+    if (found->contains("Regex")) return Regex(json_get<std::string>(*found, "Regex", where), where);
+  }
+  fail(ErrorCode::kCorrupt, "{}: key 'pattern' must be {{\"String\": ...}} or {{\"Regex\": ...}}", where);
+}
+
+char32_t read_char(const Json& part, std::string_view key, std::string_view where) {
+  const auto text = json_get<std::string>(part, key, where);
+  if (text.empty() || char_size(text[0]) != text.size()) {
+    fail(ErrorCode::kCorrupt, "{}: key '{}' must hold one character", where, key);
+  }
+  return char_at(text, 0);
+}
+
+}  // namespace bolide::text

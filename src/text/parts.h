@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+#include "text/regex.h"
+
+// Reading the parts of a tokenizer.json: every part is an object with a "type".
+namespace bolide::text {
+
+// The part's type; kCorrupt naming `where` when there is none.
+std::string part_type(const Json& part, std::string_view where);
+
+// Throws kUnsupported: "<where>: <kind> of type '<type>' is not supported".
+[[noreturn]] void fail_unsupported(std::string_view where, std::string_view kind, std::string_view type);
+
+// The rows of a list part ("normalizers", "pretokenizers", ...).
+const Json& part_list(const Json& part, std::string_view key, std::string_view where);
+
+// {"String": "..."} or {"Regex": "..."}.
+Regex read_pattern(const Json& part, std::string_view where);
+
+// A string of one character.
+char32_t read_char(const Json& part, std::string_view key, std::string_view where);
+
+}  // namespace bolide::text

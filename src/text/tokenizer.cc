@@ -1,0 +1,83 @@
+#include "bolide/tokenizer.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "text/hf_tokenizer.h"
+#include "text/utf8.h"
+
+namespace bolide {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Vocabulary files of today's models stay under 40 MB.
+constexpr size_t kMaxFileBytes = size_t{512} << 20;
+
+// What GPT-2's tokenizer.json says besides the tables.
+void add_gpt2_parts(text::TokenizerFile& file) {
+  const Json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", false}, {"use_regex", true}};
+  file.model.options = {{"type", "BPE"}, {"merges", nullptr}};
+  file.parts = {{"pre_tokenizer", byte_level}, {"decoder", byte_level}, {"added_tokens", Json::array()}};
+  constexpr const char* kEnd = "<|endoftext|>";
+  if (const auto id = file.model.vocabulary.find(kEnd)) {
+    file.parts["added_tokens"].push_back({{"id", *id},
+                                          {"content", kEnd},
+                                          {"single_word", false},
+                                          {"lstrip", false},
+                                          {"rstrip", false},
+                                          {"normalized", true},
+                                          {"special", true}});
+  }
+}
+
+// Decodes everything again with each id, and gives out what is new and whole.
+class SlowStream : public DecodeStream {
+ public:
+  SlowStream(const Tokenizer& tokenizer, bool skip) : tokenizer_(tokenizer), skip_(skip) {}
+  void push(int32_t id, std::string& out) override {
+    ids_.push_back(id);
+    const std::string text = tokenizer_.decode(ids_, skip_);
+    if (!text.ends_with(text::kReplacement)) emit(text, out);
+  }
+  void finish(std::string& out) override { emit(tokenizer_.decode(ids_, skip_), out); }
+
+ private:
+  void emit(const std::string& text, std::string& out) {
+    if (text.size() > emitted_) out.append(text, emitted_);
+    emitted_ = std::max(emitted_, text.size());
+  }
+  const Tokenizer& tokenizer_;
+  bool skip_;
+  std::vector<int32_t> ids_;
+  size_t emitted_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<DecodeStream> Tokenizer::stream(bool skip_special_tokens) const {
+  return std::make_unique<SlowStream>(*this, skip_special_tokens);
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::load(const fs::path& folder) {
+  const fs::path whole = folder / "tokenizer.json";
+  if (fs::exists(whole)) {
+    const std::string json = read_text_file(whole, kMaxFileBytes);
+    return text::make_tokenizer(text::parse_tokenizer_json(json, whole.string()));
+  }
+  constexpr std::pair<const char*, const char*> kPairs[] = {{"vocab.json", "merges.txt"},
+                                                            {"encoder.json", "vocab.bpe"}};
+  for (const auto& [vocab, merges] : kPairs) {
+    if (!fs::exists(folder / vocab) || !fs::exists(folder / merges)) continue;
+    text::TokenizerFile file = text::parse_vocab_and_merges(folder / vocab, folder / merges);
+    add_gpt2_parts(file);
+    return text::make_tokenizer(std::move(file));
+  }
+  fail(ErrorCode::kNotFound,
+       "{} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt (--tokenizer-path names "
+       "the "
+       "folder of one)",
+       folder.string());
+}
+
+}  // namespace bolide
