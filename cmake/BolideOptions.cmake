@@ -39,3 +39,13 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(ONIG REQUIRED IMPORTED_TARGET oniguruma)
 find_package(ICU REQUIRED COMPONENTS uc)
+
+# bolide_vector_kernels(FILES...): sources of the bolide library that Highway compiles once per target. Only AVX2 and AVX-512 on x86
+# besides the baseline, to bound compile time: a machine between them (SSE4, AVX) would gain nothing worth having, and AVX3_DL adds no
+# float instruction.
+function(bolide_vector_kernels)
+  target_sources(bolide PRIVATE ${ARGN})
+  set_source_files_properties(
+    ${ARGN} TARGET_DIRECTORY bolide PROPERTIES COMPILE_DEFINITIONS
+    "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_RVV)")
+endfunction()

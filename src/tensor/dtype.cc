@@ -49,26 +49,4 @@ DType parse_data_type(std::string_view name) {
   fail(ErrorCode::kUsage, "unknown data type '{}': use fp32, fp16 or bf16", name);
 }
 
-void convert_elements(const void* src, DType src_dtype, void* dst, DType dst_dtype, size_t count) {
-  if (src_dtype == dst_dtype) {
-    if (count) std::memcpy(dst, src, count * size_of(src_dtype));
-    return;
-  }
-  auto loop = [&]<class From>(const From* from) {
-    auto store = [&]<class To>(To* to) {
-      for (size_t i = 0; i < count; ++i) to[i] = from_float<To>(to_float(from[i]));
-    };
-    dispatch_float(dst_dtype, [&]<class To>() { store(static_cast<To*>(dst)); });
-  };
-  if (src_dtype == DType::kF64) {
-    const double* from = static_cast<const double*>(src);
-    dispatch_float(dst_dtype, [&]<class To>() {
-      for (size_t i = 0; i < count; ++i)
-        static_cast<To*>(dst)[i] = from_float<To>(static_cast<float>(from[i]));
-    });
-    return;
-  }
-  dispatch_float(src_dtype, [&]<class From>() { loop(static_cast<const From*>(src)); });
-}
-
 }  // namespace bolide

@@ -101,7 +101,8 @@ decltype(auto) dispatch_float(DType dtype, F&& f) {
   }
 }
 
-// Element-wise conversion between fp64, fp32, fp16 and bf16 on the host; src and dst may not overlap.
+// Element-wise conversion between fp64, fp32, fp16 and bf16 on the host, rounded to nearest even (by way of
+// fp32); NaN stays NaN. src and dst may not overlap.
 void convert_elements(const void* src, DType src_dtype, void* dst, DType dst_dtype, size_t count);
 
 }  // namespace bolide

@@ -1,19 +1,35 @@
 #include "ops/embedding.h"
 
+#include <algorithm>
+
 #include "ops/cpu/parallel.h"
 
 namespace bolide::cpu {
 
+// A row lies in its panel as one element (bf16: one pair) a line, so this is bound by lines touched: the raw
+// bits are collected first, then converted at once.
 void embedding(const Context& context, const EmbeddingArgs& args) {
   const PackedMatrix& table = *args.table;
   dispatch_float(table.dtype, [&]<class T>() {
     const T* data = table.data.as<T>();
+    constexpr int64_t kGroup = std::is_same_v<T, bf16> ? 2 : 1;
+    constexpr int64_t kStep = PackedMatrix::kPanelRows * kGroup;
     parallel_ranges(context, static_cast<int64_t>(args.ids.size()), [&](int64_t begin, int64_t end) {
+      constexpr int64_t kBlock = 512;
+      T block[kBlock];
       for (int64_t t = begin; t < end; ++t) {
         float* y = args.y.as<float>() + t * args.y.row_stride;
         const int64_t row = args.ids[t] - args.vocab_begin;
-        for (int64_t k = 0; k < table.cols; ++k)
-          y[k] = row < 0 || row >= table.rows ? 0.0f : to_float(data[table.offset(row, k)]);
+        if (row < 0 || row >= table.rows) {
+          std::fill(y, y + table.cols, 0.0f);
+          continue;
+        }
+        for (int64_t k0 = 0; k0 < table.cols; k0 += kBlock) {
+          const int64_t count = std::min(kBlock, table.cols - k0);
+          const T* from = data + table.offset(row, k0);
+          for (int64_t k = 0; k < count; ++k) block[k] = from[k / kGroup * kStep + k % kGroup];
+          convert_elements(block, table.dtype, y + k0, DType::kF32, static_cast<size_t>(count));
+        }
       }
     });
   });

@@ -185,20 +185,6 @@ void pack_group(const float* x, int64_t stride, int64_t rows, int64_t columns, i
   interleave<kGroup>(row, columns, padded, out);
 }
 
-// Enough independent chains to hide a multiply-add's latency of 4 cycles on two units.
-double run_fma(int64_t steps) {
-  constexpr int kChains = 12;
-  const D d;
-  V sum[kChains];
-  for (int i = 0; i < kChains; ++i) sum[i] = hn::Set(d, static_cast<float>(i));
-  const V scale = hn::Set(d, 0.999f + static_cast<float>(steps & 1) * 1e-6f), add = hn::Set(d, 0.001f);
-  for (int64_t s = 0; s < steps; ++s)
-    for (int i = 0; i < kChains; ++i) sum[i] = hn::MulAdd(sum[i], scale, add);
-  for (int i = 1; i < kChains; ++i) sum[0] = hn::Add(sum[0], sum[i]);
-  // A product with 0 that the compiler may not assume to be 0 keeps the loop alive.
-  return 2.0 * kLanes * kChains * static_cast<double>(steps) + 0.0 * hn::GetLane(sum[0]);
-}
-
 const TileKernels& tile_kernels_of(DType dtype) {
   static constexpr TileKernels kF32 = make_kernels<float>(), kF16 = make_kernels<f16>(),
                                kBF16 = make_kernels<bf16>();
@@ -213,7 +199,6 @@ HWY_AFTER_NAMESPACE();
 namespace bolide::cpu {
 HWY_EXPORT(tile_kernels_of);
 HWY_EXPORT(pack_group);
-HWY_EXPORT(run_fma);
 void pack_rows(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t padded, int group,
                float* out) {
   if (group == 1) {
@@ -223,7 +208,6 @@ void pack_rows(const float* x, int64_t stride, int64_t rows, int64_t columns, in
   }
   HWY_DYNAMIC_DISPATCH(pack_group)(x, stride, rows, columns, padded, out);
 }
-double fma_flops(int64_t steps) { return HWY_DYNAMIC_DISPATCH(run_fma)(steps); }
 const TileKernels& tile_kernels(DType dtype) { return HWY_DYNAMIC_DISPATCH(tile_kernels_of)(dtype); }
 }  // namespace bolide::cpu
 #endif

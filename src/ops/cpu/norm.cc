@@ -1,44 +1,120 @@
-#include "ops/norm.h"
-
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ops/cpu/norm.cc"
+#include "hwy/foreach_target.h"
+// Highway re-includes this file for each target: what it includes first must stay first.
+#include <algorithm>
 #include <cmath>
 
+#include "hwy/highway.h"
+#include "ops/cpu/isa.h"
 #include "ops/cpu/parallel.h"
+#include "ops/norm.h"
 
+HWY_BEFORE_NAMESPACE();
 namespace bolide::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::CappedTag<float, 16>;
+using V = hn::Vec<D>;
+
+// Sums of x - center and of its square, in two chains each: the latency of an addition would otherwise be the
+// time.
+struct Sums {
+  float first = 0, second = 0;
+};
+HWY_INLINE Sums sum_row(const float* x, int64_t count, float center) {
+  const D d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const V shift = hn::Set(d, center);
+  V a = hn::Zero(d), b = a, aa = a, bb = a;
+  int64_t i = 0;
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    const V p = hn::Sub(hn::LoadU(d, x + i), shift), q = hn::Sub(hn::LoadU(d, x + i + lanes), shift);
+    a = hn::Add(a, p);
+    b = hn::Add(b, q);
+    aa = hn::MulAdd(p, p, aa);
+    bb = hn::MulAdd(q, q, bb);
+  }
+  Sums sums = {hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b))),
+               hn::GetLane(hn::SumOfLanes(d, hn::Add(aa, bb)))};
+  for (; i < count; ++i) {
+    const float p = x[i] - center;
+    sums.first += p;
+    sums.second += p * p;
+  }
+  return sums;
+}
+
+// Two passes over a row that the first-level cache holds. The second is taken about the first one's mean,
+// whose rounding error it corrects: a mean far from 0 costs no precision.
+void norm_row(const float* x, const float* weight, const float* bias, float eps, int64_t hidden, float* y) {
+  const D d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const float count = static_cast<float>(hidden);
+  const float rough = sum_row(x, hidden, 0).first / count;
+  const Sums about = sum_row(x, hidden, rough);
+  const float correction = about.first / count, mean = rough + correction;
+  const float variance = about.second / count - correction * correction;
+  const float scale = 1 / std::sqrt(std::max(variance, 0.0f) + eps);
+  const V center = hn::Set(d, mean), factor = hn::Set(d, scale);
+  int64_t i = 0;
+  for (; i + lanes <= hidden; i += lanes) {
+    const V normal = hn::Mul(hn::Sub(hn::LoadU(d, x + i), center), factor);
+    hn::StoreU(hn::MulAdd(normal, hn::LoadU(d, weight + i), hn::LoadU(d, bias + i)), d, y + i);
+  }
+  for (; i < hidden; ++i) y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+}
+
+void add_row(const float* a, const float* b, int64_t count, float* sum) {
+  const D d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    hn::StoreU(hn::Add(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, sum + i);
+  for (; i < count; ++i) sum[i] = a[i] + b[i];
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace bolide::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace bolide::cpu {
+HWY_EXPORT(norm_row);
+HWY_EXPORT(add_row);
 namespace {
-void norm_row(const float* x, const LayerNormArgs& args, int64_t hidden, float* y) {
-  double mean = 0, variance = 0;
-  for (int64_t i = 0; i < hidden; ++i) mean += x[i];
-  mean /= static_cast<double>(hidden);
-  for (int64_t i = 0; i < hidden; ++i) variance += (x[i] - mean) * (x[i] - mean);
-  variance /= static_cast<double>(hidden);
-  const double scale = 1 / std::sqrt(variance + args.eps);
-  const float *weight = args.weight.as<float>(), *bias = args.bias.as<float>();
-  for (int64_t i = 0; i < hidden; ++i) y[i] = static_cast<float>((x[i] - mean) * scale) * weight[i] + bias[i];
+float* row(const View& view, int64_t r) { return static_cast<float*>(view.data) + r * view.row_stride; }
+
+void norm(const LayerNormArgs& args, const float* x, int64_t r, int64_t hidden) {
+  HWY_DYNAMIC_DISPATCH(norm_row)
+  (x, row(args.weight, 0), row(args.bias, 0), args.eps, hidden, row(args.y, r));
+}
+
+// Under 32 Ki elements (a few microseconds) the other threads are not worth waking.
+Context for_work(const Context& context, const View& x) {
+  Context chosen = context;
+  if (x.shape.count() < 32768) chosen.threads = 1;
+  return chosen;
 }
 }  // namespace
 
 void layer_norm(const Context& context, const LayerNormArgs& args) {
-  parallel_ranges(context, args.x.shape[0], [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      norm_row(args.x.as<float>() + t * args.x.row_stride, args, args.x.shape[1],
-               args.y.as<float>() + t * args.y.row_stride);
-    }
+  isa();
+  parallel_ranges(for_work(context, args.x), args.x.shape[0], [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) norm(args, row(args.x, r), r, args.x.shape[1]);
   });
 }
 
 void add_norm(const Context& context, const AddNormArgs& args) {
+  isa();
   const int64_t hidden = args.sum.shape[1];
-  parallel_ranges(context, args.sum.shape[0], [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const float* a = args.residual.as<float>() + t * args.residual.row_stride;
-      const float* b = args.delta.as<float>() + t * args.delta.row_stride;
-      float* sum = args.sum.as<float>() + t * args.sum.row_stride;
-      for (int64_t i = 0; i < hidden; ++i) sum[i] = a[i] + b[i];
-      if (args.norm.y.empty()) continue;
-      norm_row(sum, args.norm, hidden, args.norm.y.as<float>() + t * args.norm.y.row_stride);
+  parallel_ranges(for_work(context, args.sum), args.sum.shape[0], [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      HWY_DYNAMIC_DISPATCH(add_row)(row(args.residual, r), row(args.delta, r), hidden, row(args.sum, r));
+      if (!args.norm.y.empty()) norm(args.norm, row(args.sum, r), r, hidden);
     }
   });
 }
 
 }  // namespace bolide::cpu
+#endif

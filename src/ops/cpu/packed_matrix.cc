@@ -1,32 +1,156 @@
 #include "ops/packed_matrix.h"
 
+#include <algorithm>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "ops/cpu/gemm_kernels.h"
 #include "ops/cpu/parallel.h"
 
 namespace bolide::cpu {
+namespace {
 
-void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
+constexpr int64_t kRows = PackedMatrix::kPanelRows;
+constexpr int64_t kStageCols = 256;  // k staged at once: 16 x 256 fp32 are 16 KiB
+constexpr int64_t kStagePanels = 8;  // of a transposed block, whose rows run along the panels
+
+// 4 x 4 units of 32 bits: out[k * kRows + r] = rows[r][k]. Shuffles of 128 bits are in every x86-64 and Arm,
+// so that this needs no choice at run time.
+inline void transpose4(const uint32_t* const rows[4], uint32_t* out) {
+#if defined(__SSE2__)
+  const auto load = [](const uint32_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+  const __m128i a = load(rows[0]), b = load(rows[1]), c = load(rows[2]), d = load(rows[3]);
+  const __m128i ab0 = _mm_unpacklo_epi32(a, b), ab1 = _mm_unpackhi_epi32(a, b);
+  const __m128i cd0 = _mm_unpacklo_epi32(c, d), cd1 = _mm_unpackhi_epi32(c, d);
+  const auto store = [](uint32_t* p, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); };
+  store(out, _mm_unpacklo_epi64(ab0, cd0));
+  store(out + kRows, _mm_unpackhi_epi64(ab0, cd0));
+  store(out + 2 * kRows, _mm_unpacklo_epi64(ab1, cd1));
+  store(out + 3 * kRows, _mm_unpackhi_epi64(ab1, cd1));
+#else
+  for (int k = 0; k < 4; ++k)
+    for (int r = 0; r < 4; ++r) out[k * kRows + r] = rows[r][k];
+#endif
+}
+
+// Sixteen staged rows of `count` units (an fp32, or a pair of bf16) into a panel: out[k][16].
+void interleave16(const uint32_t* stage, int64_t stage_stride, int64_t count, uint32_t* out) {
+  int64_t k = 0;
+  for (; k + 4 <= count; k += 4) {
+    for (int64_t r = 0; r < kRows; r += 4) {
+      const uint32_t* from = stage + r * stage_stride + k;
+      const uint32_t* const rows[4] = {from, from + stage_stride, from + 2 * stage_stride,
+                                       from + 3 * stage_stride};
+      transpose4(rows, out + k * kRows + r);
+    }
+  }
+  for (; k < count; ++k)
+    for (int64_t r = 0; r < kRows; ++r) out[k * kRows + r] = stage[r * stage_stride + k];
+}
+
+struct Block {
+  const View& from;
+  int64_t row0, col0, rows, cols;
+  PackedMatrix& matrix;
+};
+
+const std::byte* source(const Block& block, int64_t r, int64_t c) {
+  return static_cast<const std::byte*>(block.from.data) +
+         static_cast<size_t>(r * block.from.row_stride + c) * size_of(block.from.dtype);
+}
+
+// Rows [first, first + 16) cut to the block, of one panel; the block is [rows, cols].
+template <class T>
+void pack_panel(const Block& block, int64_t panel) {
+  PackedMatrix& m = block.matrix;
+  constexpr int64_t kGroup = std::is_same_v<T, bf16> ? 2 : 1;
+  T* out = m.data.as<T>();
+  const int64_t low = std::max(panel * kRows, block.row0);
+  const int64_t high = std::min((panel + 1) * kRows, block.row0 + block.rows);
+  alignas(64) T stage[kRows * kStageCols];
+  for (int64_t c = 0; c < block.cols; c += kStageCols) {
+    const int64_t count = std::min(kStageCols, block.cols - c);
+    for (int64_t r = low; r < high; ++r)
+      convert_elements(source(block, r - block.row0, c), block.from.dtype, stage + (r - low) * kStageCols,
+                       m.dtype, static_cast<size_t>(count));
+    const int64_t col = block.col0 + c;
+    int64_t done = 0;
+    if constexpr (!std::is_same_v<T, f16>) {
+      if (high - low == kRows && col % kGroup == 0) {
+        done = count / kGroup * kGroup;
+        interleave16(reinterpret_cast<const uint32_t*>(stage), kStageCols / kGroup, done / kGroup,
+                     reinterpret_cast<uint32_t*>(out + m.offset(low, col)));
+      }
+    }
+    for (int64_t k = done; k < count; ++k) {
+      T* to = out + m.offset(low, col + k);
+      for (int64_t r = 0; r < high - low; ++r) to[r * kGroup] = stage[r * kStageCols + k];
+    }
+  }
+}
+
+// The block is [cols, rows]: each of its rows gives one k of several panels.
+template <class T>
+void pack_panels_transposed(const Block& block, int64_t panel, int64_t panel_end) {
+  PackedMatrix& m = block.matrix;
+  constexpr int64_t kGroup = std::is_same_v<T, bf16> ? 2 : 1;
+  T* out = m.data.as<T>();
+  const int64_t low = std::max(panel * kRows, block.row0);
+  const int64_t high = std::min(panel_end * kRows, block.row0 + block.rows);
+  alignas(64) T stage[kGroup][kStagePanels * kRows];
+  for (int64_t c = 0; c < block.cols;) {
+    const int64_t col = block.col0 + c;
+    const int64_t count = col % kGroup == 0 ? std::min(kGroup, block.cols - c) : 1;
+    for (int64_t i = 0; i < count; ++i)
+      convert_elements(source(block, c + i, low - block.row0), block.from.dtype, stage[i], m.dtype,
+                       static_cast<size_t>(high - low));
+    for (int64_t r = low; r < high;) {
+      const int64_t end = std::min(high, (r / kRows + 1) * kRows);
+      T* to = out + m.offset(r, col);
+      const T* from = stage[0] + (r - low);
+      if (kGroup == 1) {
+        std::memcpy(to, from, static_cast<size_t>(end - r) * sizeof(T));
+      } else if (count == 2) {
+        const T* odd = stage[kGroup - 1] + (r - low);
+        for (int64_t i = 0; i < end - r; ++i) {
+          to[2 * i] = from[i];
+          to[2 * i + 1] = odd[i];
+        }
+      } else {
+        for (int64_t i = 0; i < end - r; ++i) to[kGroup * i] = from[i];
+      }
+      r = end;
+    }
+    c += count;
+  }
+}
+
+}  // namespace
+
+void interleave_panel(const float* rows, int64_t stride, int64_t count, float* out) {
+  interleave16(reinterpret_cast<const uint32_t*>(rows), stride, count, reinterpret_cast<uint32_t*>(out));
+}
+
+void pack_block(const Context& context, const View& from, bool transposed, int64_t row0, int64_t col0,
                 PackedMatrix& matrix) {
-  const int64_t rows = block.shape[transposed ? 1 : 0], cols = block.shape[transposed ? 0 : 1];
-  const auto copy = [&]<class From, class To>(const From* from, To* to) {
-    parallel_ranges(context, rows, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        for (int64_t c = 0; c < cols; ++c) {
-          const From value = transposed ? from[c * block.row_stride + r] : from[r * block.row_stride + c];
-          float wide;
-          if constexpr (std::is_same_v<From, double>) {
-            wide = static_cast<float>(value);
-          } else {
-            wide = to_float(value);
-          }
-          to[matrix.offset(row0 + r, col0 + c)] = from_float<To>(wide);
+  const Block block = {from,  row0, col0, from.shape[transposed ? 1 : 0], from.shape[transposed ? 0 : 1],
+                       matrix};
+  const int64_t first = row0 / kRows, last = (row0 + block.rows + kRows - 1) / kRows;
+  const int64_t unit = transposed ? kStagePanels : 1;
+  dispatch_float(matrix.dtype, [&]<class T>() {
+    parallel_ranges(context, (last - first + unit - 1) / unit, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t panel = first + i * unit;
+        if (transposed) {
+          pack_panels_transposed<T>(block, panel, std::min(panel + unit, last));
+        } else {
+          pack_panel<T>(block, panel);
         }
       }
     });
-  };
-  dispatch_float(matrix.dtype, [&]<class To>() {
-    To* to = matrix.data.as<To>();
-    if (block.dtype == DType::kF64) return copy(block.as<double>(), to);
-    dispatch_float(block.dtype, [&]<class From>() { copy(static_cast<const From*>(block.data), to); });
   });
 }
 
