@@ -27,7 +27,11 @@ struct Entry {
 // Every subcommand, in the order of --help.
 constexpr Entry kCommands[] = {
     {"convert", "write FasterTransformer's N-gpu folder from a Hugging Face folder", add_convert},
+    {"generate", "continue prompts", add_generate},
+    {"lambada", "score the last words of texts", add_lambada},
+    {"logits", "write the logits of every prompt token", add_logits},
     {"inspect", "show what a checkpoint holds and the memory it will take", add_inspect},
+    {"bench", "time prefill and decode against the roof of this machine", add_bench},
     {"tokenize", "lines of text to token ids, and back", add_tokenize},
     {"tune", "time GEMM candidates and write gemm_config.in (not in this version)", add_tune},
 };

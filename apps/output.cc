@@ -32,7 +32,8 @@ Output::Output(const std::string& path, Mode mode) : path_(path) {
   }
   if (mode == Mode::kWhole && !is_special(path)) temporary_ = fmt::format("{}.partial-{}", path, ::getpid());
   const std::string& opened = temporary_.empty() ? path_ : temporary_;
-  fd_ = ::open(opened.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  // Not O_TRUNC: a run that fails before it has anything to write leaves the file of an earlier one alone.
+  fd_ = ::open(opened.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) {
     throw Error(ErrorCode::kResource, fmt::format("cannot create '{}': {}", path, std::strerror(errno)));
   }
@@ -40,7 +41,7 @@ Output::Output(const std::string& path, Mode mode) : path_(path) {
 
 Output::~Output() {
   try {
-    flush();
+    if (!pending_.empty()) flush();
   } catch (const std::exception&) {
     // The caller is already on its way out with a fault, or did not ask to know.
   }
@@ -63,6 +64,9 @@ void Output::flush() {
 }
 
 void Output::write_all(std::string_view bytes) {
+  if (!std::exchange(begun_, true) && fd_ != STDOUT_FILENO && ::ftruncate(fd_, 0) != 0 && errno != EINVAL) {
+    failed(errno);  // EINVAL: a device or a pipe, which has no length
+  }
   while (!bytes.empty()) {
     const ssize_t count = ::write(fd_, bytes.data(), bytes.size());
     if (count < 0 && errno != EINTR) failed(errno);

@@ -31,6 +31,7 @@ class Output {
   std::string path_, temporary_;  // temporary_ is empty where writing goes straight to path_
   std::string pending_;
   int fd_ = -1;
+  bool begun_ = false;  // what an earlier run left in the file is gone
 };
 
 }  // namespace bolide::apps

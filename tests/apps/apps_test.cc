@@ -144,6 +144,20 @@ TEST(Output, WholeFilesAppearOnCommitOnly) {
   EXPECT_EQ(file.content(), "all of it" + large);
 }
 
+TEST(Output, AnEarlierFileGoesWithTheFirstWriteOnly) {
+  TemporaryFile file("earlier.txt");
+  std::ofstream(file.path()) << "a longer earlier result";
+  { Output out(file.path()); }
+  EXPECT_EQ(file.content(), "a longer earlier result");
+  {
+    Output out(file.path());
+    out.write("new");
+  }
+  EXPECT_EQ(file.content(), "new");
+  Output(file.path()).commit();  // a result of nothing
+  EXPECT_EQ(file.content(), "");
+}
+
 TEST(Output, AFullDiskIsNamed) {
   Output out("/dev/full", Output::Mode::kWhole);
   out.write("x");

@@ -6,7 +6,7 @@ import argparse
 import array
 import json
 import math
-import os
+import re
 import shutil
 import struct
 import subprocess
@@ -84,6 +84,15 @@ class CommandTest(unittest.TestCase):
         rows = [json.loads(line) for line in out.splitlines()]
         self.assertEqual([row["index"] for row in rows], list(range(len(prompts))))
         return [row["output_ids"] for row in rows]
+
+    def score(self, *flags):
+        """Runs `bolide lambada`: accuracy in percent, right ones, all, and the dumped cases."""
+        path = self.folder / "cases.jsonl"
+        out = self.ok("lambada", *flags, "--output-path", path)
+        found = re.search(r"(?m)^Accuracy: ([0-9.]+)% \((\d+)/(\d+)\) \(elapsed time: [0-9.]+ sec, [0-9.]+ prompts/s\)$",
+                          out)
+        self.assertTrue(found, out)
+        return float(found[1]), int(found[2]), int(found[3]), [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def golden(name):
