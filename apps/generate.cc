@@ -156,7 +156,7 @@ void add_sampling_flags(CLI::App& app, Flags& flags) {
       ->type_name("S")
       ->check(whole_number());
   app.add_option("--stop", defaults.stop, "end the text before any of these")
-      ->type_name("TEXT ...")
+      ->type_name("TEXT")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("--ignore-eos", flags.ignore_eos, "do not end at the model's end id");
@@ -174,7 +174,7 @@ Action add_generate(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   add_model_flags(app, flags->model);
   app.add_option("--prompt", flags->prompts, "text to continue; the new text goes to standard output")
-      ->type_name("TEXT ...")
+      ->type_name("TEXT")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--input", flags->input,

@@ -113,7 +113,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--load-format", flags.load_format,
                  "auto, or dummy: random weights at the shape of --model's config.json")
       ->type_name("auto|dummy")
-      ->check(CLI::IsMember({"auto", "dummy"}));
+      ->check(CLI::IsMember({"auto", "dummy"}).description(""));
   app.add_option("--device", flags.device, "where to run (default cpu)")->type_name("cpu|cuda");
   add_data_type(app, flags.data_type, "of weights and cache (default: as in the checkpoint)");
   app.add_option("--threads", flags.threads, "CPU threads (default: every core this process may use)")
