@@ -19,7 +19,8 @@ enum class ErrorCode {
 /// do.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  /// Control bytes of `message` (a newline out of a hostile file, say) become '?'.
+  Error(ErrorCode code, const std::string& message);
   ErrorCode code() const noexcept { return code_; }
 
  private:
