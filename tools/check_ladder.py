@@ -26,7 +26,7 @@ THIRD_PARTY = {
     "fmt/": {*LADDER, *BESIDE, "apps"},
     "spdlog/": {"base"},
     "nlohmann/": {"base", "apps"},
-    "hwy/": {"ops"},
+    "hwy/": {"tensor", "ops"},
     "oniguruma.h": {"text"},
     "unicode/": {"text"},
     "CLI/": {"apps"},
