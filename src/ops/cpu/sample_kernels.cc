@@ -31,7 +31,10 @@ float run_row_max(const float* x, int64_t count) {
     b = hn::Max(b, q);
   }
   if (!hn::AllFalse(d, nan)) return kNan;
-  float max = hn::GetLane(hn::MaxOfLanes(d, hn::Max(a, b)));
+  // Not MaxOfLanes(): its emulation never returns minus infinity.
+  HWY_ALIGN float last[16];
+  hn::Store(hn::Max(a, b), d, last);
+  float max = *std::max_element(last, last + lanes);
   for (; i < count; ++i) {
     if (std::isnan(x[i])) return kNan;
     max = std::max(max, x[i]);
