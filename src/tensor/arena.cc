@@ -12,12 +12,17 @@ View Arena::take(Shape shape, DType dtype) {
     used_ = 0;
   }
   if (block_ == blocks_.size()) {
-    blocks_.push_back(
-        Tensor::allocate({static_cast<int64_t>(std::max(bytes, kMinBlock))}, DType::kU8, device_));
+    // The first block holds the most ever taken and a quarter more, so that slow growth is not a new block a
+    // step.
+    const size_t size =
+        blocks_.empty() ? std::max({bytes, kMinBlock, peak_ + peak_ / 4}) : std::max(bytes, kMinBlock);
+    blocks_.push_back(Tensor::allocate({static_cast<int64_t>(size)}, DType::kU8, device_));
     used_ = 0;
   }
   View view(static_cast<std::byte*>(blocks_[block_].view().data) + used_, dtype, shape, device_);
   used_ += bytes;
+  taken_ += bytes;
+  peak_ = std::max(peak_, taken_);
   return view;
 }
 

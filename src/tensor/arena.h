@@ -7,8 +7,9 @@
 namespace bolide {
 
 // Stack-like scratch memory for activations: blocks live until the Scope that was open when they were taken
-// ends, and the same memory then serves the next layer. Grows when first needed, keeps what it has. One
-// thread at a time.
+// ends, and the same memory then serves the next layer. Grows when first needed and keeps what it has, in one
+// piece: after a step that took several blocks they make way for one. (Kept side by side, a series of ever
+// longer prompts would leave a block behind for each length.) One thread at a time.
 class Arena {
  public:
   explicit Arena(Device device = Device::kCpu) : device_(device) {}
@@ -17,17 +18,20 @@ class Arena {
 
   class Scope {
    public:
-    explicit Scope(Arena& arena) : arena_(arena), block_(arena.block_), used_(arena.used_) {}
+    explicit Scope(Arena& arena)
+        : arena_(arena), block_(arena.block_), used_(arena.used_), taken_(arena.taken_) {}
     ~Scope() {
       arena_.block_ = block_;
       arena_.used_ = used_;
+      arena_.taken_ = taken_;
+      if (taken_ == 0 && arena_.blocks_.size() > 1) arena_.blocks_.clear();
     }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
    private:
     Arena& arena_;
-    size_t block_, used_;
+    size_t block_, used_, taken_;
   };
 
  private:
@@ -35,6 +39,8 @@ class Arena {
   Device device_;
   size_t block_ = 0;  // index of the block being filled
   size_t used_ = 0;   // bytes used in it
+  size_t taken_ = 0;  // bytes used in all
+  size_t peak_ = 0;   // the most that taken_ ever was
 };
 
 }  // namespace bolide
