@@ -14,7 +14,7 @@ class OutputText {
   OutputText(const Tokenizer* tokenizer, std::vector<std::string> stops);
   // Text that became certain with this id.
   std::string push(int32_t id);
-  // What was held back, when no id will come. May still complete a stop string.
+  // What was held back, when no id will come. May still complete a stop string. Later calls give nothing.
   std::string finish();
   // A stop string came; all text before it is out.
   bool stopped() const { return matcher_.stopped(); }

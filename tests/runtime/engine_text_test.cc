@@ -147,6 +147,18 @@ TEST_F(TextTest, CallbackThatReturnsFalseCancels) {
   EXPECT_EQ(result.text, text_of(ids(4)));
 }
 
+TEST_F(TextTest, CancellingAtTheLastIdRepeatsNoText) {
+  const std::string whole = text_of(ids(8));
+  const auto engine = test.make();
+  Request cancelling = request(8);
+  cancelling.stop = {whole.substr(whole.size() - 4) + "!"};
+  int calls = 0;
+  cancelling.on_token = [&](const StreamEvent&) { return ++calls < 8; };
+  const Result result = engine->generate({cancelling}).front();
+  EXPECT_EQ(result.finish_reason, FinishReason::kCancelled);
+  EXPECT_EQ(result.text, whole);
+}
+
 TEST_F(TextTest, IdsThatSpellNothingGiveNoText) {
   test.options.vocab = 97;  // 52..96 are padding of the vocabulary
   const auto engine = test.make();
