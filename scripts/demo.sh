@@ -23,7 +23,6 @@ esac
 demo=examples/demo
 model=$demo/model
 dataset=$demo/lambada.jsonl
-recorded=$demo/accuracy.json  # Hugging Face's, in float32
 out=out/demo
 bolide=build/apps/bolide
 
@@ -35,7 +34,13 @@ fi
 title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 # Shows a command as one would type it, then runs it.
 show() {
-  printf '%s$ %s%s\n' "$dim" "${*//$bolide/bolide}" "$plain"
+  local line='' word
+  for word in "$@"; do
+    [ "$word" != "$bolide" ] || word=bolide
+    case "$word" in *' '*) word="\"$word\"" ;; esac
+    line+=" $word"
+  done
+  printf '%s$%s%s\n' "$dim" "$line" "$plain"
   "$@"
 }
 
@@ -52,32 +57,28 @@ for ranks in 1 2; do
 done
 
 title 'Look at the first folder'
-show "$bolide" inspect --model "$out/1-gpu" | tail -n 20
+show "$bolide" inspect --model "$out/1-gpu" | sed -n '/^[^ ]*\$/p;/^model  /,$p'
 
-# Accuracies, as "N/M", in the order in which they are printed below.
 title 'Guess the last word of stories that the model has never seen'
-scores=()
-for folder in "$model" "$out/1-gpu" "$out/2-gpu"; do
-  show "$bolide" lambada --model "$folder" --tokenizer-path "$model" --dataset-path "$dataset" --data-type fp32 | tee "$out/lambada.txt"
-  scores+=("$(sed -n 's/^Accuracy: \([0-9.]*\)% (\([0-9/]*\)).*/\2 \1/p' "$out/lambada.txt")")
-done
+recorded_value() { sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$demo/accuracy.json" | head -n 1; }
+# Whether each case is right, a word a line: to compare case by case, not only the count.
+verdicts() { grep -o '"correct": *[a-z]*' "$1" | tr -d ' '; }
+row() { printf '%-42s %12s %9s%%\n' "$@"; }
 
-# recorded_value KEY: a number of the flat JSON object that the training script left.
-recorded_value() { sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$recorded" | head -n 1; }
-expected="$(recorded_value correct)/$(recorded_value total)"
-printf '\n%-46s %14s %10s\n' 'last words right' 'of all' 'percent'
-row() { printf '%-46s %14s %9s%%\n' "$@"; }
-row 'Hugging Face transformers (recorded)' "$expected" "$(recorded_value accuracy)"
-names=("Bolide, $model" "Bolide, $out/1-gpu" "Bolide, $out/2-gpu")
+table=$(row 'Hugging Face transformers (recorded)' "$(recorded_value correct)/$(recorded_value total)" "$(recorded_value accuracy)")
 same=yes
-for i in 0 1 2; do
-  row "${names[$i]}" "${scores[$i]% *}" "${scores[$i]#* }"
-  [ "${scores[$i]% *}" = "$expected" ] || same=no
+for folder in "$model" "$out/1-gpu" "$out/2-gpu"; do
+  show "$bolide" lambada --model "$folder" --tokenizer-path "$model" --dataset-path "$dataset" --data-type fp32 \
+    --output-path "$out/cases.jsonl" | tee "$out/lambada.txt"
+  table+=$'\n'$(row "Bolide, $folder" $(sed -n 's/^Accuracy: \([0-9]*\.[0-9][0-9]\)[0-9]*% (\([0-9/]*\)).*/\2 \1/p' "$out/lambada.txt"))
+  cmp -s <(verdicts "$demo/lambada_hf.jsonl") <(verdicts "$out/cases.jsonl") || same=no
 done
+printf '\n%s%-42s %12s %10s%s\n%s\n' "$bold" 'last words right' 'of all' 'percent' "$plain" "$table"
 if [ "$same" = no ]; then
-  echo "demo.sh: an accuracy differs from the recorded one" >&2
+  echo 'demo.sh: Bolide is not right on the same cases as Hugging Face' >&2
   exit 1
 fi
+echo 'All four are right on the same stories.'
 
 title 'A story'
 show "$bolide" generate --model "$out/1-gpu" --tokenizer-path "$model" --prompt 'Once upon a time' \
