@@ -26,6 +26,8 @@ if(BOLIDE_WERROR)
 endif()
 if(BOLIDE_SANITIZE)
   add_compile_options(-fsanitize=${BOLIDE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
+  # g++ 12 with sanitizers takes members of std::regex for uninitialised.
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_link_options(-fsanitize=${BOLIDE_SANITIZE})
 endif()
 
