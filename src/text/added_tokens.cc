@@ -155,7 +155,7 @@ void AddedTokens::extract(const Normalizer* normalizer, AlignedText& text) const
       }
       chars.clear();
       text.explode(piece, chars);
-      normalizer->apply(chars, piece.origin);
+      normalizer->apply(chars, {piece.origin, max_normalized(piece.end - piece.begin)});
       out.open(piece);
       out.put(chars);
     }

@@ -56,9 +56,10 @@ void AlignedText::Rewriter::append(const Piece& piece) {
 }
 
 void AlignedText::Rewriter::finish() {
-  // Offsets are 32 bits; the limit on the original leaves room for the longest normal form (18 characters).
-  if (text_.size() > UINT32_MAX) {
-    fail(ErrorCode::kResource, "a text grows to {} bytes when it is normalised: shorten it", text_.size());
+  // Offsets are 32 bits. The second bound is for a file whose steps double the text again and again.
+  if (text_.size() > UINT32_MAX || text_.size() > 128 * (target_.original_.size() + 1024)) {
+    fail(ErrorCode::kUnsupported, "the tokenizer makes {} bytes of a text of {}: no such file can be right",
+         text_.size(), target_.original_.size());
   }
   target_.text_ = std::move(text_);
   target_.spans_ = std::move(spans_);

@@ -300,11 +300,18 @@ class ReplaceStep : public WholeTokens {
     std::string text;
     for (const Match& match : matches) {
       text.append(match.matched ? content_ : token.substr(match.begin, match.end - match.begin));
+      if (text.size() > kMaxBytes) {
+        fail(ErrorCode::kUnsupported,
+             "the tokenizer's decoder makes more than {} bytes of a token: no such file can be right",
+             kMaxBytes);
+      }
     }
     pass(text);
   }
 
  private:
+  // Of a token, or of a whole text that was fused before. Steps that double it would take all memory.
+  static constexpr size_t kMaxBytes = size_t{256} << 20;
   const Regex& pattern_;
   const std::string& content_;
 };

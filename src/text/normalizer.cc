@@ -17,6 +17,13 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
+void check_size(size_t chars, const Place& place) {
+  if (chars <= place.max_chars) return;
+  fail(ErrorCode::kUnsupported,
+       "the tokenizer's normalizer makes {} characters of a text: no more than {} can be right", chars,
+       place.max_chars);
+}
+
 template <class Drop>
 void erase_chars(Chars& chars, Drop drop) {
   std::erase_if(chars, [&](const AlignedChar& each) { return drop(each.c); });
@@ -53,7 +60,7 @@ void lower_case(Chars& chars) {
 class FormNormalizer : public Normalizer {
  public:
   explicit FormNormalizer(NormalForm form) : form_(form) {}
-  void apply(Chars& chars, uint32_t) const override { to_normal_form(form_, chars); }
+  void apply(Chars& chars, const Place&) const override { to_normal_form(form_, chars); }
   bool leaves(std::string_view text) const override { return is_surely_normal(form_, text); }
 
  private:
@@ -62,7 +69,7 @@ class FormNormalizer : public Normalizer {
 
 class LowercaseNormalizer : public Normalizer {
  public:
-  void apply(Chars& chars, uint32_t) const override { lower_case(chars); }
+  void apply(Chars& chars, const Place&) const override { lower_case(chars); }
   bool leaves(std::string_view text) const override {
     return std::all_of(text.begin(), text.end(),
                        [](char c) { return static_cast<unsigned char>(c) < 0x80 && (c < 'A' || c > 'Z'); });
@@ -71,13 +78,13 @@ class LowercaseNormalizer : public Normalizer {
 
 class StripAccentsNormalizer : public Normalizer {
  public:
-  void apply(Chars& chars, uint32_t) const override { erase_chars(chars, is_combining_mark); }
+  void apply(Chars& chars, const Place&) const override { erase_chars(chars, is_combining_mark); }
   bool leaves(std::string_view text) const override { return is_ascii(text); }
 };
 
 class NmtNormalizer : public Normalizer {
  public:
-  void apply(Chars& chars, uint32_t) const override {
+  void apply(Chars& chars, const Place&) const override {
     erase_chars(chars, [](char32_t c) {
       return (c >= 1 && c <= 8) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F ||
              c == 0x9F;
@@ -96,7 +103,7 @@ class NmtNormalizer : public Normalizer {
 
 class ByteLevelNormalizer : public Normalizer {
  public:
-  void apply(Chars& chars, uint32_t) const override {
+  void apply(Chars& chars, const Place&) const override {
     expand_chars(chars, [](char32_t c, auto put) {
       for (const char byte : to_string(c)) put(char_at(byte_letter(static_cast<unsigned char>(byte)), 0));
     });
@@ -109,7 +116,7 @@ class ByteLevelNormalizer : public Normalizer {
 class StripNormalizer : public Normalizer {
  public:
   StripNormalizer(bool left, bool right) : left_(left), right_(right) {}
-  void apply(Chars& chars, uint32_t) const override {
+  void apply(Chars& chars, const Place&) const override {
     const auto keep = [](const AlignedChar& each) { return !is_white_space(each.c); };
     if (right_) chars.erase(std::find_if(chars.rbegin(), chars.rend(), keep).base(), chars.end());
     if (left_) chars.erase(chars.begin(), std::find_if(chars.begin(), chars.end(), keep));
@@ -129,8 +136,9 @@ class PrependNormalizer : public Normalizer {
   explicit PrependNormalizer(std::string_view text) {
     for (size_t at = 0; at < text.size();) chars_.push_back(next_char(text, at));
   }
-  void apply(Chars& chars, uint32_t) const override {
+  void apply(Chars& chars, const Place& place) const override {
     if (chars.empty()) return;
+    check_size(chars.size() + chars_.size(), place);
     const Span from = chars.front().from;
     Chars front;
     for (const char32_t c : chars_) front.push_back({c, from});
@@ -147,7 +155,7 @@ class ReplaceNormalizer : public Normalizer {
   ReplaceNormalizer(Regex pattern, std::string_view content) : pattern_(std::move(pattern)) {
     for (size_t at = 0; at < content.size();) content_.push_back(next_char(content, at));
   }
-  void apply(Chars& chars, uint32_t origin) const override {
+  void apply(Chars& chars, const Place& place) const override {
     std::string text;
     for (const AlignedChar& each : chars) append_char(text, each.c);
     std::vector<Match> matches;
@@ -161,7 +169,8 @@ class ReplaceNormalizer : public Normalizer {
       }
       if (!match.matched) continue;
       // What is put in stands for the last character before it, as in the package.
-      const Span from = at > 0 ? chars[at - 1].from : Span{origin, origin};
+      const Span from = at > 0 ? chars[at - 1].from : Span{place.origin, place.origin};
+      check_size(out.size() + content_.size(), place);
       for (const char32_t c : content_) out.push_back({c, from});
     }
     chars = std::move(out);
@@ -185,7 +194,7 @@ class BertNormalizer : public Normalizer {
         lower_(json_get<bool>(part, "lowercase", where)),
         strip_accents_(json_get_or<bool>(part, "strip_accents", lower_, where)) {}
 
-  void apply(Chars& chars, uint32_t) const override {
+  void apply(Chars& chars, const Place&) const override {
     if (clean_text_) {
       erase_chars(chars, [](char32_t c) { return !is_layout(c) && (c == 0 || c == 0xFFFD || is_other(c)); });
       map_chars(chars, [](char32_t c) { return is_white_space(c) ? U' ' : c; });
@@ -219,8 +228,11 @@ class BertNormalizer : public Normalizer {
 class SequenceNormalizer : public Normalizer {
  public:
   explicit SequenceNormalizer(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
-  void apply(Chars& chars, uint32_t origin) const override {
-    for (const auto& step : steps_) step->apply(chars, origin);
+  void apply(Chars& chars, const Place& place) const override {
+    for (const auto& step : steps_) {
+      step->apply(chars, place);
+      check_size(chars.size(), place);
+    }
   }
   bool leaves(std::string_view text) const override {
     return std::all_of(steps_.begin(), steps_.end(), [&](const auto& step) { return step->leaves(text); });
@@ -304,7 +316,7 @@ std::string normalized(const Normalizer* normalizer, const std::string& text) {
   const AlignedText aligned(text);
   std::vector<AlignedChar> chars;
   for (const Piece& piece : aligned.pieces) aligned.explode(piece, chars);
-  normalizer->apply(chars, 0);
+  normalizer->apply(chars, {0, max_normalized(text.size())});
   std::string out;
   for (const AlignedChar& each : chars) append_char(out, each.c);
   return out;

@@ -1,5 +1,7 @@
 #include "text/parts.h"
 
+#include <limits>
+
 #include "base/printable.h"
 #include "text/utf8.h"
 
@@ -14,7 +16,7 @@ void fail_unsupported(std::string_view where, std::string_view kind, std::string
 }
 
 const Json& part_list(const Json& part, std::string_view key, std::string_view where) {
-  const auto found = part.find(key);
+  const auto found = part.is_object() ? part.find(key) : part.end();
   if (found == part.end() || !found->is_array()) {
     fail(ErrorCode::kCorrupt, "{}: key '{}' must be a list", where, key);
   }
@@ -30,6 +32,15 @@ Regex read_pattern(const Json& part, std::string_view where) {
     if (found->contains("Regex")) return Regex(json_get<std::string>(*found, "Regex", where), where);
   }
   fail(ErrorCode::kCorrupt, "{}: key 'pattern' must be {{\"String\": ...}} or {{\"Regex\": ...}}", where);
+}
+
+int32_t read_int32(const Json& value, std::string_view where) {
+  if (!value.is_number_integer() || value < std::numeric_limits<int32_t>::min() ||
+      value > std::numeric_limits<int32_t>::max()) {
+    fail(ErrorCode::kCorrupt, "{}: {} is no id", where,
+         printable(value.dump(-1, ' ', true, Json::error_handler_t::replace)));
+  }
+  return value.get<int32_t>();
 }
 
 char32_t read_char(const Json& part, std::string_view key, std::string_view where) {

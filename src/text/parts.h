@@ -21,6 +21,9 @@ const Json& part_list(const Json& part, std::string_view key, std::string_view w
 // {"String": "..."} or {"Regex": "..."}.
 Regex read_pattern(const Json& part, std::string_view where);
 
+// An integer that fits an int32.
+int32_t read_int32(const Json& value, std::string_view where);
+
 // A string of one character.
 char32_t read_char(const Json& part, std::string_view key, std::string_view where);
 

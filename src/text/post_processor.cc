@@ -18,11 +18,10 @@ void append_text(const Encoding& text, const TemplatePiece& piece, Encoding& out
 // ["[SEP]", 102]
 int32_t read_pair_id(const Json& part, std::string_view key, std::string_view where) {
   const auto found = part.find(key);
-  if (found == part.end() || !found->is_array() || found->size() != 2 || !(*found)[0].is_string() ||
-      !(*found)[1].is_number_integer()) {
+  if (found == part.end() || !found->is_array() || found->size() != 2 || !(*found)[0].is_string()) {
     fail(ErrorCode::kCorrupt, "{}: key '{}' must be a token and its id", where, key);
   }
-  return (*found)[1].get<int32_t>();
+  return read_int32((*found)[1], where);
 }
 
 }  // namespace
@@ -82,7 +81,7 @@ void PostProcessor::read_template(const Json& part, std::string_view where) {
         if (id != "A" && id != "B")
           fail(ErrorCode::kCorrupt, "{}: a template names a sequence '{}'", where, printable(id));
         piece.sequence = id == "A" ? 0 : 1;
-        piece.type_id = json_get<int32_t>(value, "type_id", where);
+        piece.type_id = read_int32(json_get<Json>(value, "type_id", where), where);
       } else if (row.is_object() && row.contains("SpecialToken")) {
         const Json& value = row["SpecialToken"];
         const auto id = json_get<std::string>(value, "id", where);
@@ -90,8 +89,10 @@ void PostProcessor::read_template(const Json& part, std::string_view where) {
           fail(ErrorCode::kCorrupt, "{}: a template names '{}', which is not in its special_tokens", where,
                printable(id));
         }
-        piece.ids = json_get<std::vector<int32_t>>((*specials)[id], "ids", where);
-        piece.type_id = json_get<int32_t>(value, "type_id", where);
+        for (const Json& each : part_list((*specials)[id], "ids", where)) {
+          piece.ids.push_back(read_int32(each, where));
+        }
+        piece.type_id = read_int32(json_get<Json>(value, "type_id", where), where);
       } else {
         fail(ErrorCode::kCorrupt, "{}: a template holds what is neither Sequence nor SpecialToken", where);
       }

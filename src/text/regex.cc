@@ -34,6 +34,11 @@ struct Region {
 void Regex::Free::operator()(void* regex) const { onig_free(static_cast<OnigRegex>(regex)); }
 
 Regex::Regex(const std::string& pattern, std::string_view where) : where_(where) {
+  constexpr size_t kMaxPattern = 10'000;  // bytes; those of real files have under 1,000
+  if (pattern.size() > kMaxPattern) {
+    fail(ErrorCode::kUnsupported, "{}: a pattern of {} bytes is longer than the {} that are supported", where,
+         pattern.size(), kMaxPattern);
+  }
   static std::mutex mutex;  // onig_new is not safe to call from two threads
   std::lock_guard lock(mutex);
   OnigEncoding encoding = ONIG_ENCODING_UTF8;
