@@ -70,7 +70,8 @@ same=yes
 for folder in "$model" "$out/1-gpu" "$out/2-gpu"; do
   show "$bolide" lambada --model "$folder" --tokenizer-path "$model" --dataset-path "$dataset" --data-type fp32 \
     --output-path "$out/cases.jsonl" | tee "$out/lambada.txt"
-  table+=$'\n'$(row "Bolide, $folder" $(sed -n 's/^Accuracy: \([0-9]*\.[0-9][0-9]\)[0-9]*% (\([0-9/]*\)).*/\2 \1/p' "$out/lambada.txt"))
+  read -r percent right < <(sed -n 's#^Accuracy: \([0-9]*\.[0-9][0-9]\)[0-9]*% (\([0-9/]*\)).*#\1 \2#p' "$out/lambada.txt")
+  table+=$'\n'$(row "Bolide, $folder" "$right" "$percent")
   cmp -s <(verdicts "$demo/lambada_hf.jsonl") <(verdicts "$out/cases.jsonl") || same=no
 done
 printf '\n%s%-42s %12s %10s%s\n%s\n' "$bold" 'last words right' 'of all' 'percent' "$plain" "$table"
