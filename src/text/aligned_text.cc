@@ -1,8 +1,23 @@
 #include "text/aligned_text.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace bolide::text {
+
+void apply_changes(const std::vector<CharChange>& changes, std::vector<AlignedChar>& chars) {
+  if (chars.empty()) return;
+  std::vector<AlignedChar> out;
+  out.reserve(changes.size());
+  size_t taken = 0;  // characters of `chars` that are accounted for
+  for (const CharChange& each : changes) {
+    const size_t from = each.change > 0 ? std::max<size_t>(taken, 1) - 1 : taken;
+    out.push_back({each.c, chars[std::min(from, chars.size() - 1)].from});
+    if (each.change <= 0) taken += 1 + static_cast<size_t>(-each.change);
+  }
+  chars = std::move(out);
+}
 
 AlignedText::AlignedText(std::string_view original) : original_(original) {
   if (!original.empty()) pieces.push_back({0, static_cast<uint32_t>(original.size()), 0});

@@ -20,6 +20,16 @@ struct AlignedChar {
   Span from;
 };
 
+// A character that a rewriting gives out, in order, and what it stands for: 0 for the next character that is
+// not accounted for yet, -n for that one and the n behind it, 1 for none (it was put in after the one
+// before).
+struct CharChange {
+  char32_t c;
+  int change;
+};
+// Puts `changes` in the place of `chars`, with the originals that follow from them.
+void apply_changes(const std::vector<CharChange>& changes, std::vector<AlignedChar>& chars);
+
 // A part of the text between two cuts. One with an id is an added token, which nothing changes any more.
 struct Piece {
   uint32_t begin, end;  // bytes of AlignedText::text()

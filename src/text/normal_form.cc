@@ -22,11 +22,7 @@ const UNormalizer2* normalizer(bool compatible) {
   return found;
 }
 
-// A character on its way, and how many characters it stands for beyond its own: 1 says that it was inserted
-// and stands for nothing, -n that it also stands for the n characters after it.
-struct Change {
-  char32_t c;
-  int change;
+struct Change : CharChange {
   uint8_t combining_class;
 };
 
@@ -45,7 +41,7 @@ void decompose(const UNormalizer2* tables, const std::vector<AlignedChar>& chars
   const auto push = [&](char32_t c, int change) {
     const uint8_t order = combining_class(c);
     if (order == 0) sort_marks();
-    out.push_back({c, change, order});
+    out.push_back({{c, change}, order});
     if (order == 0) unsorted = out.size();
   };
   for (const AlignedChar& each : chars) {
@@ -110,15 +106,7 @@ void to_normal_form(NormalForm form, std::vector<AlignedChar>& chars) {
   decompose(normalizer(compatible), chars, text);
   if (form == NormalForm::kNfc || form == NormalForm::kNfkc) compose(normalizer(false), text);
 
-  std::vector<AlignedChar> out;
-  out.reserve(text.size());
-  size_t taken = 0;  // characters of `chars` that are accounted for
-  for (const Change& each : text) {
-    const size_t from = each.change > 0 ? std::max<size_t>(taken, 1) - 1 : taken;
-    out.push_back({each.c, chars[std::min(from, chars.size() - 1)].from});
-    if (each.change <= 0) taken += 1 + static_cast<size_t>(-each.change);
-  }
-  chars = std::move(out);
+  apply_changes({text.begin(), text.end()}, chars);
 }
 
 bool is_surely_normal(NormalForm form, std::string_view text) {

@@ -5,6 +5,7 @@
 #include "text/byte_level.h"
 #include "text/normal_form.h"
 #include "text/parts.h"
+#include "text/precompiled.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -225,6 +226,16 @@ class BertNormalizer : public Normalizer {
   bool clean_text_, chinese_, lower_, strip_accents_;
 };
 
+class PrecompiledNormalizer : public Normalizer {
+ public:
+  explicit PrecompiledNormalizer(PrecompiledMap map) : map_(std::move(map)) {}
+  void apply(Chars& chars, const Place&) const override { map_.apply(chars); }
+  bool leaves(std::string_view) const override { return false; }
+
+ private:
+  PrecompiledMap map_;
+};
+
 class SequenceNormalizer : public Normalizer {
  public:
   explicit SequenceNormalizer(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
@@ -284,6 +295,11 @@ std::unique_ptr<Normalizer> make_replace(const Json& part, std::string_view wher
                                              json_get<std::string>(part, "content", where));
 }
 
+std::unique_ptr<Normalizer> make_precompiled(const Json& part, std::string_view where) {
+  const auto map = json_get<std::string>(part, "precompiled_charsmap", where);
+  return std::make_unique<PrecompiledNormalizer>(PrecompiledMap(map, where));
+}
+
 constexpr Row kNormalizers[] = {
     {"BertNormalizer", make_bert},
     {"ByteLevel", make_plain<ByteLevelNormalizer>},
@@ -293,6 +309,7 @@ constexpr Row kNormalizers[] = {
     {"NFKC", make_form<NormalForm::kNfkc>},
     {"NFKD", make_form<NormalForm::kNfkd>},
     {"Nmt", make_plain<NmtNormalizer>},
+    {"Precompiled", make_precompiled},
     {"Prepend", make_prepend},
     {"Replace", make_replace},
     {"Sequence", make_sequence},

@@ -15,6 +15,7 @@ import itertools
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
 import tempfile
@@ -280,12 +281,51 @@ def unigram(corpus, normal, pre, special, byte_fallback=False):
     return tokenizer
 
 
+def compiled_rules(rules):
+    """SentencePiece's precompiled_charsmap: a double-array trie, then the replacements, each ended by a NUL."""
+    root = {}
+    blob = b""
+    for key, replacement in rules.items():
+        node = root
+        for byte in key.encode():
+            node = node.setdefault(byte, {})
+        node[0] = len(blob)  # no key holds a NUL
+        blob += replacement.encode() + b"\0"
+    units = {0: 0}
+    todo = [(0, root)]
+    while todo:
+        place, node = todo.pop(0)
+        base = next(base for base in itertools.count(1) if all(base ^ byte not in units for byte in node))
+        assert place ^ base < 1 << 21
+        units[place] |= (place ^ base) << 10 | (0 in node) << 8
+        for byte, child in node.items():
+            units[base ^ byte] = 1 << 31 | child if byte == 0 else byte
+            if byte:
+                todo.append((base ^ byte, child))
+    # 0xFF is the label of no character: it keeps free units from being taken for one.
+    trie = struct.pack(f"<{max(units) + 257}I", *(units.get(place, 0xFF) for place in range(max(units) + 257)))
+    return struct.pack("<I", len(trie)) + trie + blob
+
+
+RULES = {"\t": " ", "\n": " ", "\r": " ", "\u00a0": " ", "\u3000": " ", "\u200b": "", "\u007f": "",
+         "\ufeff": "", "\u00ad": "", "ﬁ": "fi", "①": "1", "½": "1⁄2", "²": "2", "…": "...", "e\u0301": "é", "É": "E",
+         "\u0301": "", "\u0323": "", "Ⅷ": "VIII", "ß": "ss", "\u1e9e": "SS", "℀": "a/c", "ガ": "ga", "か": "ka",
+         "か\u3099": "が", "\u0308": "\"", "각": "gag", "\u1100\u1161": "가", "丽": "丽", "🙂": ":)", "☕": "cup"}
+
+
 def t5(corpus):
-    normal = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(),
+    normal = normalizers.Sequence([normalizers.Precompiled(compiled_rules(RULES)),
                                    normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip(left=False, right=True)])
     tokenizer = unigram(corpus, normal, pre_tokenizers.Metaspace(), ["<pad>", "</s>", "<unk>"])
     tokenizer.decoder = decoders.Metaspace()
     return template(tokenizer, "$A </s>", "$A </s> $B </s>", ["</s>"])
+
+
+def nmt(corpus):
+    normal = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Strip(left=True, right=False)])
+    tokenizer = unigram(corpus, normal, pre_tokenizers.Metaspace(prepend_scheme="first"), ["<unk>"])
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    return tokenizer
 
 
 def xlnet(corpus):
@@ -348,7 +388,7 @@ def splits(behavior, invert, pattern):
 # name: (maker, share of the lines)
 TOKENIZERS = {make.__name__: (make, share) for make, share in
               [(bloom, 1.0), (gpt2, 1.0), (neox, 1.0), (roberta, 0.3), (gpt2_spaces, 0.3), (llama3, 1.0),
-               (llama2, 1.0), (llama_first, 0.3), (bert, 1.0), (bert_cased, 0.3), (t5, 0.3), (xlnet, 0.3),
+               (llama2, 1.0), (llama_first, 0.3), (bert, 1.0), (bert_cased, 0.3), (t5, 0.5), (nmt, 0.2), (xlnet, 0.3),
                (unigram_bytes, 0.2), (bpe_suffix, 0.3), (bpe_prefix, 0.3), (letters, 0.2),
                (letters_normalized, 0.2)]}
 for number, (split_behavior, split_invert) in enumerate(itertools.product(

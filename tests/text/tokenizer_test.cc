@@ -177,6 +177,11 @@ TEST(TokenizerLoad, RefusesTablesThatContradictThemselves) {
       {"/added_tokens/0/id", -3, kCorrupt, "added token '<s>' has id -3"},
       {"/added_tokens/0/special", "yes", kCorrupt, "'special' has the wrong type"},
       {"/added_tokens", "none", kCorrupt, "'added_tokens' must be a list"},
+      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "?"}}, kCorrupt, "is not base64"},
+      {"/normalizer",
+       {{"type", "Precompiled"}, {"precompiled_charsmap", "/////w=="}},
+       kCorrupt,
+       "is cut short"},
       {"/normalizer", "NFC", kCorrupt, "'type' is missing"},
       {"/post_processor",
        {{"type", "BertProcessing"}, {"sep", {"</s>", 260}}, {"cls", {"<s>", 9999}}},
@@ -197,13 +202,12 @@ TEST(TokenizerLoad, RefusesTablesThatContradictThemselves) {
 
 TEST(TokenizerLoad, NamesThePartThatItDoesNotHave) {
   constexpr auto kUnsupported = ErrorCode::kUnsupported;
-  const Json nested = {{"type", "Sequence"},
-                       {"normalizers", {{{"type", "Precompiled"}, {"precompiled_charsmap", ""}}}}};
+  const Json nested = {{"type", "Sequence"}, {"normalizers", {{{"type", "Mystery"}}}}};
   const std::vector<Damage> parts = {
       {"/model/type", "WordLevel", kUnsupported,
        "tokenizer.json: a model of type 'WordLevel' is not supported"},
       {"/model/dropout", 0.1, kUnsupported, "BPE with a dropout"},
-      {"/normalizer", nested, kUnsupported, "a normalizer of type 'Precompiled' is not supported"},
+      {"/normalizer", nested, kUnsupported, "a normalizer of type 'Mystery' is not supported"},
       {"/pre_tokenizer",
        {{"type", "UnicodeScripts"}},
        kUnsupported,
