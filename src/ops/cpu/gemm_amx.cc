@@ -10,7 +10,9 @@ namespace {
 constexpr int kTileRows = 16;
 constexpr int kStepBytes = 16 * 32 * 2;  // one tile of x or w: 32 k
 
-// Tile registers: 0..3 sums [row half][panel], 4..5 x, 6..7 w.
+// Tile registers: 0..3 sums [row half][panel], 4..5 x, 6..7 w. All are whole: rows that x lacks are zeros in
+// its packed form, and their sums stay here. One shape for all tiles, because loading a configuration costs
+// as much as several products.
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
   uint8_t start_row = 0;
@@ -19,34 +21,40 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
-void configure(int rows) {
-  TileConfig config;
-  const auto low = static_cast<uint8_t>(rows < kTileRows ? rows : kTileRows);
-  const auto high = static_cast<uint8_t>(rows > kTileRows ? rows - kTileRows : 1);
-  const uint8_t shape[8] = {low, low, high, high, low, high, 16, 16};
-  for (int i = 0; i < 8; ++i) {
-    config.row_bytes[i] = 64;
-    config.rows[i] = shape[i];
-  }
-  // gcc 12's intrinsic claims to read 8 of the 64 bytes: without this the stores to the others are dropped.
-  asm volatile("" : : "r"(&config) : "memory");
-  _tile_loadconfig(&config);
+void fetch_lines(const std::byte* from, int64_t bytes) {
+  for (int64_t line = 0; line < bytes; line += 64)
+    _mm_prefetch(reinterpret_cast<const char*>(from + line), _MM_HINT_T0);
 }
 
-// Sums leave through a buffer only where the panel is cut off by the right edge.
-void add_block(const float* from, float* y, int64_t y_stride, int rows, int64_t columns, bool accumulate) {
-  const __mmask16 mask = columns >= 16  ? 0xFFFF
-                         : columns <= 0 ? 0
-                                        : static_cast<__mmask16>((1u << columns) - 1);
-  for (int r = 0; r < rows; ++r) {
+// gcc's intrinsic wants the register's number as a literal.
+template <int kRegister>
+void store_register(float* to, int64_t row_bytes) {
+  if constexpr (kRegister == 0) _tile_stored(0, to, row_bytes);
+  if constexpr (kRegister == 1) _tile_stored(1, to, row_bytes);
+  if constexpr (kRegister == 2) _tile_stored(2, to, row_bytes);
+  if constexpr (kRegister == 3) _tile_stored(3, to, row_bytes);
+}
+
+// One 16 x 16 block of sums into y: straight from the tile register where y takes all of it, through a buffer
+// where it is added to what is there or cut off by an edge.
+template <int kRegister>
+void store_block(float* y, int64_t y_stride, int rows, int64_t columns, bool accumulate) {
+  if (columns <= 0) return;
+  if (rows >= kTileRows && columns >= 16 && !accumulate) {
+    store_register<kRegister>(y, y_stride * static_cast<int64_t>(sizeof(float)));
+    return;
+  }
+  alignas(64) float block[16 * 16];
+  store_register<kRegister>(block, 64);
+  const __mmask16 mask = columns >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << columns) - 1);
+  for (int r = 0; r < rows && r < kTileRows; ++r) {
     const __m512 before = accumulate ? _mm512_maskz_loadu_ps(mask, y + r * y_stride) : _mm512_setzero_ps();
-    _mm512_mask_storeu_ps(y + r * y_stride, mask, _mm512_add_ps(before, _mm512_load_ps(from + r * 16)));
+    _mm512_mask_storeu_ps(y + r * y_stride, mask, _mm512_add_ps(before, _mm512_load_ps(block + r * 16)));
   }
 }
 
 template <int kHalves, int kPanels>
 void tile(const Tile& args, int rows) {
-  configure(rows);
   _tile_zero(0);
   if constexpr (kPanels > 1) _tile_zero(1);
   if constexpr (kHalves > 1) _tile_zero(2);
@@ -55,16 +63,17 @@ void tile(const Tile& args, int rows) {
   const std::byte *w0 = args.w, *w1 = args.w + args.w_panel;
   const std::byte *fetch0 = args.fetch[0], *fetch1 = args.fetch[1];
   int64_t fetch_step = args.fetch_step;
+  if (args.accumulate)
+    for (int r = 0; r < rows; ++r)
+      fetch_lines(reinterpret_cast<const std::byte*>(args.y + r * args.y_stride), 128);
   for (int64_t k = 0; k < args.k; k += 32) {
     if (k == args.fetch_until) {
       fetch0 = args.then_fetch[0];
       fetch1 = args.then_fetch[1];
       fetch_step = args.then_step;
     }
-    for (int64_t line = 0; line < fetch_step; line += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(fetch0 + line), _MM_HINT_T0);
-      if constexpr (kPanels > 1) _mm_prefetch(reinterpret_cast<const char*>(fetch1 + line), _MM_HINT_T0);
-    }
+    fetch_lines(fetch0, fetch_step);
+    if constexpr (kPanels > 1) fetch_lines(fetch1, fetch_step);
     fetch0 += fetch_step;
     fetch1 += fetch_step;
     _tile_loadd(6, w0, 64);
@@ -84,28 +93,20 @@ void tile(const Tile& args, int rows) {
     w0 += kStepBytes;
     w1 += kStepBytes;
   }
-  alignas(64) float block[16 * 16];
-  const int low = rows < kTileRows ? rows : kTileRows;
   float* y1 = args.y + kTileRows * args.y_stride;
-  _tile_stored(0, block, 64);
-  add_block(block, args.y, args.y_stride, low, args.columns, args.accumulate);
-  if constexpr (kPanels > 1) {
-    _tile_stored(1, block, 64);
-    add_block(block, args.y + 16, args.y_stride, low, args.columns - 16, args.accumulate);
-  }
+  store_block<0>(args.y, args.y_stride, rows, args.columns, args.accumulate);
+  if constexpr (kPanels > 1)
+    store_block<1>(args.y + 16, args.y_stride, rows, args.columns - 16, args.accumulate);
   if constexpr (kHalves > 1) {
-    _tile_stored(2, block, 64);
-    add_block(block, y1, args.y_stride, rows - kTileRows, args.columns, args.accumulate);
-    if constexpr (kPanels > 1) {
-      _tile_stored(3, block, 64);
-      add_block(block, y1 + 16, args.y_stride, rows - kTileRows, args.columns - 16, args.accumulate);
-    }
+    store_block<2>(y1, args.y_stride, rows - kTileRows, args.columns, args.accumulate);
+    if constexpr (kPanels > 1)
+      store_block<3>(y1 + 16, args.y_stride, rows - kTileRows, args.columns - 16, args.accumulate);
   }
 }
 
 constexpr TileKernels make_kernels() {
   TileKernels kernels;
-  kernels.max_rows = 2 * kTileRows;
+  kernels.max_rows = kernels.most_rows = 2 * kTileRows;
   kernels.group = kTileRows;
   for (int rows = 1; rows <= 2 * kTileRows; ++rows) {
     kernels.narrow[rows] = rows > kTileRows ? &tile<2, 1> : &tile<1, 1>;
@@ -135,14 +136,25 @@ void pack_amx(const float* x, int64_t stride, int64_t rows, int64_t columns, std
           _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, row + 16), _mm512_maskz_loadu_ps(low, row));
       _mm512_store_si512(to + r * 64, reinterpret_cast<__m512i>(line));
     }
+    for (int64_t r = rows; r < kTileRows; ++r) _mm512_store_si512(to + r * 64, _mm512_setzero_si512());
   }
 }
 
-void release_amx() { _tile_release(); }
+void begin_amx() {
+  TileConfig config;
+  for (int i = 0; i < 8; ++i) {
+    config.row_bytes[i] = 64;
+    config.rows[i] = kTileRows;
+  }
+  // gcc 12's intrinsic claims to read 8 of the 64 bytes: without this the stores to the others are dropped.
+  asm volatile("" : : "r"(&config) : "memory");
+  _tile_loadconfig(&config);
+}
+void end_amx() { _tile_release(); }
 
 double amx_flops(int64_t steps) {
   alignas(64) static constexpr std::byte kZeros[kStepBytes] = {};
-  configure(32);
+  begin_amx();
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -157,7 +169,7 @@ double amx_flops(int64_t steps) {
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
-  _tile_release();
+  end_amx();
   return 4.0 * 2 * 16 * 16 * 32 * static_cast<double>(steps);
 }
 

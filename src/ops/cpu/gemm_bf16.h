@@ -14,9 +14,10 @@ const TileKernels& bf16_dot_kernels();
 const TileKernels& amx_kernels();
 void pack_bf16_dot(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out);
 void pack_amx(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out);
-// Gives the tile registers back, so that context switches need not save them. Every thread that ran an AMX
-// tile calls it.
-void release_amx();
+// Around the AMX tiles of a thread: sets the tile registers up, and gives them back so that context switches
+// need not save them.
+void begin_amx();
+void end_amx();
 // FLOPs done by `steps` steps of independent multiplications in registers.
 double bf16_dot_flops(int64_t steps);
 double amx_flops(int64_t steps);

@@ -30,6 +30,7 @@ template <int kRows, int kPanels>
 void tile(const Tile& args, int) {
   constexpr int kGroups = (kRows + kGroup - 1) / kGroup;
   __m512 sum[kRows][kPanels];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
     for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_ps();
   const std::byte* x[kGroups];
@@ -43,7 +44,6 @@ void tile(const Tile& args, int) {
     const int64_t fetch_step = first ? args.fetch_step : args.then_step;
     const std::byte* fetch[kPanels];
     for (int p = 0; p < kPanels; ++p) fetch[p] = first ? args.fetch[p] : args.then_fetch[p];
-#pragma GCC unroll 2
     for (; k < end; k += 2) {
       __m512bh weight[kPanels];
       for (int p = 0; p < kPanels; ++p) {
@@ -51,6 +51,7 @@ void tile(const Tile& args, int) {
         fetch[p] += fetch_step;
         weight[p] = reinterpret_cast<__m512bh>(_mm512_load_si512(w + p * args.w_panel));
       }
+#pragma GCC unroll 16  // sums must become registers before gcc looks for arrays to split
       for (int r = 0; r < kRows; ++r) {
         const __m512bh scale = broadcast_pair(x[r / kGroup] + r % kGroup * 4);
         for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_dpbf16_ps(sum[r][p], weight[p], scale);
@@ -59,6 +60,7 @@ void tile(const Tile& args, int) {
       w += 64;
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
     store_row<kPanels>(args.y + r * args.y_stride, args.columns, args.accumulate, sum[r]);
 }
@@ -74,7 +76,7 @@ constexpr void fill(TileKernels& kernels) {
 
 constexpr TileKernels make_kernels() {
   TileKernels kernels;
-  kernels.max_rows = kMaxRows;
+  kernels.max_rows = kernels.most_rows = kMaxRows;
   kernels.group = kGroup;
   fill<1>(kernels);
   return kernels;

@@ -25,45 +25,41 @@ constexpr bool kWideRegisters = kLanes == 16;
 // sums; what is left holds weights and the broadcast x.
 constexpr int kTileRows = kWideRegisters ? 12 : 6;
 constexpr int kGroup = kWideRegisters ? 4 : 2;
+// AVX2 takes up to 12 rows in one pass over the weights where these come from memory; see tile_by_halves().
+constexpr int kMostRows = kVectors == 2 ? 12 : kTileRows;
 
 // How many panels a tile of `rows` rows takes at once where it may take two.
 constexpr bool has_wide_tile(int rows) { return kWideRegisters || rows <= 3; }
 
-// Weights<T>: load `kVectors` vectors of 16 outputs at step `s` within the block. A step is one k, or a pair
-// of k for bf16.
+// Weights<T>::load: vector `v` of a panel's 16 outputs at one step. A step is one k, or a pair of k for bf16.
 template <class T>
 struct Weights;
 
 template <>
 struct Weights<float> {
   static constexpr int kStep = 1;
-  static HWY_INLINE void load(const std::byte* w, V (&out)[1][kVectors]) {
-    const auto* from = reinterpret_cast<const float*>(w);
-    for (int v = 0; v < kVectors; ++v) out[0][v] = hn::Load(D(), from + v * kLanes);
+  static HWY_INLINE void load(const std::byte* w, int v, V (&out)[1]) {
+    out[0] = hn::Load(D(), reinterpret_cast<const float*>(w) + v * kLanes);
   }
 };
 
 template <>
 struct Weights<f16> {
   static constexpr int kStep = 1;
-  static HWY_INLINE void load(const std::byte* w, V (&out)[1][kVectors]) {
+  static HWY_INLINE void load(const std::byte* w, int v, V (&out)[1]) {
     const hn::Rebind<hwy::float16_t, D> half;
-    const auto* from = reinterpret_cast<const hwy::float16_t*>(w);
-    for (int v = 0; v < kVectors; ++v) out[0][v] = hn::PromoteTo(D(), hn::Load(half, from + v * kLanes));
+    out[0] = hn::PromoteTo(D(), hn::Load(half, reinterpret_cast<const hwy::float16_t*>(w) + v * kLanes));
   }
 };
 
 template <>
 struct Weights<bf16> {
   static constexpr int kStep = 2;
-  static HWY_INLINE void load(const std::byte* w, V (&out)[2][kVectors]) {
+  static HWY_INLINE void load(const std::byte* w, int v, V (&out)[2]) {
     const hn::RebindToUnsigned<D> bits;
-    const auto* from = reinterpret_cast<const uint32_t*>(w);
-    for (int v = 0; v < kVectors; ++v) {
-      const auto pair = hn::Load(bits, from + v * kLanes);
-      out[0][v] = hn::BitCast(D(), hn::ShiftLeft<16>(pair));
-      out[1][v] = hn::BitCast(D(), hn::And(pair, hn::Set(bits, 0xFFFF0000u)));
-    }
+    const auto pair = hn::Load(bits, reinterpret_cast<const uint32_t*>(w) + v * kLanes);
+    out[0] = hn::BitCast(D(), hn::ShiftLeft<16>(pair));
+    out[1] = hn::BitCast(D(), hn::And(pair, hn::Set(bits, 0xFFFF0000u)));
   }
 };
 
@@ -82,17 +78,35 @@ HWY_INLINE void store_row(float* y, int64_t columns, bool accumulate, const V* s
   for (int64_t c = 0; c < columns; ++c) y[c] = (accumulate ? y[c] : 0.0f) + row[c];
 }
 
-template <class T, int kRows, int kPanels, int kRowGroup = kGroup>
-void tile(const Tile& args, int) {
-  using W = Weights<T>;
-  constexpr int kStep = W::kStep;
-  constexpr int kVecs = kPanels * kVectors;
+// Vectors [first, first + kVecs) of kPanels panels; all of them but where a tile takes half a panel.
+template <class T, int kRows, int kPanels, int kVecs, int kRowGroup>
+HWY_INLINE void step(const float* const* x, const std::byte* w, int64_t panel, int first,
+                     V (&sum)[kRows][kPanels * kVecs]) {
+  constexpr int kStep = Weights<T>::kStep;
+  V weight[kPanels * kVecs][kStep];
+  for (int p = 0; p < kPanels; ++p)
+    for (int v = 0; v < kVecs; ++v) Weights<T>::load(w + p * panel, first + v, weight[p * kVecs + v]);
+#pragma GCC unroll 2
+  for (int s = 0; s < kStep; ++s) {
+#pragma GCC unroll 16  // sums must become registers before gcc looks for arrays to split
+    for (int r = 0; r < kRows; ++r) {
+      const V scale = hn::Set(D(), x[r / kRowGroup][s * kRowGroup + r % kRowGroup]);
+      for (int v = 0; v < kPanels * kVecs; ++v) sum[r][v] = hn::MulAdd(scale, weight[v][s], sum[r][v]);
+    }
+  }
+}
+
+template <class T, int kRows, int kPanels, int kPanelVecs, int kRowGroup>
+HWY_INLINE void multiply(const Tile& args, int first_vector) {
+  constexpr int kStep = Weights<T>::kStep;
+  constexpr int kVecs = kPanels * kPanelVecs;
   constexpr int kGroups = (kRows + kRowGroup - 1) / kRowGroup;
+  constexpr int kLine = 64 / 16 / static_cast<int>(sizeof(T));  // k of a panel in one cache line
   constexpr int64_t kStepBytes = 16 * kStep * static_cast<int64_t>(sizeof(T));
-  const D d;
   V sum[kRows][kVecs];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(d);
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = hn::Zero(D());
   const float* x[kGroups];
   for (int g = 0; g < kGroups; ++g) x[g] = reinterpret_cast<const float*>(args.x + g * args.x_group);
   for (int r = 0; r < kRows; ++r) hwy::Prefetch(args.y + r * args.y_stride);
@@ -104,28 +118,47 @@ void tile(const Tile& args, int) {
     const int64_t fetch_step = first ? args.fetch_step : args.then_step;
     const std::byte* fetch[kPanels];
     for (int p = 0; p < kPanels; ++p) fetch[p] = first ? args.fetch[p] : args.then_fetch[p];
-#pragma GCC unroll 2
-    for (; k < end; k += kStep) {
-      V weight[kPanels][kStep][kVectors];
+    for (; k + kLine <= end; k += kLine) {
       for (int p = 0; p < kPanels; ++p) {
         hwy::Prefetch(fetch[p]);
         fetch[p] += fetch_step;
-        W::load(w + p * panel, weight[p]);
       }
-      for (int s = 0; s < kStep; ++s) {
-        for (int r = 0; r < kRows; ++r) {
-          const V scale = hn::Set(d, x[r / kRowGroup][s * kRowGroup + r % kRowGroup]);
-          for (int p = 0; p < kPanels; ++p)
-            for (int v = 0; v < kVectors; ++v)
-              sum[r][p * kVectors + v] = hn::MulAdd(scale, weight[p][s][v], sum[r][p * kVectors + v]);
-        }
+      step<T, kRows, kPanels, kPanelVecs, kRowGroup>(x, w, panel, first_vector, sum);
+      // Not a loop over the steps of a line: gcc 12 then keeps the sums in memory.
+      if constexpr (kLine > kStep) {
+        for (int g = 0; g < kGroups; ++g) x[g] += kStep * kRowGroup;
+        w += kStepBytes;
+        step<T, kRows, kPanels, kPanelVecs, kRowGroup>(x, w, panel, first_vector, sum);
       }
       for (int g = 0; g < kGroups; ++g) x[g] += kStep * kRowGroup;
       w += kStepBytes;
     }
+    for (; k < end; k += kStep) {  // half a line at the end of an odd row of fp16
+      step<T, kRows, kPanels, kPanelVecs, kRowGroup>(x, w, panel, first_vector, sum);
+      for (int g = 0; g < kGroups; ++g) x[g] += kStep * kRowGroup;
+      w += kStepBytes;
+    }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
-    store_row<kVecs>(args.y + r * args.y_stride, args.columns, args.accumulate, sum[r]);
+    store_row<kVecs>(args.y + r * args.y_stride + first_vector * kLanes, args.columns - first_vector * kLanes,
+                     args.accumulate, sum[r]);
+}
+
+template <class T, int kRows, int kPanels, int kRowGroup = kGroup>
+void tile(const Tile& args, int) {
+  multiply<T, kRows, kPanels, kVectors, kRowGroup>(args, 0);
+}
+
+// A panel in halves, for more rows than registers hold sums of a whole one: the second half's lines are in
+// the first-level cache, and no weight is converted twice.
+template <class T, int kRows>
+void tile_by_halves(const Tile& args, int) {
+  multiply<T, kRows, 1, 1, kGroup>(args, 0);
+  Tile again = args;
+  again.fetch_until = again.then_step = 0;
+  again.then_fetch[0] = again.w;
+  multiply<T, kRows, 1, 1, kGroup>(again, 1);
 }
 
 // One panel's block of k, widened to fp32 in fp32's layout.
@@ -133,10 +166,11 @@ template <class T>
 void widen(const std::byte* w, int64_t k, float* out) {
   using W = Weights<T>;
   for (int64_t i = 0; i < k; i += W::kStep) {
-    V step[W::kStep][kVectors];
-    W::load(w + i * 16 * static_cast<int64_t>(sizeof(T)), step);
-    for (int s = 0; s < W::kStep; ++s)
-      for (int v = 0; v < kVectors; ++v) hn::Store(step[s][v], D(), out + (i + s) * 16 + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) {
+      V step[W::kStep];
+      W::load(w + i * 16 * static_cast<int64_t>(sizeof(T)), v, step);
+      for (int s = 0; s < W::kStep; ++s) hn::Store(step[s], D(), out + (i + s) * 16 + v * kLanes);
+    }
   }
 }
 
@@ -146,6 +180,9 @@ constexpr void fill(TileKernels& kernels) {
     kernels.narrow[kRows] = &tile<T, kRows, 1>;
     if constexpr (has_wide_tile(kRows)) kernels.wide[kRows] = &tile<T, kRows, 2>;
     fill<T, kRows + 1>(kernels);
+  } else if constexpr (kRows <= kMostRows) {
+    kernels.narrow[kRows] = &tile_by_halves<T, kRows>;
+    fill<T, kRows + 1>(kernels);
   }
 }
 
@@ -153,6 +190,7 @@ template <class T>
 constexpr TileKernels make_kernels() {
   TileKernels kernels;
   kernels.max_rows = kTileRows;
+  kernels.most_rows = kMostRows;
   kernels.group = kGroup;
   kernels.widen = &widen<T>;
   kernels.narrow[0] = &tile<T, 1, 1, 1>;

@@ -20,9 +20,9 @@ struct Tile {
   int64_t y_stride = 0;          // floats
   int64_t columns = 0;           // that exist: less than 16 a panel at the right edge
   bool accumulate = false;       // add to y instead of writing it
-  // Prefetching, for each panel: from `fetch` on, `fetch_step` bytes further each step of the tile (1 k; a
-  // pair for bf16; 32 for AMX, which fetches fetch_step / 64 lines), until k reaches fetch_until; from there
-  // on starting at then_fetch with then_step.
+  // Prefetching, for each panel: from `fetch` on, `fetch_step` bytes further for each line of weights used
+  // (AMX: each kilobyte, fetching fetch_step / 64 lines), until k reaches fetch_until; from there on starting
+  // at then_fetch with then_step.
   const std::byte *fetch[2] = {}, *then_fetch[2] = {};
   int64_t fetch_step = 0, then_step = 0, fetch_until = 0;
 };
@@ -32,8 +32,9 @@ using TileFunction = void (*)(const Tile& tile, int rows);
 // The tiles of one weight dtype and one instruction set.
 struct TileKernels {
   static constexpr int kMaxRows = 32;
-  int max_rows = 0;  // of one tile
-  int group = 0;     // rows interleaved in x
+  int max_rows = 0;   // of the tile that does most a cycle
+  int most_rows = 0;  // that some tile takes at once
+  int group = 0;      // rows interleaved in x
   // By rows; [0] is one row that is not interleaved with others.
   TileFunction wide[kMaxRows + 1] = {};    // two panels at once, or null where registers are short
   TileFunction narrow[kMaxRows + 1] = {};  // one panel

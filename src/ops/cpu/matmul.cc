@@ -11,8 +11,10 @@ namespace {
 
 constexpr int64_t kPanelRows = PackedMatrix::kPanelRows;
 // k is summed in blocks of 512, each block in order, blocks in order: the same for every row count and thread
-// count. 512 k of two fp32 panels are 64 KiB, which stay in the second-level cache while rows pass by.
+// count. 512 k of two fp32 panels are 64 KiB, which stay in the second-level cache while rows pass by; so are
+// AMX's 1024 k of two bf16 panels.
 constexpr int64_t kBlockK = 512;
+constexpr int64_t kAmxBlockK = 1024;
 // Rows of x that take part at once: 192 x 512 fp32 are 384 KiB of the second-level cache.
 constexpr int64_t kBlockRows = 192;
 // How far ahead a stream of weights is fetched when each line is used only once: DRAM latency (about 120 ns)
@@ -24,10 +26,11 @@ struct Plan {
   const TileKernels* tiles = nullptr;
   int group = 1;          // rows interleaved in packed x
   int64_t x_k_bytes = 0;  // of one group of packed x, one k
-  int64_t step = 1;       // k a step of the tile
+  int64_t line = 1;       // k that a tile takes between two prefetches: a cache line, or AMX's kilobyte
   int64_t rows = 0;       // of x
   int64_t tile_rows = 0;
   int64_t padded = 0;  // k, as the weights have it
+  int64_t block_k = kBlockK;
   bool widen = false;  // weights pass through an fp32 block that several row tiles share
   void (*pack)(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out) = nullptr;
 };
@@ -38,7 +41,7 @@ Plan make_plan(const MatmulArgs& args) {
   plan.padded = args.w->padded_cols();
   const bool bf16 = args.w->dtype == DType::kBF16;
   const Isa level = isa();
-  plan.step = bf16 ? 2 : 1;
+  plan.line = args.w->dtype == DType::kF32 ? 1 : 2;
   plan.tiles = &tile_kernels(args.w->dtype);
   plan.group = plan.rows == 1 ? 1 : plan.tiles->group;
   plan.x_k_bytes = plan.group * static_cast<int64_t>(sizeof(float));
@@ -50,12 +53,15 @@ Plan make_plan(const MatmulArgs& args) {
       plan.pack = amx ? &pack_amx : &pack_bf16_dot;
       plan.group = plan.tiles->group;
       plan.x_k_bytes = plan.group * 2;
-      plan.step = amx ? 32 : 2;
+      plan.line = amx ? 32 : 2;
+      if (amx) plan.block_k = kAmxBlockK;
     }
   }
-  const int64_t tiles = (plan.rows + plan.tiles->max_rows - 1) / plan.tiles->max_rows;
+  // One pass over the weights while one tile can take all rows: they come from memory.
+  const int64_t most = plan.rows <= plan.tiles->most_rows ? plan.tiles->most_rows : plan.tiles->max_rows;
+  const int64_t tiles = (plan.rows + most - 1) / most;
   const int64_t even = (plan.rows + tiles - 1) / tiles;
-  plan.tile_rows = std::min<int64_t>((even + plan.group - 1) / plan.group * plan.group, plan.tiles->max_rows);
+  plan.tile_rows = std::min((even + plan.group - 1) / plan.group * plan.group, most);
   plan.widen = plan.rows > plan.tile_rows && plan.tiles->widen && args.w->dtype != DType::kF32;
   return plan;
 }
@@ -95,9 +101,10 @@ class Worker {
       const int64_t rows = std::min(kBlockRows, plan_.rows - row);
       if (rows <= plan_.tile_rows) {  // weights are used once: finish a panel before the next begins
         for (int64_t p = panel; p < end; p += 2)
-          for (int64_t k = 0; k < plan_.padded; k += kBlockK) block(row, rows, k, p, std::min(p + 2, end));
+          for (int64_t k = 0; k < plan_.padded; k += plan_.block_k)
+            block(row, rows, k, p, std::min(p + 2, end));
       } else {
-        for (int64_t k = 0; k < plan_.padded; k += kBlockK)
+        for (int64_t k = 0; k < plan_.padded; k += plan_.block_k)
           for (int64_t p = panel; p < end; p += 2) block(row, rows, k, p, std::min(p + 2, end));
       }
     }
@@ -106,7 +113,7 @@ class Worker {
  private:
   // One block of k of one or two panels, all rows of the row block.
   void block(int64_t row0, int64_t rows, int64_t k, int64_t panel, int64_t panel_end) const {
-    const int64_t block_k = std::min(kBlockK, plan_.padded - k);
+    const int64_t block_k = std::min(plan_.block_k, plan_.padded - k);
     const bool last = k + block_k == plan_.padded;
     Tile tile;
     tile.k = block_k;
@@ -145,12 +152,12 @@ class Worker {
   // panels the next pair; with several row tiles, each fetches its share of the next pair's block.
   void plan_fetch(const std::byte* slice, int64_t block_k, bool last, int64_t t, int64_t tiles,
                   Tile& tile) const {
-    const int64_t slice_bytes = block_k * k_bytes_, steps = block_k / plan_.step;
+    const int64_t slice_bytes = block_k * k_bytes_, steps = block_k / plan_.line;
     if (tiles == 1) {
       const int64_t jump = last ? panel_bytes_ : 0;
-      tile.fetch_step = tile.then_step = plan_.step * k_bytes_;
+      tile.fetch_step = tile.then_step = plan_.line * k_bytes_;
       tile.fetch_until =
-          std::max<int64_t>(slice_bytes - kStreamAhead, 0) / k_bytes_ / plan_.step * plan_.step;
+          std::max<int64_t>(slice_bytes - kStreamAhead, 0) / k_bytes_ / plan_.line * plan_.line;
       for (int p = 0; p < 2; ++p) {
         tile.fetch[p] = slice + p * panel_bytes_ + kStreamAhead;
         tile.then_fetch[p] = tile.fetch[p] + tile.fetch_until * k_bytes_ + jump;
@@ -160,7 +167,7 @@ class Worker {
     const int64_t lines = (slice_bytes / 64 + tiles - 1) / tiles;  // of each panel, this tile's share
     const int64_t lines_a_step = (lines + steps - 1) / steps;
     tile.fetch_step = lines_a_step * 64;
-    tile.fetch_until = std::min((lines + lines_a_step - 1) / lines_a_step, steps) * plan_.step;
+    tile.fetch_until = std::min((lines + lines_a_step - 1) / lines_a_step, steps) * plan_.line;
     tile.then_step = 0;
     for (int p = 0; p < 2; ++p) {
       tile.fetch[p] = slice + (2 + p) * panel_bytes_ + t * lines * 64;
@@ -201,11 +208,14 @@ void matmul(const Context& context, const MatmulArgs& args) {
   auto* x = static_cast<std::byte*>(packed.data);
   pack_x(context, args, plan, x);
   const Worker worker(args, plan, x);
-  const bool amx = plan.step == 32;
+  const bool amx = plan.line == 32;
   parallel_ranges(context, (args.w->panels() + 1) / 2, [&](int64_t begin, int64_t end) {
+    if constexpr (kX86) {
+      if (amx) begin_amx();
+    }
     worker.run(begin * 2, std::min(end * 2, args.w->panels()));
     if constexpr (kX86) {
-      if (amx) release_amx();
+      if (amx) end_amx();
     }
   });
 }

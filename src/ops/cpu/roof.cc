@@ -23,7 +23,10 @@ using V = hn::Vec<D>;
 double run_fma(int64_t steps) {
   const D d;
   const V scale = hn::Set(d, 0.999f + static_cast<float>(steps & 1) * 1e-6f), add = hn::Set(d, 0.001f);
-  V a = scale, b = add, c = scale, e = add, f = scale, g = add, h = scale, i = add, j = scale, k = add;
+  // All different: equal chains would be merged by the compiler.
+  const auto start = [d](int value) HWY_ATTR { return hn::Set(d, static_cast<float>(value)); };
+  V a = start(1), b = start(2), c = start(3), e = start(4), f = start(5);
+  V g = start(6), h = start(7), i = start(8), j = start(9), k = start(10);
   for (int64_t s = 0; s < steps; ++s) {
     a = hn::MulAdd(a, scale, add);
     b = hn::MulAdd(b, scale, add);
