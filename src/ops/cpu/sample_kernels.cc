@@ -56,6 +56,40 @@ int64_t run_find_value(const float* x, int64_t count, float value) {
   return 0;
 }
 
+int64_t run_find_at_least(const float* x, int64_t count, float bound, int32_t* out) {
+  const D d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const V least = hn::Set(d, bound);
+  int64_t found = 0, i = 0;
+  const auto scan = [&](int64_t end) {
+    for (; i < end; ++i) {
+      out[found] = static_cast<int32_t>(i);
+      found += x[i] >= bound;
+    }
+  };
+  while (i + lanes <= count) {  // nearly all vectors hold none
+    if (hn::AllFalse(d, hn::Ge(hn::LoadU(d, x + i), least))) {
+      i += lanes;
+    } else {
+      scan(i + lanes);
+    }
+  }
+  scan(count);
+  return found;
+}
+
+void run_block_max(const float* x, int64_t blocks, int64_t size, float* out) {
+  const D d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t b = 0; b < blocks; ++b, x += size) {
+    V max = hn::LoadU(d, x);
+    for (int64_t i = lanes; i < size; i += lanes) max = hn::Max(max, hn::LoadU(d, x + i));
+    HWY_ALIGN float last[16];
+    hn::Store(max, d, last);
+    out[b] = *std::max_element(last, last + lanes);
+  }
+}
+
 // Sums of 4096 in fp32, their sum in double: exact to about 1e-7.
 double run_exp_row(const float* x, int64_t count, float max, float scale, float* out) {
   const D d;
@@ -89,9 +123,17 @@ namespace bolide::cpu {
 HWY_EXPORT(run_row_max);
 HWY_EXPORT(run_find_value);
 HWY_EXPORT(run_exp_row);
+HWY_EXPORT(run_find_at_least);
+HWY_EXPORT(run_block_max);
 float row_max(const float* x, int64_t count) { return HWY_DYNAMIC_DISPATCH(run_row_max)(x, count); }
 int64_t find_value(const float* x, int64_t count, float value) {
   return HWY_DYNAMIC_DISPATCH(run_find_value)(x, count, value);
+}
+int64_t find_at_least(const float* x, int64_t count, float bound, int32_t* out) {
+  return HWY_DYNAMIC_DISPATCH(run_find_at_least)(x, count, bound, out);
+}
+void block_max(const float* x, int64_t blocks, int64_t size, float* out) {
+  HWY_DYNAMIC_DISPATCH(run_block_max)(x, blocks, size, out);
 }
 double exp_row(const float* x, int64_t count, float max, float scale, float* out) {
   return HWY_DYNAMIC_DISPATCH(run_exp_row)(x, count, max, scale, out);
