@@ -36,7 +36,7 @@ struct TensorSummary {
   int64_t bytes = 0;
 };
 struct CheckpointSummary {
-  std::string format;  ///< "safetensors", "pytorch_model.bin" or "FasterTransformer N-gpu"
+  std::string format;  ///< "Hugging Face" or "FasterTransformer N-gpu"
   std::string architecture;
   int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0,
           parameters = 0;
