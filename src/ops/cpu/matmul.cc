@@ -17,6 +17,9 @@ constexpr int64_t kBlockK = 512;
 constexpr int64_t kAmxBlockK = 1024;
 // Rows of x that take part at once: 192 x 512 fp32 are 384 KiB of the second-level cache.
 constexpr int64_t kBlockRows = 192;
+constexpr int64_t kAmxBlockRows = 256;  // 512 KiB of bf16 with 1024 k
+// All k of the rows of x at once up to this: about half of the second-level cache of AVX-512 servers.
+constexpr int64_t kCachedX = int64_t{1} << 20;
 // How far ahead a stream of weights is fetched when each line is used only once: DRAM latency (about 120 ns)
 // at 20 GB/s a thread is 2.4 KB.
 constexpr int64_t kStreamAhead = 2048;
@@ -31,7 +34,9 @@ struct Plan {
   int64_t tile_rows = 0;
   int64_t padded = 0;  // k, as the weights have it
   int64_t block_k = kBlockK;
-  bool widen = false;  // weights pass through an fp32 block that several row tiles share
+  int64_t block_rows = kBlockRows;
+  bool k_inside = true;  // all k of two panels, then the next two; else all panels for one block of k
+  bool widen = false;    // weights pass through an fp32 block that several row tiles share
   void (*pack)(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out) = nullptr;
 };
 
@@ -54,7 +59,10 @@ Plan make_plan(const MatmulArgs& args) {
       plan.group = plan.tiles->group;
       plan.x_k_bytes = plan.group * 2;
       plan.line = amx ? 32 : 2;
-      if (amx) plan.block_k = kAmxBlockK;
+      if (amx) {
+        plan.block_k = kAmxBlockK;
+        plan.block_rows = kAmxBlockRows;
+      }
     }
   }
   // One pass over the weights while one tile can take all rows: they come from memory.
@@ -62,7 +70,11 @@ Plan make_plan(const MatmulArgs& args) {
   const int64_t tiles = (plan.rows + most - 1) / most;
   const int64_t even = (plan.rows + tiles - 1) / tiles;
   plan.tile_rows = std::min((even + plan.group - 1) / plan.group * plan.group, most);
-  plan.widen = plan.rows > plan.tile_rows && plan.tiles->widen && args.w->dtype != DType::kF32;
+  // x must stay in the second-level cache while panels pass by: whole, or one block of k.
+  plan.k_inside =
+      std::min(plan.rows, plan.block_rows) * plan.padded * plan.x_k_bytes / plan.group <= kCachedX;
+  // Widening in registers, twice, is cheaper than through memory once.
+  plan.widen = plan.rows > 2 * plan.tile_rows && plan.tiles->widen && args.w->dtype != DType::kF32;
   return plan;
 }
 
@@ -97,9 +109,9 @@ class Worker {
         panel_bytes_(plan.padded * k_bytes_) {}
 
   void run(int64_t panel, int64_t end) const {
-    for (int64_t row = 0; row < plan_.rows; row += kBlockRows) {
-      const int64_t rows = std::min(kBlockRows, plan_.rows - row);
-      if (rows <= plan_.tile_rows) {  // weights are used once: finish a panel before the next begins
+    for (int64_t row = 0; row < plan_.rows; row += plan_.block_rows) {
+      const int64_t rows = std::min(plan_.block_rows, plan_.rows - row);
+      if (plan_.k_inside) {
         for (int64_t p = panel; p < end; p += 2)
           for (int64_t k = 0; k < plan_.padded; k += plan_.block_k)
             block(row, rows, k, p, std::min(p + 2, end));
@@ -125,7 +137,7 @@ class Worker {
     tile.accumulate = k > 0;
     const std::byte* slice = tile.w;
     alignas(64) float wide[2 * kBlockK * kPanelRows];
-    if (plan_.widen && rows > plan_.tile_rows) {
+    if (plan_.widen) {
       for (int64_t p = 0; p < panel_end - panel; ++p)
         plan_.tiles->widen(slice + p * panel_bytes_, block_k, wide + p * kBlockK * kPanelRows);
       tile.w = reinterpret_cast<const std::byte*>(wide);
@@ -133,28 +145,27 @@ class Worker {
     }
     const TileKernels& kernels = tile.w == slice ? *plan_.tiles : tile_kernels(DType::kF32);
     const int64_t tiles = (rows + plan_.tile_rows - 1) / plan_.tile_rows;
+    const int64_t column = panel * kPanelRows;
+    const float* bias = args_.bias.empty() ? nullptr : args_.bias.as<float>() + column;
+    const int64_t columns = std::min(panel_end * kPanelRows, args_.w->rows) - column;
     for (int64_t t = 0; t < tiles; ++t) {
       const int64_t first = t * plan_.tile_rows, count = std::min(plan_.tile_rows, rows - first);
       tile.x = x_ + (row0 + first) / plan_.group * tile.x_group + k * plan_.x_k_bytes;
-      tile.y = args_.y.as<float>() + (row0 + first) * args_.y.row_stride + panel * kPanelRows;
+      tile.y = args_.y.as<float>() + (row0 + first) * args_.y.row_stride + column;
       plan_fetch(slice, block_k, last, t, tiles, tile);
       run_tile(kernels, tile, plan_.group == 1 ? 0 : static_cast<int>(count), panel_end - panel == 2);
-    }
-    if (last) {
-      const int64_t column = panel * kPanelRows;
-      const float* bias = args_.bias.empty() ? nullptr : args_.bias.as<float>() + column;
-      epilogue(args_.y.as<float>() + row0 * args_.y.row_stride + column, args_.y.row_stride, rows,
-               std::min(panel_end * kPanelRows, args_.w->rows) - column, bias, args_.activation);
+      // At once: rows of y are often a multiple of 4 KiB apart, and few of them fit a cache's sets together.
+      if (last) epilogue(tile.y, tile.y_stride, count, columns, bias, args_.activation);
     }
   }
 
   // Weights come from DRAM. A single row tile fetches its own stream ahead, and at the end of a pair of
-  // panels the next pair; with several row tiles, each fetches its share of the next pair's block.
+  // panels the next pair; with several row tiles, each fetches its share of the block that comes next.
   void plan_fetch(const std::byte* slice, int64_t block_k, bool last, int64_t t, int64_t tiles,
                   Tile& tile) const {
     const int64_t slice_bytes = block_k * k_bytes_, steps = block_k / plan_.line;
     if (tiles == 1) {
-      const int64_t jump = last ? panel_bytes_ : 0;
+      const int64_t jump = last && plan_.k_inside ? panel_bytes_ : 0;
       tile.fetch_step = tile.then_step = plan_.line * k_bytes_;
       tile.fetch_until =
           std::max<int64_t>(slice_bytes - kStreamAhead, 0) / k_bytes_ / plan_.line * plan_.line;
@@ -164,14 +175,16 @@ class Worker {
       }
       return;
     }
-    const int64_t lines = (slice_bytes / 64 + tiles - 1) / tiles;  // of each panel, this tile's share
-    const int64_t lines_a_step = (lines + steps - 1) / steps;
-    tile.fetch_step = lines_a_step * 64;
-    tile.fetch_until = std::min((lines + lines_a_step - 1) / lines_a_step, steps) * plan_.line;
-    tile.then_step = 0;
+    // Evenly over the tile's steps: a burst would fill the miss buffers and hold up the loads. Steps of less
+    // than a line fetch some lines twice, which costs a load slot and no bandwidth.
+    const std::byte* next =
+        slice + (!plan_.k_inside ? 2 * panel_bytes_ : slice_bytes + (last ? panel_bytes_ : 0));
+    const int64_t share = slice_bytes / tiles, even = (share + steps - 1) / steps;
+    tile.fetch_step = plan_.line == 32 ? (even + 63) / 64 * 64 : even;  // AMX fetches whole lines
+    tile.fetch_until = block_k;
     for (int p = 0; p < 2; ++p) {
-      tile.fetch[p] = slice + (2 + p) * panel_bytes_ + t * lines * 64;
-      tile.then_fetch[p] = tile.w;  // in the first-level cache: costs a load slot, no bandwidth
+      tile.fetch[p] = next + p * panel_bytes_ + t * share;
+      tile.then_fetch[p] = tile.fetch[p];
     }
   }
 
