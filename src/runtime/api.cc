@@ -1,3 +1,4 @@
+#include "base/parallel.h"
 #include "ops/roof.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
@@ -39,6 +40,7 @@ Roof measure_roof(const std::string& device, const std::string& data_type, int t
   Arena arena;
   const Context context{.device = parse_device(device), .threads = resolve_threads(threads), .arena = &arena};
   const DType dtype = parse_data_type(data_type);
+  const TeamScope team;
   return {.bytes_per_second = measure_read_bandwidth(context), .flops = measure_peak_flops(context, dtype)};
 }
 

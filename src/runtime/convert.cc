@@ -144,6 +144,7 @@ ConvertReport convert(const ConvertOptions& options) {
   const std::vector<Slot> slots = model->slots();
   const std::vector<Job> jobs = plan_jobs(checkpoint, slots, options.tensor_para_size, options.by_shard);
 
+  const TeamScope team;
   FtWriter writer(options.output_dir, options.tensor_para_size, options.force);
   ConvertReport report;
   std::mutex mutex;

@@ -1,5 +1,6 @@
 #include <chrono>
 
+#include "base/parallel.h"
 #include "models/registry.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
@@ -26,6 +27,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const EngineConfig& config) {
 std::unique_ptr<Engine> Engine::create(const EngineConfig& config) {
   check_config(config);
   const auto start = std::chrono::steady_clock::now();
+  const TeamScope team;
   EngineParts parts;
   parts.tokenizer = load_tokenizer(config);  // first: it is quick, and its faults should not wait for weights
   Arena arena;

@@ -18,10 +18,12 @@ void parallel_ranges(const Context& context, int64_t count, F&& f) {
     if (count > 0) f(int64_t{0}, count);
     return;
   }
-#pragma omp parallel num_threads(static_cast <int>(threads))
+  // Always the whole team, also for fewer ranges: libgomp ends the threads that a smaller team leaves over,
+  // and makes them again for the next larger one.
+#pragma omp parallel num_threads(context.threads)
   {
-    const int64_t parts = omp_get_num_threads(), part = omp_get_thread_num();
-    const int64_t begin = count * part / parts, end = count * (part + 1) / parts;
+    const int64_t parts = std::min<int64_t>(omp_get_num_threads(), threads), part = omp_get_thread_num();
+    const int64_t begin = count * part / parts, end = part < parts ? count * (part + 1) / parts : begin;
     if (begin < end) f(begin, end);
   }
 }
