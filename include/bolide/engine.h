@@ -22,18 +22,25 @@ struct EngineConfig {
   std::filesystem::path model = {};  ///< model folder (kDummy: also a config.json)
   std::filesystem::path tokenizer =
       {};  ///< tokenizer folder; empty: the model's folder, and none is fine for id-only use
-  std::string device = "cpu";  ///< "cpu" (or "cuda" where built)
+  std::string device = "cpu";  ///< "cpu", or "cuda" where it is built in
   std::string data_type = {};  ///< fp32, fp16 or bf16 for weights and cache; empty: as in the checkpoint
   LoadFormat load_format = LoadFormat::kAuto;
   int threads = 0;              ///< 0: all cores that this process may use
   int64_t max_batch_size = 64;  ///< sequences that run at once
   /// Cache size in tokens, rounded up to whole pages. 0: 2048 tokens for each of max_batch_size sequences,
-  /// but at most what half of the memory still available after loading holds, and at least one page. Physical
-  /// memory is used only as tokens are written.
+  /// but at most what half of the memory still available after loading holds, and at least one page; physical
+  /// memory is used only as tokens are written. On a GPU all of it is taken at once, and 0 is
+  /// kv_cache_fraction of what is left.
   int64_t max_kv_tokens = 0;
-  int64_t page_size = 16;               ///< tokens in a cache page
-  int64_t max_chunk_tokens = 512;       ///< prompt tokens taken in per step; longer prompts are fed in chunks
-  bool deterministic_batching = false;  ///< reserved for the GPU's --deterministic; must be false on the CPU
+  int64_t page_size = 16;          ///< tokens in a cache page
+  int64_t max_chunk_tokens = 512;  ///< prompt tokens taken in per step; longer prompts are fed in chunks
+  /// On a GPU: a request's ids are the same, bit for bit, whatever else is in its batch and however its
+  /// prompt is cut, at the price of slower prefill. (The CPU keeps this for a given number of rows only; see
+  /// docs/commands.md.) Refused on the CPU.
+  bool deterministic_batching = false;
+  int device_index = 0;            ///< which GPU, counted as CUDA_VISIBLE_DEVICES shows them
+  double kv_cache_fraction = 0.9;  ///< of the GPU memory left after loading, the cache's share, in (0, 1]
+  bool cuda_graphs = true;         ///< launch decode steps as captured graphs
 };
 
 /// What was loaded.

@@ -2,7 +2,7 @@
 
 #include <sys/mman.h>
 
-#include <cstring>
+#include "tensor/device.h"
 
 namespace bolide {
 namespace {
@@ -38,23 +38,31 @@ int64_t KvCacheConfig::page_bytes() const {
 KvCache::KvCache(const KvCacheConfig& config) : config_(config) {
   BOLIDE_CHECK(config.layers > 0 && config.kv_heads > 0 && config.head_size > 0 && config.pages > 0 &&
                config.page_size > 0);
-  if (config.device != Device::kCpu)
-    fail(ErrorCode::kUnsupported, "this build has no CUDA backend: use --device cpu");
-  const int64_t side = product({config.pages, config.page_bytes()}) / (2 * config.layers);
-  storage_ = map_zeroed(side * 2 * config.layers);
-  const Shape shape{config.pages, config.kv_heads, config.page_size, config.head_size};
+  const int64_t pages = config.pages + (config.spare_page ? 1 : 0);
+  const int64_t side = product({pages, config.page_bytes()}) / (2 * config.layers);
+  const int64_t bytes = side * 2 * config.layers;
+  if (config.device == Device::kCpu) {
+    storage_ = map_zeroed(bytes);
+  } else {
+    storage_ = allocate_device(static_cast<size_t>(bytes));
+    const Context context{.device = config.device};
+    fill_zero(context, storage_.get(), static_cast<size_t>(bytes));
+    synchronize(context);
+  }
+  const Shape shape{pages, config.kv_heads, config.page_size, config.head_size};
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    k_.emplace_back(storage_.get() + 2 * layer * side, config.dtype, shape);
-    v_.emplace_back(storage_.get() + (2 * layer + 1) * side, config.dtype, shape);
+    k_.emplace_back(storage_.get() + 2 * layer * side, config.dtype, shape, config.device);
+    v_.emplace_back(storage_.get() + (2 * layer + 1) * side, config.dtype, shape, config.device);
   }
 }
 
-void KvCache::copy_page(int32_t from, int32_t to) {
+void KvCache::copy_page(const Context& context, int32_t from, int32_t to) {
   BOLIDE_CHECK(0 <= from && from < config_.pages && 0 <= to && to < config_.pages && from != to);
   for (const std::vector<View>* sides : {&k_, &v_}) {
     for (const View& side : *sides) {
       const View source = side.slice_rows(from, from + 1), target = side.slice_rows(to, to + 1);
-      std::memcpy(target.data, source.data, static_cast<size_t>(source.shape.count()) * size_of(side.dtype));
+      copy_on_device(context, target.data, source.data,
+                     static_cast<size_t>(source.shape.count()) * size_of(side.dtype));
     }
   }
 }

@@ -4,29 +4,28 @@
 
 namespace bolide {
 
-void SelfAttention::forward(const Context& context, const KvView& kv, int64_t layer, const View& x,
-                            const View& y) const {
+void SelfAttention::add_to(const Context& context, const KvView& kv, int64_t layer, const Norm& norm,
+                           const View& hidden) const {
   Arena::Scope scope(*context.arena);
-  const Batch& batch = kv.batch();
-  const PagedKv pages = kv.layer(layer);
-  const int64_t q_cols = heads * head_size, kv_cols = kv_heads * head_size;
-  const View projected = context.arena->take({x.rows(), q_cols + 2 * kv_cols}, DType::kF32);
-  qkv.forward(context, x, projected);
-  kv_write(context, {.k = projected.slice_columns(q_cols, q_cols + kv_cols),
-                     .v = projected.slice_columns(q_cols + kv_cols, q_cols + 2 * kv_cols),
-                     .slots = batch.slots,
-                     .k_pages = pages.k,
-                     .v_pages = pages.v});
-  const View mixed = context.arena->take({x.rows(), q_cols}, DType::kF32);
+  const BatchView& batch = kv.batch();
+  const int64_t tokens = hidden.rows(), q_cols = heads * head_size, kv_cols = kv_heads * head_size;
+  const View projected = context.arena->take({tokens, q_cols + 2 * kv_cols}, context.activation);
+  qkv.forward(context, hidden, norm, projected);
+  const View mixed = context.arena->take({tokens, q_cols}, context.activation);
   attention(context, {.q = projected.slice_columns(0, q_cols),
-                      .kv = pages,
+                      .k = projected.slice_columns(q_cols, q_cols + kv_cols),
+                      .v = projected.slice_columns(q_cols + kv_cols, q_cols + 2 * kv_cols),
+                      .slots = batch.slots,
+                      .kv = kv.layer(layer),
                       .query_offsets = batch.query_offsets,
                       .kv_lengths = batch.kv_lengths,
+                      .max_query = batch.max_query,
+                      .max_kv_length = batch.max_kv_length,
                       .heads = heads,
                       .alibi_slopes = alibi,
                       .scale = 1.0f / std::sqrt(static_cast<float>(head_size)),
                       .y = mixed});
-  out.forward(context, mixed, y);
+  out.add_to(context, mixed, hidden);
 }
 
 }  // namespace bolide

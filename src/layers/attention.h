@@ -12,8 +12,9 @@ struct SelfAttention {
   int64_t heads = 0, kv_heads = 0, head_size = 0;
   Tensor alibi;  // [heads] slopes, or empty
 
-  // y [T, hidden] = this rank's part of the projected attention of x [T, hidden]; y must not overlap x.
-  void forward(const Context& context, const KvView& kv, int64_t layer, const View& x, const View& y) const;
+  // hidden [T, hidden] fp32 += the projected attention of norm(hidden); an empty norm is none.
+  void add_to(const Context& context, const KvView& kv, int64_t layer, const Norm& norm,
+              const View& hidden) const;
 };
 
 }  // namespace bolide

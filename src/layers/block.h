@@ -19,8 +19,9 @@ struct Block {
   Mlp mlp;
 };
 
-// Runs consecutive blocks over hidden [T, hidden] in place. Each add is fused with the norm that follows it,
-// also across block boundaries. Block i reads and writes cache layer first_cache_layer + i.
+// Runs consecutive blocks over hidden [T, hidden] fp32 in place: norms go along with the matmul that reads
+// through them, sums with the one that makes them. Block i reads and writes cache layer first_cache_layer +
+// i.
 void run_blocks(const Context& context, std::span<const Block> blocks, ResidualFrom residual_from,
                 const KvView& kv, int64_t first_cache_layer, const View& hidden);
 

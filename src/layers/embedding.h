@@ -13,8 +13,14 @@ struct Embedding {
   Weight table;             // [local vocab, hidden]
   int64_t vocab_begin = 0;  // first id of this rank
 
-  void forward(const Context& context, std::span<const int32_t> ids, const View& y) const {
-    embedding(context, {.ids = ids, .table = &table.matrix, .vocab_begin = vocab_begin, .y = y});
+  // y [T, hidden] fp32. Ids and previous ids as in ops/embedding.h.
+  void forward(const Context& context, std::span<const int32_t> ids, std::span<const int32_t> previous_ids,
+               const View& y) const {
+    embedding(context, {.ids = ids,
+                        .table = &table.matrix,
+                        .vocab_begin = vocab_begin,
+                        .y = y,
+                        .previous_ids = previous_ids});
     all_reduce(context, y);
   }
 };

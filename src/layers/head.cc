@@ -2,14 +2,15 @@
 
 namespace bolide {
 
-void head_logits(const Context& context, const Weight& weight, const View& hidden, const View& logits) {
+void head_logits(const Context& context, const Weight& weight, const Norm& norm, const View& hidden,
+                 const View& logits) {
   if (!context.tensor_comm) {
-    weight.format->matmul(context, weight, hidden, {}, Activation::kNone, logits);
+    weight.format->matmul(context, weight, {.x = hidden, .y = logits, .norm = norm});
     return;
   }
   Arena::Scope scope(*context.arena);
   const View local = context.arena->take({hidden.rows(), weight.rows()}, DType::kF32);
-  weight.format->matmul(context, weight, hidden, {}, Activation::kNone, local);
+  weight.format->matmul(context, weight, {.x = hidden, .y = local, .norm = norm});
   context.tensor_comm->all_gather_columns(context, local, logits);
 }
 

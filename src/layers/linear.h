@@ -1,17 +1,30 @@
 #pragma once
 
+#include "comm/reduce_add.h"
 #include "quant/weight_format.h"
 
 namespace bolide {
 
-// y = activation(x W^T + b).
 struct Linear {
   Weight weight;  // [out, in]
-  Tensor bias;    // [out], or empty
+  Tensor bias;    // [out], or empty: of context.activation for forward(), fp32 for add_to()
 
-  void forward(const Context& context, const View& x, const View& y,
+  // y [T, out] = activation(norm(x) W^T + b), y of context.activation; an empty norm is none.
+  void forward(const Context& context, const View& x, const Norm& norm, const View& y,
                Activation activation = Activation::kNone) const {
-    weight.format->matmul(context, weight, x, bias, activation, y);
+    weight.format->matmul(context, weight,
+                          {.x = x, .bias = bias, .y = y, .activation = activation, .norm = norm});
+  }
+  // Row-parallel: y [T, out] fp32 += the ranks' sum of x W^T + b.
+  void add_to(const Context& context, const View& x, const View& y) const {
+    if (!context.tensor_comm) {
+      weight.format->matmul(context, weight, {.x = x, .bias = bias, .y = y, .accumulate = true});
+      return;
+    }
+    Arena::Scope scope(*context.arena);
+    const View delta = context.arena->take(y.shape, DType::kF32);
+    weight.format->matmul(context, weight, {.x = x, .bias = bias, .y = delta});
+    reduce_add(context, delta, y);
   }
 };
 

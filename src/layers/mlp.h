@@ -10,12 +10,12 @@ struct Mlp {
   Linear down;  // [hidden, inter]
   Activation activation = Activation::kGeluTanh;
 
-  // y [T, hidden]; must not overlap x.
-  void forward(const Context& context, const View& x, const View& y) const {
+  // hidden [T, hidden] fp32 += the MLP of norm(hidden); an empty norm is none.
+  void add_to(const Context& context, const Norm& norm, const View& hidden) const {
     Arena::Scope scope(*context.arena);
-    const View inner = context.arena->take({x.rows(), up.weight.rows()}, DType::kF32);
-    up.forward(context, x, inner, activation);
-    down.forward(context, inner, y);
+    const View inner = context.arena->take({hidden.rows(), up.weight.rows()}, context.activation);
+    up.forward(context, hidden, norm, inner, activation);
+    down.add_to(context, inner, hidden);
   }
 };
 

@@ -8,11 +8,10 @@ struct LayerNorm {
   Tensor weight, bias;  // [hidden]
   float eps = 1e-5f;
 
-  LayerNormArgs args(const View& x, const View& y) const {
-    return {.x = x, .weight = weight, .bias = bias, .y = y, .eps = eps};
-  }
+  // For an op that takes the norm along.
+  Norm norm() const { return {.weight = weight, .bias = bias, .eps = eps}; }
   void forward(const Context& context, const View& x, const View& y) const {
-    layer_norm(context, args(x, y));
+    layer_norm(context, {.x = x, .norm = norm(), .y = y});
   }
 };
 

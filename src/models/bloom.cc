@@ -6,6 +6,7 @@
 #include "layers/block.h"
 #include "layers/embedding.h"
 #include "layers/head.h"
+#include "tensor/device.h"
 
 namespace bolide {
 namespace {
@@ -15,16 +16,12 @@ class BloomModel final : public Model {
   BloomModel(const ModelConfig& config, const Dist& dist)
       : config_(config), layers_(dist.stage_layers(config.layers)) {
     embedding_.vocab_begin = dist.vocab_part(config.vocab_size).begin;
-    const Dist::Range heads = dist.tensor_part(config.heads);
-    const std::vector<float> slopes = alibi_slopes(config.heads);
-    const Tensor local_slopes = Tensor::allocate({heads.size()}, DType::kF32);
-    std::copy(slopes.begin() + heads.begin, slopes.begin() + heads.end, local_slopes.as<float>());
+    heads_ = dist.tensor_part(config.heads);
     blocks_.resize(static_cast<size_t>(layers_.size()));
     for (Block& block : blocks_) {
       block.attention_norm.eps = block.mlp_norm.eps = static_cast<float>(config.norm_eps);
-      block.attention.heads = block.attention.kv_heads = heads.size();
+      block.attention.heads = block.attention.kv_heads = heads_.size();
       block.attention.head_size = config.head_size;
-      block.attention.alibi = local_slopes;
     }
     embedding_norm_.eps = final_norm_.eps = static_cast<float>(config.norm_eps);
     first_stage_ = dist.first_stage();
@@ -33,8 +30,16 @@ class BloomModel final : public Model {
 
   const ModelConfig& config() const override { return config_; }
 
-  void embed(const Context& context, const Batch& batch, View hidden) const override {
-    embedding_.forward(context, batch.token_ids, hidden);
+  void prepare(const Context& context) override {
+    const std::vector<float> slopes = alibi_slopes(config_.heads);
+    const Tensor local = Tensor::allocate({heads_.size()}, DType::kF32, context.device);
+    copy_to_device(context, local.view().data, slopes.data() + heads_.begin, local.bytes());
+    synchronize(context);
+    for (Block& block : blocks_) block.attention.alibi = local;
+  }
+
+  void embed(const Context& context, const BatchView& batch, View hidden) const override {
+    embedding_.forward(context, batch.token_ids, batch.previous_ids, hidden);
     embedding_norm_.forward(context, hidden, hidden);
   }
 
@@ -45,10 +50,7 @@ class BloomModel final : public Model {
   }
 
   void logits(const Context& context, const View& hidden, View logits) const override {
-    Arena::Scope scope(*context.arena);
-    const View normed = context.arena->take(hidden.shape, DType::kF32);
-    final_norm_.forward(context, hidden, normed);
-    head_logits(context, config_.tied_head ? embedding_.table : head_, normed, logits);
+    head_logits(context, config_.tied_head ? embedding_.table : head_, final_norm_.norm(), hidden, logits);
   }
 
   std::vector<Slot> slots() override;
@@ -57,7 +59,7 @@ class BloomModel final : public Model {
   void add_block_slots(int64_t layer, Block& block, std::vector<Slot>& slots);
 
   ModelConfig config_;
-  Dist::Range layers_;
+  Dist::Range layers_, heads_;
   bool first_stage_, last_stage_;
   Embedding embedding_;
   LayerNorm embedding_norm_;
@@ -134,6 +136,7 @@ void BloomModel::add_block_slots(int64_t layer, Block& block, std::vector<Slot>&
                      .heads = heads,
                      .hf = hf_name(hf_stem + ".bias", hf_layout),
                      .ft = ft_name(ft_stem + ".bias"),
+                     .as_activation = shard == Shard::kOut,  // the others are added to the residual stream
                      .into = &linear.bias});
   };
   add_linear(hf + "self_attention.query_key_value", ft + "attention.query_key_value", {3 * hidden, hidden},

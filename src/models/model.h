@@ -36,11 +36,13 @@ class Model {
   virtual ~Model() = default;
   virtual const ModelConfig& config() const = 0;
   // hidden [T, hidden] = embedded (and, where the family has it, normalised) tokens. First stage only.
-  virtual void embed(const Context& context, const Batch& batch, View hidden) const = 0;
+  virtual void embed(const Context& context, const BatchView& batch, View hidden) const = 0;
   // This rank's layers, in place; writes the tokens' keys and values into the cache.
   virtual void run_layers(const Context& context, const KvView& kv, View hidden) const = 0;
   // logits [n, vocab] of n hidden rows (already gathered): final norm and head. Last stage only.
   virtual void logits(const Context& context, const View& hidden, View logits) const = 0;
+  // Makes what is computed rather than loaded, on context.device. Once, after the weights are loaded.
+  virtual void prepare(const Context& context) = 0;
   // Every weight of this rank, bound to the field that it fills. For the loader and the converter.
   virtual std::vector<Slot> slots() = 0;
 };

@@ -197,26 +197,32 @@ int64_t weight_bytes(std::span<const Slot> slots, const Dist& dist, DType dtype)
 }
 
 LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist) {
-  LoadedModel loaded;
+  const auto build = [&](const Family& family, const ModelConfig& config, const auto& load) {
+    LoadedModel loaded;
+    loaded.data_type = options.data_type.value_or(config.checkpoint_dtype);
+    loaded.model = family.build(config, dist);
+    const std::vector<Slot> slots = loaded.model->slots();
+    Context typed = context;
+    typed.activation = activation_dtype(context.device, loaded.data_type);
+    load(typed, slots, loaded.data_type);
+    loaded.model->prepare(typed);
+    loaded.weight_bytes = weight_bytes(slots, dist, loaded.data_type);
+    return loaded;
+  };
   if (options.dummy) {
     const fs::path config_path = fs::is_directory(options.path) ? options.path / "config.json" : options.path;
     const Json json = read_json_file(config_path);
     const Family& family = find_family(json, config_path.string());
-    const ModelConfig config = family.read_hf_config(json, config_path.string());
-    loaded.data_type = options.data_type.value_or(config.checkpoint_dtype);
-    loaded.model = family.build(config, dist);
-    const std::vector<Slot> slots = loaded.model->slots();
-    load_dummy_weights(context, slots, dist, loaded.data_type, options.dummy_seed);
-    loaded.weight_bytes = weight_bytes(slots, dist, loaded.data_type);
-    return loaded;
+    return build(family, family.read_hf_config(json, config_path.string()),
+                 [&](const Context& typed, const std::vector<Slot>& slots, DType dtype) {
+                   load_dummy_weights(typed, slots, dist, dtype, options.dummy_seed);
+                 });
   }
   const Checkpoint checkpoint = open_checkpoint(options.path);
-  loaded.data_type = options.data_type.value_or(checkpoint.config.checkpoint_dtype);
-  loaded.model = checkpoint.family->build(checkpoint.config, dist);
-  const std::vector<Slot> slots = loaded.model->slots();
-  load_weights(context, *checkpoint.source, checkpoint.format, slots, dist, loaded.data_type);
-  loaded.weight_bytes = weight_bytes(slots, dist, loaded.data_type);
-  return loaded;
+  return build(*checkpoint.family, checkpoint.config,
+               [&](const Context& typed, const std::vector<Slot>& slots, DType dtype) {
+                 load_weights(typed, *checkpoint.source, checkpoint.format, slots, dist, dtype);
+               });
 }
 
 }  // namespace bolide

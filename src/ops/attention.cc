@@ -13,16 +13,16 @@ void check_pages(const Context& context, const View& k, const View& v) {
   BOLIDE_CHECK(k.dtype == DType::kF32 || k.dtype == DType::kF16 || k.dtype == DType::kBF16);
 }
 
+// Of arrays that the host can read.
 void check_sequences(const AttentionArgs& args) {
   const int64_t sequences = static_cast<int64_t>(args.kv_lengths.size());
   const PagedKv& kv = args.kv;
-  BOLIDE_CHECK(static_cast<int64_t>(args.query_offsets.size()) == sequences + 1 &&
-               args.query_offsets[0] == 0 && args.query_offsets[sequences] == args.q.shape[0]);
-  BOLIDE_CHECK(static_cast<int64_t>(kv.page_table.size()) >= sequences * kv.max_pages);
+  BOLIDE_CHECK(args.query_offsets[0] == 0 && args.query_offsets[sequences] == args.q.shape[0]);
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t queries = args.query_offsets[s + 1] - args.query_offsets[s];
     const int64_t pages = (args.kv_lengths[s] + kv.page_size() - 1) / kv.page_size();
-    BOLIDE_CHECK(queries >= 0 && args.kv_lengths[s] >= queries && pages <= kv.max_pages,
+    BOLIDE_CHECK(queries >= 0 && args.kv_lengths[s] >= queries && pages <= kv.max_pages &&
+                     queries <= args.max_query && args.kv_lengths[s] <= args.max_kv_length,
                  "sequence {}: {} queries, {} cached tokens, {} of {} pages", s, queries, args.kv_lengths[s],
                  pages, kv.max_pages);
     for (int64_t p = 0; p < pages; ++p) {
@@ -38,10 +38,12 @@ void kv_write(const Context& context, const KvWriteArgs& args) {
   check_pages(context, args.k_pages, args.v_pages);
   const int64_t tokens = static_cast<int64_t>(args.slots.size());
   const int64_t width = args.k_pages.shape[1] * args.k_pages.shape[3];
-  check_matrix(context, "k", args.k, tokens, width);
-  check_matrix(context, "v", args.v, tokens, width);
-  for (int64_t slot : args.slots)
-    BOLIDE_CHECK(slot >= 0 && slot < args.k_pages.shape[0] * args.k_pages.shape[2], "slot {}", slot);
+  check_activations(context, "k", args.k, tokens, width);
+  check_activations(context, "v", args.v, tokens, width);
+  if (context.device == Device::kCpu) {
+    for (int64_t slot : args.slots)
+      BOLIDE_CHECK(slot >= 0 && slot < args.k_pages.shape[0] * args.k_pages.shape[2], "slot {}", slot);
+  }
   if (tokens == 0) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::kv_write(context, args);
@@ -54,14 +56,27 @@ void attention(const Context& context, const AttentionArgs& args) {
   check_pages(context, args.kv.k, args.kv.v);
   BOLIDE_CHECK(args.q.shape.rank() == 2 && args.heads > 0 && args.heads % args.kv.kv_heads() == 0);
   const int64_t tokens = args.q.shape[0], width = args.heads * args.kv.k.shape[3];
-  check_matrix(context, "q", args.q, tokens, width);
-  check_matrix(context, "y", args.y, tokens, width);
+  check_activations(context, "q", args.q, tokens, width);
+  check_matrix(context, "y", args.y, tokens, width, args.q.dtype);
   BOLIDE_CHECK(!overlap(args.q, args.y), "y overlaps q");
+  if (!args.k.empty()) {
+    const int64_t kv_width = args.kv.kv_heads() * args.kv.k.shape[3];
+    check_matrix(context, "k", args.k, tokens, kv_width, args.q.dtype);
+    check_matrix(context, "v", args.v, tokens, kv_width, args.q.dtype);
+    BOLIDE_CHECK(static_cast<int64_t>(args.slots.size()) == tokens);
+  }
   if (!args.alibi_slopes.empty()) check_vector(context, "alibi_slopes", args.alibi_slopes, args.heads);
-  check_sequences(args);
+  const int64_t sequences = static_cast<int64_t>(args.kv_lengths.size());
+  BOLIDE_CHECK(static_cast<int64_t>(args.query_offsets.size()) == sequences + 1 &&
+               static_cast<int64_t>(args.kv.page_table.size()) >= sequences * args.kv.max_pages);
   if (tokens == 0) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::attention(context, args);
+  }
+  check_sequences(args);
+  if (!args.k.empty()) {
+    kv_write(context,
+             {.k = args.k, .v = args.v, .slots = args.slots, .k_pages = args.kv.k, .v_pages = args.kv.v});
   }
   cpu::attention(context, args);
 }

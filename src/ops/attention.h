@@ -12,31 +12,38 @@ namespace bolide {
 struct PagedKv {
   View k;                               // [pages, kv_heads, page_size, head_size] fp32, fp16 or bf16
   View v;                               // the same shape and dtype
-  std::span<const int32_t> page_table;  // [sequences, max_pages]
+  std::span<const int32_t> page_table;  // [sequences, max_pages], in the memory of the context's device
   int64_t max_pages = 0;
   int64_t page_size() const { return k.shape[2]; }
   int64_t kv_heads() const { return k.shape[1]; }
 };
 
 struct KvWriteArgs {
-  View k;                          // [tokens, kv_heads * head_size] fp32, rows may be strided
-  View v;                          // the same
-  std::span<const int64_t> slots;  // [tokens]: page * page_size + row
+  View k;  // [tokens, kv_heads * head_size] fp32 or context.activation, rows may be strided
+  View v;  // the same
+  std::span<const int64_t> slots;  // [tokens]: page * page_size + row; on the device
   View k_pages, v_pages;           // as PagedKv::k and v
 };
 // Stores new keys and values into their pages, converted to the cache's dtype.
 void kv_write(const Context& context, const KvWriteArgs& args);
 
 struct AttentionArgs {
-  View q;      // [tokens, heads * head_size] fp32, rows may be strided
-  PagedKv kv;  // already holds the keys and values of these tokens
+  View q;  // [tokens, heads * head_size] fp32 or context.activation, rows may be strided
+  // Keys and values of these tokens and their places, as KvWriteArgs: stored into the pages first. Empty: the
+  // pages hold them already.
+  View k = {}, v = {};
+  std::span<const int64_t> slots = {};
+  PagedKv kv;
+  // These two in the memory of the context's device.
   std::span<const int32_t>
       query_offsets;                    // [sequences + 1]: sequence s owns rows [offsets[s], offsets[s + 1])
   std::span<const int32_t> kv_lengths;  // [sequences]: cached tokens, the new ones included
-  int64_t heads = 0;                    // query heads; kv_heads divides it
-  View alibi_slopes;                    // [heads] fp32, or empty
-  float scale = 1.0f;                   // multiplies q.k
-  View y;                               // [tokens, heads * head_size] fp32, rows may be strided
+  // What a GPU kernel is launched for: no sequence has more query rows, or more cached tokens.
+  int64_t max_query = 0, max_kv_length = 0;
+  int64_t heads = 0;   // query heads; kv_heads divides it
+  View alibi_slopes;   // [heads] fp32, or empty
+  float scale = 1.0f;  // multiplies q.k
+  View y;              // [tokens, heads * head_size] of q's dtype, rows may be strided
 };
 // Causal softmax(scale * q.k + slope * (j - i)) v over the pages; the last query of a sequence sees all
 // kv_length tokens. (ALiBi as slope * j and as slope * (j - i) differ by a constant per row, which softmax

@@ -7,6 +7,7 @@ namespace bolide {
 void embedding(const Context& context, const EmbeddingArgs& args) {
   check_context(context);
   BOLIDE_CHECK(args.table != nullptr);
+  BOLIDE_CHECK(args.table->device == context.device);
   check_matrix(context, "y", args.y, static_cast<int64_t>(args.ids.size()), args.table->cols);
   if (args.ids.empty()) return;
   if constexpr (kHasCuda) {

@@ -7,11 +7,14 @@
 namespace bolide {
 
 struct EmbeddingArgs {
-  std::span<const int32_t> ids;  // [tokens], each in the whole vocabulary
-  const PackedMatrix* table;     // [local vocab, hidden]
+  // [tokens] on the device, each in the whole vocabulary; or -1 - r: previous_ids[r].
+  std::span<const int32_t> ids;
+  const PackedMatrix* table;  // [local vocab, hidden]
   int64_t vocab_begin =
       0;   // first id of this rank's slice; ids outside [begin, begin + rows) give a row of zeros
   View y;  // [tokens, hidden] fp32
+  // The ids that the previous step drew, on the device, for rows whose id the host does not know yet.
+  std::span<const int32_t> previous_ids = {};
 };
 void embedding(const Context& context, const EmbeddingArgs& args);
 

@@ -8,7 +8,7 @@ namespace bolide {
 
 struct GatherRowsArgs {
   View x;                         // [tokens, hidden] fp32
-  std::span<const int32_t> rows;  // [n], each in [0, tokens)
+  std::span<const int32_t> rows;  // [n] on the device, each in [0, tokens)
   View y;                         // [n, hidden] fp32; must not overlap x
 };
 // y[i] = x[rows[i]].

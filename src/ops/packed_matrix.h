@@ -5,7 +5,8 @@
 namespace bolide {
 
 // A weight matrix W [rows, cols] (= [out, in]) in the one layout that decode, prefill and the embedding
-// lookup all read.
+// lookup all read. On a GPU: rows of padded_cols() elements, the padding 0, each row 16-byte aligned, as
+// cuBLASLt and own kernels take them. On the CPU:
 //
 // Panels of 16 output rows, interleaved along cols:
 //   data[panel][k / g][16][g],   panel = row / 16,   g = 2 for bf16, 1 for fp32 and fp16
@@ -18,13 +19,18 @@ struct PackedMatrix {
   DType dtype = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
+  Device device = Device::kCpu;
 
   static int64_t group(DType dtype) { return dtype == DType::kBF16 ? 2 : 1; }
   static int64_t padded_cols(int64_t cols, DType dtype) {
     return dtype == DType::kBF16 ? (cols + 31) / 32 * 32 : cols;
   }
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
-  int64_t padded_cols() const { return padded_cols(cols, dtype); }
+  int64_t padded_cols() const {
+    if (device == Device::kCpu) return padded_cols(cols, dtype);
+    const int64_t vector = 16 / static_cast<int64_t>(size_of(dtype));
+    return (cols + vector - 1) / vector * vector;
+  }
   // Elements from one panel to the next.
   int64_t panel_stride() const { return padded_cols() * kPanelRows; }
   // Element (row, col)'s place in data.
@@ -35,10 +41,11 @@ struct PackedMatrix {
 };
 
 // Zero-filled.
-PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype);
+PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype, Device device = Device::kCpu);
 
 // Puts a block of W into `matrix`: W[row0 : row0 + n, col0 : col0 + k] = block, where block is [n, k], or [k,
-// n] when `transposed`. The block's dtype (fp32, fp16, bf16, fp64) is converted to the matrix's.
+// n] when `transposed`, with strided rows, in the memory of the matrix's device. The block's dtype (fp32,
+// fp16, bf16, fp64) is converted to the matrix's.
 void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
                 PackedMatrix& matrix);
 
@@ -46,5 +53,9 @@ namespace cpu {
 void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
                 PackedMatrix& matrix);
 }  // namespace cpu
+namespace cuda {
+void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
+                PackedMatrix& matrix);
+}  // namespace cuda
 
 }  // namespace bolide

@@ -18,17 +18,19 @@ struct SampleRow {
 };
 
 struct SampleArgs {
+  // All in the memory of the context's device.
   View logits;                      // [rows, vocab] fp32, rows may be strided
   std::span<const SampleRow> rows;  // [rows]
   std::span<int32_t> ids;           // [rows], out
   std::span<float> log_probs;  // [rows], out: log softmax(logits / temperature) of the chosen id; or empty
+  bool all_greedy = false;     // promises that every row is greedy, so that the rest need not be launched
 };
 // Draws one id per row. Greedy takes the lowest id among equals. Reproducible from (seed, request, position)
-// alone. kInternal is thrown when a row holds NaN: garbage must not become a token.
+// alone. A row that holds NaN gets kNanRow: garbage must not become a token.
 void sample(const Context& context, const SampleArgs& args);
 
-// What a backend leaves in ids[row] when the row holds NaN.
 inline constexpr int32_t kNanRow = -1;
+inline bool is_greedy(const SampleRow& row) { return (row.top_k == 0 && row.top_p == 0) || row.top_k == 1; }
 // The backends, called through the functions above once arguments are checked.
 namespace cpu {
 void sample(const Context& context, const SampleArgs& args);

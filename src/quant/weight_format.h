@@ -20,14 +20,13 @@ struct Weight {
 struct WeightFormat {
   std::string_view name;
   // Zero-filled [rows, cols].
-  Weight (*allocate)(int64_t rows, int64_t cols, DType dtype);
-  // W[row0 : row0 + n, col0 : col0 + k] = block ([n, k], or [k, n] when transposed). Blocks that do not
-  // overlap may be stored from several threads at once.
+  Weight (*allocate)(int64_t rows, int64_t cols, DType dtype, Device device);
+  // W[row0 : row0 + n, col0 : col0 + k] = block ([n, k], or [k, n] when transposed, on the weight's device).
+  // Blocks that do not overlap may be stored from several threads at once.
   void (*store)(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
                 Weight& weight);
-  // y = activation(x W^T + bias), as ops/matmul.h.
-  void (*matmul)(const Context& context, const Weight& weight, const View& x, const View& bias,
-                 Activation activation, const View& y);
+  // As ops/matmul.h; the format fills in args.w.
+  void (*matmul)(const Context& context, const Weight& weight, MatmulArgs args);
   // Bytes in memory.
   int64_t (*bytes)(const Weight& weight);
 };

@@ -5,6 +5,7 @@
 #include "base/config.h"
 #include "decode/sampling.h"
 #include "runtime/machine.h"
+#include "tensor/device.h"
 
 namespace bolide {
 namespace {
@@ -50,6 +51,8 @@ Device parse_device(std::string_view name) {
   if (name != "cuda") fail(ErrorCode::kUsage, "unknown device '{}': use cpu or cuda", name);
   if constexpr (!kHasCuda)
     fail(ErrorCode::kUsage, "device 'cuda' is not there: this build has no CUDA backend; use cpu");
+  if (cuda_device_count() == 0)
+    fail(ErrorCode::kUsage, "device 'cuda' is not there: this process sees no GPU (or no driver); use cpu");
   return Device::kCuda;
 }
 
@@ -79,7 +82,13 @@ void check_config(const EngineConfig& config) {
   check_at_most("max_chunk_tokens", config.max_chunk_tokens);
   check_at_most("page_size", config.page_size);
   check_at_most("max_kv_tokens", config.max_kv_tokens);
-  if (config.deterministic_batching)
+  if (config.device_index < 0)
+    fail(ErrorCode::kUsage, "device_index is {}: it must be 0 or more", config.device_index);
+  if (!(config.kv_cache_fraction > 0 && config.kv_cache_fraction <= 1)) {
+    fail(ErrorCode::kUsage, "kv_cache_fraction is {}: it must be above 0 and at most 1",
+         config.kv_cache_fraction);
+  }
+  if (config.deterministic_batching && parse_device(config.device) == Device::kCpu)
     fail(ErrorCode::kUsage, "deterministic_batching is not available on the CPU: leave it off");
 }
 

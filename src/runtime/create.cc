@@ -31,13 +31,17 @@ std::unique_ptr<Engine> Engine::create(const EngineConfig& config) {
   EngineParts parts;
   parts.tokenizer = load_tokenizer(config);  // first: it is quick, and its faults should not wait for weights
   Arena arena;
-  const Context context{
-      .device = parse_device(config.device), .threads = resolve_threads(config.threads), .arena = &arena};
+  Context context{.device = parse_device(config.device),
+                  .device_index = config.device_index,
+                  .threads = resolve_threads(config.threads),
+                  .arena = &arena};
+  if (context.device == Device::kCuda) use_cuda_device(config.device_index);
   ModelOptions options;
   options.path = config.model;
   options.dummy = config.load_format == LoadFormat::kDummy;
   if (!config.data_type.empty()) options.data_type = parse_data_type(config.data_type);
   LoadedModel loaded = load_model(options, context);
+  parts.run_ahead = context.device == Device::kCuda;
   parts.model = std::move(loaded.model);
   parts.data_type = loaded.data_type;
   parts.weight_bytes = loaded.weight_bytes;

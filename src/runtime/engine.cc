@@ -4,6 +4,7 @@
 #include <chrono>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "base/log.h"
 #include "ops/roof.h"
@@ -33,22 +34,56 @@ int64_t bytes_per_token(const ModelConfig& model, DType dtype) {
   return cache_config(model, {}, dtype, 1, 1).page_bytes();
 }
 
-int64_t cache_pages(const EngineConfig& config, const ModelConfig& model, DType dtype) {
-  const int64_t tokens = config.max_kv_tokens > 0
-                             ? config.max_kv_tokens
-                             : default_kv_tokens(config.max_batch_size, config.page_size,
-                                                 bytes_per_token(model, dtype), available_memory());
-  // Page ids are 32-bit.
-  return std::min<int64_t>(pages_for(tokens, config.page_size), std::numeric_limits<int32_t>::max());
+// What a step needs besides weights and cache, generously: the residual stream, the widest sublayer, a norm's
+// copy and the logits.
+int64_t step_bytes(const EngineConfig& config, const ModelConfig& model, DType dtype) {
+  const int64_t tokens = config.max_chunk_tokens + config.max_batch_size;
+  const int64_t attention = (2 * model.heads + 2 * model.kv_heads) * model.head_size;
+  const int64_t widest = std::max(attention, model.inter_size) + model.hidden_size;
+  constexpr int64_t kLibraries = int64_t{256} << 20;  // kernels, cuBLASLt's workspace
+  return tokens * (4 * model.hidden_size + widest * static_cast<int64_t>(size_of(dtype))) +
+         2 * WorkerConfig::kLogitBlockBytes + kLibraries;
 }
 
-Worker make_worker(EngineParts& parts, const EngineConfig& config) {
-  const Dist dist;
-  const ModelConfig model = parts.model->config();
-  const int64_t pages = cache_pages(config, model, parts.data_type);
-  const KvCacheConfig cache = cache_config(model, dist, parts.data_type, pages, config.page_size);
-  return Worker(std::move(parts.model), cache, resolve_threads(config.threads), dist,
-                parts.logit_block_bytes);
+int64_t cache_tokens(const EngineConfig& config, const ModelConfig& model, DType dtype, Device device) {
+  const int64_t each = bytes_per_token(model, dtype);
+  if (device == Device::kCpu) {
+    if (config.max_kv_tokens > 0) return config.max_kv_tokens;
+    return default_kv_tokens(config.max_batch_size, config.page_size, each, available_memory());
+  }
+  // All of it is taken at once, so it must fit beside what a step needs.
+  const int64_t available = static_cast<int64_t>(cuda_memory_free()) - step_bytes(config, model, dtype);
+  const int64_t fit = static_cast<int64_t>(static_cast<double>(available) * config.kv_cache_fraction) / each /
+                      config.page_size * config.page_size;
+  if (fit < std::max(config.page_size, config.max_kv_tokens)) {
+    fail(ErrorCode::kResource,
+         "the GPU has {} bytes left for the cache, {} tokens of {} bytes at a fraction of {}: lower "
+         "max_kv_tokens, "
+         "or take a GPU with more memory",
+         std::max<int64_t>(available, 0), std::max<int64_t>(fit, 0), each, config.kv_cache_fraction);
+  }
+  return config.max_kv_tokens > 0 ? config.max_kv_tokens : fit;
+}
+
+WorkerConfig worker_config(const EngineParts& parts, const EngineConfig& config) {
+  const ModelConfig& model = parts.model->config();
+  const Device device = parse_device(config.device);
+  // Page ids are 32-bit, and one more page may be spare.
+  const int64_t pages =
+      std::min<int64_t>(pages_for(cache_tokens(config, model, parts.data_type, device), config.page_size),
+                        std::numeric_limits<int32_t>::max() - 1);
+  WorkerConfig worker{.cache = cache_config(model, {}, parts.data_type, pages, config.page_size),
+                      .device_index = config.device_index,
+                      .activation = activation_dtype(device, parts.data_type),
+                      .threads = resolve_threads(config.threads),
+                      .dist = {},
+                      .max_batch_size = config.max_batch_size,
+                      .logit_block_bytes = parts.logit_block_bytes,
+                      .deterministic = config.deterministic_batching,
+                      .graphs = config.cuda_graphs};
+  worker.cache.device = device;
+  worker.cache.spare_page = device == Device::kCuda;
+  return worker;
 }
 
 ModelInfo make_info(const EngineParts& parts, const ModelConfig& model, const EngineConfig& config,
@@ -91,13 +126,14 @@ LocalEngine::Task::Task(const Tokenizer* tokenizer, Request& request)
 
 LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
     : tokenizer_(std::move(parts.tokenizer)),
-      worker_(make_worker(parts, config)),
+      worker_(std::move(parts.model), worker_config(parts, config)),
       model_(worker_.model().config()),
       info_(make_info(parts, model_, config, worker_.cache().config())),
       scheduler_({.max_batch_size = config.max_batch_size,
                   .max_chunk_tokens = config.max_chunk_tokens,
                   .pages = worker_.cache().config().pages,
                   .page_size = config.page_size}),
+      run_ahead_(parts.run_ahead),
       free_pages_(scheduler_.pool().free_pages()),
       thread_([this] { run(); }) {}
 
@@ -202,6 +238,7 @@ void LocalEngine::set_step_observer(std::function<void(const StepInfo&)> observe
 }
 
 void LocalEngine::run() {
+  if (worker_.context().device == Device::kCuda) use_cuda_device(worker_.context().device_index);
   while (collect()) {
     try {
       step();
@@ -222,7 +259,9 @@ bool LocalEngine::collect() {
   bool stopping = false;
   {
     std::unique_lock lock(mutex_);
-    work_.wait(lock, [&] { return stopping_ || !inbox_.empty() || !cancels_.empty() || !scheduler_.idle(); });
+    work_.wait(lock, [&] {
+      return stopping_ || !inbox_.empty() || !cancels_.empty() || !scheduler_.idle() || in_flight_;
+    });
     inbox.swap(inbox_);
     cancels.swap(cancels_);
     step_observer_ = observer_;
@@ -241,49 +280,89 @@ bool LocalEngine::collect() {
 }
 
 void LocalEngine::step() {
-  const auto start = std::chrono::steady_clock::now();
+  Flight* const before = in_flight_;
   const StepPlan& plan = scheduler_.next_step();
-  if (plan.empty()) {
-    BOLIDE_CHECK(scheduler_.idle(), "requests wait, nobody runs, and none was admitted");
-    return;
-  }
+  in_flight_ = plan.empty() ? nullptr : launch(plan);
+  if (before) settle(*before);
+  if (in_flight_ && !run_ahead_) settle(*std::exchange(in_flight_, nullptr));
+  BOLIDE_CHECK(!plan.empty() || before || scheduler_.idle(),
+               "requests wait, nobody runs, and none was admitted");
+}
+
+// Puts a plan on its way and gives its sequences the tokens that it will draw; null when it failed.
+LocalEngine::Flight* LocalEngine::launch(const StepPlan& plan) {
+  Flight& flight = flights_[in_flight_ == &flights_[0] ? 1 : 0];
+  flight.launched = std::chrono::steady_clock::now();
+  flight.info = {.prefill_tokens = plan.prefill_tokens, .decode_rows = plan.decode_rows, .seconds = 0};
   try {
-    run_step(worker_, plan, step_result_);
+    launch_step(worker_, plan, flight.result);
   } catch (...) {
     const std::exception_ptr fault = current_fault();
     for (RequestState* state : plan.sequences) finish(*tasks_.at(state->id), FinishReason::kLength, fault);
-    return;
+    return nullptr;
   }
-  settle(plan);
-  observe({.prefill_tokens = plan.prefill_tokens,
-           .decode_rows = plan.decode_rows,
-           .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()});
+  flight.rows.clear();
+  for (const RequestState* state : plan.sequences)
+    flight.rows.push_back({.request = state->id, .prompt_is_all = !state->in_prompt()});
+  int32_t draw = 0;
+  for (const LogitUse& use : plan.uses) {
+    if (!use.sample) continue;
+    RequestState& state = *plan.sequences[use.sequence];
+    flight.rows[use.sequence].position = static_cast<int64_t>(state.tokens.size());
+    state.tokens.push_back(-1 - draw++);
+  }
+  // Whoever needs no further step leaves now: its place and its pages may serve the next step, which runs
+  // after this one.
+  for (RequestState* state : plan.sequences) {
+    if (state->in_prompt() || state->made() < state->max_new_tokens) continue;
+    tasks_.at(state->id)->retired = true;
+    scheduler_.remove(*state);
+  }
+  return &flight;
 }
 
 // Hands out what a step made.
-void LocalEngine::settle(const StepPlan& plan) {
-  for (size_t s = 0; s < plan.sequences.size(); ++s) {
-    Task& task = *tasks_.at(plan.sequences[s]->id);
-    if (step_result_.faults[s]) {
+void LocalEngine::settle(Flight& flight) {
+  StepResult& result = flight.result;
+  std::exception_ptr fault;
+  try {
+    collect_step(result);
+  } catch (...) {
+    fault = current_fault();
+  }
+  for (size_t s = 0; s < flight.rows.size(); ++s) {
+    const Flight::Row& row = flight.rows[s];
+    const auto found = tasks_.find(row.request);
+    if (found == tasks_.end()) continue;  // ended by an earlier step, or cancelled
+    Task& task = *found->second;
+    if (fault) {
+      finish(task, FinishReason::kLength, fault);
+    } else if (result.faults[s]) {
       try {
-        std::rethrow_exception(std::move(step_result_.faults[s]));
+        std::rethrow_exception(std::move(result.faults[s]));
       } catch (...) {
         finish(task, FinishReason::kLength, current_fault());
       }
-    } else if (step_result_.ids[s] >= 0) {
+    } else if (row.position >= 0) {
       try {
-        accept(task, step_result_.ids[s], step_result_.log_probs[s]);
+        accept(task, result.ids[s], result.log_probs[s], row.position);
       } catch (...) {  // the callback's own exception, handed on as it is
         finish(task, FinishReason::kLength, std::current_exception());
       }
-    } else if (!task.state.in_prompt()) {
+    } else if (row.prompt_is_all) {
       finish(task, FinishReason::kLength);  // max_new_tokens is 0: the prompt's logits were all
     }
   }
+  if (fault) return;
+  // Steps follow each other without a gap, so one begins when the one before has ended.
+  const auto now = std::chrono::steady_clock::now();
+  flight.info.seconds = std::chrono::duration<double>(now - std::max(flight.launched, settled_)).count();
+  settled_ = now;
+  observe(flight.info);
 }
 
 // A new id of a task: into its result and text, to its callback, and to the question whether it was the last.
-void LocalEngine::accept(Task& task, int32_t id, float log_prob) {
+void LocalEngine::accept(Task& task, int32_t id, float log_prob, int64_t position) {
   if (id == task.end_id) {
     std::string rest = task.text.finish();
     const bool stopped = task.text.stopped();
@@ -292,11 +371,11 @@ void LocalEngine::accept(Task& task, int32_t id, float log_prob) {
                         : stopped ? FinishReason::kStopString
                                   : FinishReason::kEndId);
   }
-  task.state.tokens.push_back(id);
+  task.state.tokens[static_cast<size_t>(position)] = id;
   task.result.output_ids.push_back(id);
   if (task.state.return_log_probs) task.result.log_probs.push_back(log_prob);
   std::string text = task.text.push(id);
-  const bool full = task.state.made() == task.state.max_new_tokens;
+  const bool full = position + 1 - task.state.prompt_tokens == task.state.max_new_tokens;
   if (full) text += task.text.finish();
   if (!emit(task, id, std::move(text))) return finish(task, FinishReason::kCancelled);
   if (task.text.stopped()) return finish(task, FinishReason::kStopString);
@@ -311,7 +390,7 @@ bool LocalEngine::emit(Task& task, int32_t id, std::string text) {
 
 // Ends a task: frees its pages and its place in the batch, and sets it aside for publish().
 void LocalEngine::finish(Task& task, FinishReason reason, std::exception_ptr fault) {
-  scheduler_.remove(task.state);
+  if (!task.retired) scheduler_.remove(task.state);
   task.result.finish_reason = reason;
   task.result.logits = std::move(task.state.logits);
   task.fault = std::move(fault);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <memory>
@@ -25,7 +26,10 @@ struct EngineParts {
   int64_t weight_bytes = 0;
   bool random_weights = false;
   double load_seconds = 0;
-  int64_t logit_block_bytes = Worker::kLogitBlockBytes;
+  int64_t logit_block_bytes = WorkerConfig::kLogitBlockBytes;
+  // Plan and launch the next step before the ids of this one are known: the device never waits for the host.
+  // Only where launching is asynchronous does it gain anything.
+  bool run_ahead = false;
 };
 
 // The engine on one rank. Callers' threads check requests and put them into `inbox_`; one background thread
@@ -57,7 +61,8 @@ class LocalEngine final : public Engine {
     Task(const Tokenizer* tokenizer, Request& request);
     RequestState state;
     OutputText text;
-    bool tagged = false;  // by the caller; else by its number
+    bool tagged = false;   // by the caller; else by its number
+    bool retired = false;  // its last step is on its way: it has left the scheduler
     int32_t end_id = -1;
     std::function<bool(const StreamEvent&)> on_token;
     Result result;
@@ -69,12 +74,26 @@ class LocalEngine final : public Engine {
   std::unique_ptr<Task> make_task(Request& request) const;
   std::vector<uint64_t> enqueue(std::vector<std::unique_ptr<Task>> tasks);
 
+  // A step that was launched, and for whom. The requests may end before it is settled.
+  struct Flight {
+    struct Row {
+      uint64_t request = 0;
+      int64_t position = -1;       // of the token drawn for it; -1: none
+      bool prompt_is_all = false;  // its prompt was the last that it wanted to run
+    };
+    std::vector<Row> rows;  // [S]
+    StepInfo info;
+    std::chrono::steady_clock::time_point launched;
+    StepResult result;
+  };
+
   // The background thread.
   void run();
   bool collect();
   void step();
-  void settle(const StepPlan& plan);
-  void accept(Task& task, int32_t id, float log_prob);
+  Flight* launch(const StepPlan& plan);
+  void settle(Flight& flight);
+  void accept(Task& task, int32_t id, float log_prob, int64_t position);
   bool emit(Task& task, int32_t id, std::string text);
   void finish(Task& task, FinishReason reason, std::exception_ptr fault = nullptr);
   void finish_all(FinishReason reason, const std::exception_ptr& fault);
@@ -88,7 +107,10 @@ class LocalEngine final : public Engine {
 
   // The engine's thread only.
   Scheduler scheduler_;
-  StepResult step_result_;
+  bool run_ahead_;
+  Flight flights_[2];
+  Flight* in_flight_ = nullptr;  // launched and not settled
+  std::chrono::steady_clock::time_point settled_;
   std::unordered_map<uint64_t, std::unique_ptr<Task>> tasks_;
   std::vector<std::unique_ptr<Task>> finished_;  // done in this step, not yet published
   std::shared_ptr<const std::function<void(const StepInfo&)>> step_observer_;

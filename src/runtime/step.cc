@@ -1,38 +1,23 @@
 #include "runtime/step.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "ops/gather_rows.h"
+#include "tensor/allocator.h"
 
 namespace bolide {
 namespace {
 
-// Draws for a run of rows. A row that cannot be drawn from (NaN) must cost its own sequence only, so after a
-// failure each row is drawn alone.
-void draw(const Context& context, const SampleArgs& args, std::span<const LogitUse> uses,
-          StepResult& result) {
-  try {
-    sample(context, args);
-    for (size_t i = 0; i < uses.size(); ++i) {
-      result.ids[uses[i].sequence] = args.ids[i];
-      if (!args.log_probs.empty()) result.log_probs[uses[i].sequence] = args.log_probs[i];
-    }
-  } catch (...) {
-    if (uses.size() == 1) {
-      result.faults[uses[0].sequence] = std::current_exception();
-      return;
-    }
-    for (size_t i = 0; i < uses.size(); ++i) {
-      const int64_t row = static_cast<int64_t>(i);
-      draw(context,
-           {.logits = args.logits.slice_rows(row, row + 1),
-            .rows = args.rows.subspan(i, 1),
-            .ids = args.ids.subspan(i, 1),
-            .log_probs = args.log_probs.empty() ? args.log_probs : args.log_probs.subspan(i, 1)},
-           uses.subspan(i, 1), result);
-    }
-  }
-}
+// A pass of the model: what the kernels see, and what the host wants of it.
+struct Pass {
+  StepInput::Arrays input;
+  bool every_row = false;          // the rows whose logits are wanted are all rows in their order
+  std::span<const LogitUse> uses;  // empty: each wanted row is drawn from, and no more
+  std::span<RequestState* const> sequences;
+  bool greedy = false, log_probs = false;
+  StepResult* result = nullptr;
+};
 
 // Appends rows to the logits that a request asked for. Not resize(): that would write the memory twice.
 void keep(const float* row, int64_t vocab, RequestState& state) {
@@ -40,75 +25,183 @@ void keep(const float* row, int64_t vocab, RequestState& state) {
   state.logits.insert(state.logits.end(), row, row + vocab);
 }
 
-void keep_rows(const View& logits, std::span<const LogitUse> uses, const StepPlan& plan, StepResult& result) {
+void keep_rows(const Context& context, const View& logits, std::span<const LogitUse> uses, const Pass& pass) {
+  const size_t row_bytes = static_cast<size_t>(logits.shape[1]) * sizeof(float);
+  Tensor on_host;
   for (size_t i = 0; i < uses.size(); ++i) {
     const int32_t s = uses[i].sequence;
-    if (!uses[i].keep || result.faults[s]) continue;
+    std::exception_ptr& fault = pass.result->faults[s];
+    if (!uses[i].keep || fault) continue;
     try {
-      keep(logits.as<float>() + static_cast<int64_t>(i) * logits.row_stride, logits.shape[1],
-           *plan.sequences[s]);
+      const float* row = logits.as<float>() + static_cast<int64_t>(i) * logits.row_stride;
+      if (context.device == Device::kCuda) {
+        if (on_host.empty()) on_host = Tensor::allocate({logits.shape[1]}, DType::kF32);
+        copy_to_host(context, on_host.view().data, row, row_bytes);
+        synchronize(context);
+        row = on_host.as<float>();
+      }
+      keep(row, logits.shape[1], *pass.sequences[s]);
     } catch (const std::exception&) {  // bad_alloc, or length_error for more than a vector can hold
-      result.faults[s] = std::make_exception_ptr(Error(
+      fault = std::make_exception_ptr(Error(
           ErrorCode::kResource,
           fmt::format("out of memory for the logits of {} prompt tokens x {} ids: send a shorter prompt",
-                      plan.sequences[s]->prompt_tokens, logits.shape[1])));
+                      pass.sequences[s]->prompt_tokens, logits.shape[1])));
     }
   }
+}
+
+// Draws for rows [begin, end) of `logits`, which are the draws [drawn, ...) of the step.
+void draw(Worker& worker, const Pass& pass, const View& logits, int64_t begin, int64_t end, int64_t drawn) {
+  const size_t first = static_cast<size_t>(drawn), count = static_cast<size_t>(end - begin);
+  sample(worker.context(),
+         {.logits = logits.slice_rows(begin, end),
+          .rows = pass.input.sample_rows.subspan(first, count),
+          .ids = worker.draws().subspan(first, count),
+          .log_probs = pass.log_probs ? worker.draw_log_probs().subspan(first, count) : std::span<float>(),
+          .all_greedy = pass.greedy});
 }
 
 // Final norm, head, kept rows and draws, a block of rows at a time, so that a prompt whose every row is
 // wanted takes no more scratch memory than a batch.
-void run_head(Worker& worker, const StepPlan& plan, const View& hidden, StepResult& result) {
+void run_head(Worker& worker, const Pass& pass, const View& hidden) {
   const Context& context = worker.context();
-  const int64_t rows = static_cast<int64_t>(plan.uses.size());
-  size_t drawn = 0;
+  const auto wanted = pass.input.batch.logit_rows;
+  const int64_t rows = static_cast<int64_t>(wanted.size());
+  int64_t drawn = 0;
   for (int64_t begin = 0; begin < rows; begin += worker.logit_block()) {
     const int64_t count = std::min(worker.logit_block(), rows - begin);
     const Arena::Scope scope(*context.arena);
-    const View x = context.arena->take({count, hidden.shape[1]}, DType::kF32);
-    gather_rows(context,
-                {.x = hidden, .rows = std::span(plan.batch.logit_rows).subspan(begin, count), .y = x});
+    View x = pass.every_row ? hidden.slice_rows(begin, begin + count) : View();
+    if (x.empty()) {
+      x = context.arena->take({count, hidden.shape[1]}, DType::kF32);
+      gather_rows(context, {.x = hidden, .rows = wanted.subspan(begin, count), .y = x});
+    }
     const View logits = worker.logits(count);
     worker.model().logits(context, x, logits);
-
-    const auto uses = std::span(plan.uses).subspan(begin, count);
-    keep_rows(logits, uses, plan, result);
-    for (size_t i = 0; i < uses.size();) {
-      size_t end = i;
-      while (end < uses.size() && uses[end].sample) ++end;
-      if (end == i) {
-        ++i;
-        continue;
-      }
-      result.drawn_ids.resize(end - i);
-      result.drawn_log_probs.resize(plan.want_log_probs ? end - i : 0);
-      draw(context,
-           {.logits = logits.slice_rows(static_cast<int64_t>(i), static_cast<int64_t>(end)),
-            .rows = std::span(plan.sample_rows).subspan(drawn, end - i),
-            .ids = result.drawn_ids,
-            .log_probs = result.drawn_log_probs},
-           uses.subspan(i, end - i), result);
+    if (pass.uses.empty()) {
+      draw(worker, pass, logits, 0, count, drawn);
+      drawn += count;
+      continue;
+    }
+    const auto uses = pass.uses.subspan(begin, count);
+    keep_rows(context, logits, uses, pass);
+    for (int64_t i = 0; i < count;) {
+      int64_t end = i;
+      while (end < count && uses[end].sample) ++end;
+      if (end > i) draw(worker, pass, logits, i, end, drawn);
       drawn += end - i;
-      i = end;
+      i = std::max(end, i + 1);
     }
   }
 }
 
+void run_pass(Worker& worker, const Pass& pass) {
+  const Context& context = worker.context();
+  const BatchView& batch = pass.input.batch;
+  const Dist& dist = worker.config().dist;
+  const Arena::Scope scope(*context.arena);
+  const View hidden = context.arena->take({batch.tokens(), worker.model().config().hidden_size}, DType::kF32);
+  if (dist.first_stage()) worker.model().embed(context, batch, hidden);
+  worker.model().run_layers(context, worker.cache().view(batch), hidden);
+  if (dist.last_stage()) run_head(worker, pass, hidden);
+}
+
+// A plan of one new row a sequence, each drawn from.
+bool is_decode(const StepPlan& plan) {
+  return plan.prefill_tokens == 0 && plan.batch.tokens() == plan.batch.sequences() &&
+         plan.sample_rows.size() == plan.sequences.size() && plan.uses.size() == plan.sequences.size() &&
+         std::none_of(plan.uses.begin(), plan.uses.end(), [](const LogitUse& use) { return use.keep; });
+}
+
+// A decode step in a graph: counts rounded up so that few graphs serve all batches.
+void run_decode(Worker& worker, const StepPlan& plan, Pass& pass) {
+  const KvCacheConfig& cache = worker.cache().config();
+  const int64_t max_pages =
+      static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(plan.batch.max_pages, 8))));
+  const Padding padding = {.sequences = padded_sequences(plan.batch.sequences()),
+                           .max_pages = max_pages,
+                           .max_kv_length = max_pages * cache.page_size,
+                           .spare_page = static_cast<int32_t>(cache.pages),
+                           .spare_slot = cache.pages * cache.page_size};
+  pass.input = worker.input().upload(worker.context(), plan, &padding);
+  pass.input.batch.previous_ids = worker.draws();
+  pass.every_row = true;
+  pass.uses = {};
+  Graph* graph = worker.graph({.sequences = padding.sequences,
+                               .max_pages = max_pages,
+                               .greedy = pass.greedy,
+                               .log_probs = pass.log_probs});
+  if (!graph) return run_pass(worker, pass);
+  if (graph->empty()) graph->capture(worker.context(), [&] { run_pass(worker, pass); });
+  graph->launch(worker.context());
+}
+
 }  // namespace
 
-void run_step(Worker& worker, const StepPlan& plan, StepResult& result) {
+int64_t padded_sequences(int64_t sequences) {
+  // Steps of an eighth or less of the count: padding rows cost kernels little, and a graph takes milliseconds
+  // to capture.
+  int64_t step = 1;
+  while (sequences > 8 * step) step *= 2;
+  return (sequences + step - 1) / step * step;
+}
+
+void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
   const Context& context = worker.context();
-  const Batch& batch = plan.batch;
   result.ids.assign(plan.sequences.size(), -1);
   result.log_probs.assign(plan.sequences.size(), 0.0f);
   result.faults.assign(plan.sequences.size(), nullptr);
+  result.drawn_for_.clear();
+  for (const LogitUse& use : plan.uses)
+    if (use.sample) result.drawn_for_.push_back(use.sequence);
+  result.want_log_probs_ = plan.want_log_probs;
+  if (!result.done_) result.done_ = std::make_unique<Event>(context.device);
 
-  for (const PageCopy& copy : plan.copies) worker.cache().copy_page(copy.from, copy.to);
-  const Arena::Scope scope(*context.arena);
-  const View hidden = context.arena->take({batch.tokens(), worker.model().config().hidden_size}, DType::kF32);
-  if (worker.dist().first_stage()) worker.model().embed(context, batch, hidden);
-  worker.model().run_layers(context, worker.cache().view(batch), hidden);
-  if (worker.dist().last_stage()) run_head(worker, plan, hidden, result);
+  for (const PageCopy& copy : plan.copies) worker.cache().copy_page(context, copy.from, copy.to);
+  Pass pass{.input = {},
+            .uses = plan.uses,
+            .sequences = plan.sequences,
+            .greedy = std::all_of(plan.sample_rows.begin(), plan.sample_rows.end(), is_greedy),
+            .log_probs = plan.want_log_probs,
+            .result = &result};
+  if (context.device == Device::kCuda && worker.config().graphs && is_decode(plan)) {
+    run_decode(worker, plan, pass);
+  } else {
+    pass.input = worker.input().upload(context, plan, nullptr);
+    pass.input.batch.previous_ids = worker.draws();
+    run_pass(worker, pass);
+  }
+
+  const size_t draws = result.drawn_for_.size();
+  if (result.host_capacity_ < worker.draws().size()) {
+    const size_t bytes = worker.draws().size() * (sizeof(int32_t) + sizeof(float));
+    result.host_draws_ = context.device == Device::kCpu ? allocate_host(bytes) : allocate_pinned(bytes);
+    result.host_capacity_ = worker.draws().size();
+  }
+  std::byte* host = result.host_draws_.get();
+  copy_to_host(context, host, worker.draws().data(), draws * sizeof(int32_t));
+  if (plan.want_log_probs) {
+    copy_to_host(context, host + result.host_capacity_ * sizeof(int32_t), worker.draw_log_probs().data(),
+                 draws * sizeof(float));
+  }
+  result.done_->record(context);
+}
+
+void collect_step(StepResult& result) {
+  result.done_->wait();
+  const auto* ids = reinterpret_cast<const int32_t*>(result.host_draws_.get());
+  const auto* log_probs = reinterpret_cast<const float*>(ids + result.host_capacity_);
+  for (size_t i = 0; i < result.drawn_for_.size(); ++i) {
+    const int32_t s = result.drawn_for_[i];
+    if (ids[i] == kNanRow) {
+      result.faults[s] = std::make_exception_ptr(Error(
+          ErrorCode::kInternal,
+          "the logits of a row hold NaN: the model's weights or the cache are damaged; no token was drawn"));
+      continue;
+    }
+    result.ids[s] = ids[i];
+    if (result.want_log_probs_) result.log_probs[s] = log_probs[i];
+  }
 }
 
 }  // namespace bolide

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/step.h"
+
 namespace bolide {
 namespace {
 
@@ -9,15 +11,27 @@ constexpr int64_t kMinLogitBlock = 16;
 
 }  // namespace
 
-Worker::Worker(std::unique_ptr<Model> model, const KvCacheConfig& cache, int threads, const Dist& dist,
-               int64_t logit_block_bytes)
+Worker::Worker(std::unique_ptr<Model> model, const WorkerConfig& config)
     : model_(std::move(model)),
-      dist_(dist),
-      arena_(cache.device),
-      context_{.device = cache.device, .threads = threads, .arena = &arena_},
-      cache_(cache) {
+      config_(config),
+      stream_(config.cache.device),
+      arena_(config.cache.device),
+      context_{.device = config.cache.device,
+               .device_index = config.device_index,
+               .threads = config.threads,
+               .stream = stream_.get(),
+               .activation = config.activation,
+               .deterministic = config.deterministic,
+               .arena = &arena_},
+      cache_(config.cache),
+      input_(config.cache.device) {
   const int64_t row_bytes = model_->config().vocab_size * static_cast<int64_t>(sizeof(float));
-  logit_block_ = std::max(kMinLogitBlock, logit_block_bytes / row_bytes);
+  logit_block_ = std::max(kMinLogitBlock, config.logit_block_bytes / row_bytes);
+  const int64_t rows = padded_sequences(config.max_batch_size);
+  draws_ = Tensor::zeros({rows}, DType::kI32, context_.device);
+  log_probs_ = Tensor::zeros({rows}, DType::kF32, context_.device);
+  // Captured steps hold its address, so on a GPU it does not grow.
+  if (context_.device == Device::kCuda) logits(std::min(logit_block_, rows));
 }
 
 View Worker::logits(int64_t rows) {
@@ -28,8 +42,21 @@ View Worker::logits(int64_t rows) {
     logits_ = Tensor();
     logits_ = Tensor::allocate({std::clamp(2 * have, rows, logit_block_), model_->config().vocab_size},
                                DType::kF32, context_.device);
+    graphs_.clear();
   }
   return logits_.view().slice_rows(0, rows);
+}
+
+Graph* Worker::graph(const GraphKey& key) {
+  const uint64_t generation = arena_.generation() + input_.generation();  // both only grow
+  if (generation != memory_generation_) {
+    graphs_.clear();
+    memory_generation_ = generation;
+  }
+  const auto [found, first] = graphs_.try_emplace(key);
+  if (first) return nullptr;
+  if (!found->second) found->second = std::make_unique<Graph>();
+  return found->second.get();
 }
 
 KvCacheConfig cache_config(const ModelConfig& model, const Dist& dist, DType dtype, int64_t pages,

@@ -1,44 +1,79 @@
 #pragma once
 
+#include <map>
 #include <memory>
 
 #include "cache/kv_cache.h"
 #include "comm/dist.h"
 #include "models/model.h"
+#include "runtime/step_input.h"
 #include "tensor/arena.h"
+#include "tensor/device.h"
 
 namespace bolide {
+
+struct WorkerConfig {
+  // At most this much memory for a block of logits, but never under 16 rows: each block reads the whole head.
+  static constexpr int64_t kLogitBlockBytes = int64_t{128} << 20;
+
+  KvCacheConfig cache;  // its device is where the worker runs
+  int device_index = 0;
+  DType activation = DType::kF32;
+  int threads = 1;
+  Dist dist;
+  int64_t max_batch_size = 64;
+  int64_t logit_block_bytes = kLogitBlockBytes;
+  bool deterministic = false;
+  bool graphs = true;  // on a GPU: launch decode steps as captured graphs
+};
 
 // One rank: a model's part with the context, scratch memory and cache that it runs with. One thread at a
 // time.
 class Worker {
  public:
-  // At most this much memory for a block of logits, but never under 16 rows: each block reads the whole head.
-  static constexpr int64_t kLogitBlockBytes = int64_t{128} << 20;
-
-  // Throws kResource when the cache cannot be mapped.
-  Worker(std::unique_ptr<Model> model, const KvCacheConfig& cache, int threads, const Dist& dist,
-         int64_t logit_block_bytes = kLogitBlockBytes);
+  // Throws kResource when the cache cannot be had.
+  Worker(std::unique_ptr<Model> model, const WorkerConfig& config);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  const WorkerConfig& config() const { return config_; }
   const Context& context() const { return context_; }
   const Model& model() const { return *model_; }
-  const Dist& dist() const { return dist_; }
   KvCache& cache() { return cache_; }
+  StepInput& input() { return input_; }
   // Rows of logits that are computed at once.
   int64_t logit_block() const { return logit_block_; }
   // [rows, vocab] fp32, rows <= logit_block(). The same memory each time; grows when first needed.
   View logits(int64_t rows);
+  // The ids that steps draw [max_batch_size and padding] and their log-probabilities, on the device; a step
+  // reads what the one before has left there.
+  std::span<int32_t> draws() const { return {draws_.as<int32_t>(), static_cast<size_t>(draws_.shape()[0])}; }
+  std::span<float> draw_log_probs() const {
+    return {log_probs_.as<float>(), static_cast<size_t>(log_probs_.shape()[0])};
+  }
+
+  // A decode step of these counts, captured when first launched.
+  struct GraphKey {
+    int64_t sequences = 0, max_pages = 0;
+    bool greedy = false, log_probs = false;
+    auto operator<=>(const GraphKey&) const = default;
+  };
+  // Null as long as a step of these counts has not run outside a graph since the worker's memory last moved
+  // (what is loaded and allocated on the way is then in place).
+  Graph* graph(const GraphKey& key);
 
  private:
   std::unique_ptr<Model> model_;
-  Dist dist_;
+  WorkerConfig config_;
+  Stream stream_;
   Arena arena_;
   Context context_;
   KvCache cache_;
+  StepInput input_;
   int64_t logit_block_;
-  Tensor logits_;
+  Tensor logits_, draws_, log_probs_;
+  std::map<GraphKey, std::unique_ptr<Graph>> graphs_;
+  uint64_t memory_generation_ = 0;
 };
 
 // This rank's share of the cache of a model: its stage's layers, its tensor part of the kv heads.

@@ -22,8 +22,8 @@ struct Progress {
   int64_t prompt = 0;  // of those, how many are the prompt's
 };
 // rows[i]: how many tokens of sequence i this step takes in. A sequence past its prompt brings its one new
-// token. Prompts share max_chunk_tokens in the order given, the earlier one as much as it can use; 0 is a
-// sequence that sits this step out. At least one entry is positive if there is any sequence.
+// token. Prompts share max_chunk_tokens in the order given, the earlier one as much as it can
+// use; 0 is a sequence that sits this step out. At least one entry is positive if there is any sequence.
 void plan_rows(std::span<const Progress> running, int64_t max_chunk_tokens, std::vector<int64_t>& rows);
 
 }  // namespace bolide

@@ -50,8 +50,10 @@ StepPlan& Scheduler::next_step() {
                          .prompt = state->prompt_tokens});
   }
   plan_rows(progress_, config_.max_chunk_tokens, rows_);
-  build_plan(running_, rows_, config_.page_size, plan_);
-  return plan_;
+  StepPlan& plan = plans_[turn_];
+  turn_ = 1 - turn_;
+  build_plan(running_, rows_, config_.page_size, plan);
+  return plan;
 }
 
 }  // namespace bolide

@@ -26,8 +26,10 @@ class Scheduler {
   void add(RequestState& state);
   // Takes a request out, waiting or running, and frees its pages: its place is open for the next step.
   void remove(RequestState& state);
-  // Admits whom the policy lets in, and plans the next step; empty when nobody runs. The caller must carry
-  // the plan out, append the sampled tokens, and remove() who is done, before the next call.
+  // Admits whom the policy lets in, and plans the next step; empty when nobody has anything to run. Before
+  // the next call the caller must put the plan on its way, append the tokens that it draws (one that is not
+  // known yet as -1 - its number among the draws, see Batch), and remove() who needs no further step. The
+  // plan stays valid for one more call.
   StepPlan& next_step();
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
@@ -40,7 +42,8 @@ class Scheduler {
   PagePool pool_;
   std::deque<RequestState*> waiting_;   // oldest first
   std::vector<RequestState*> running_;  // in order of admission
-  StepPlan plan_;
+  StepPlan plans_[2];
+  int turn_ = 0;                               // of the two, which comes next
   std::vector<int64_t> waiting_pages_, rows_;  // scratch, kept for their memory
   std::vector<Progress> progress_;
 };

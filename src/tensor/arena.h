@@ -13,8 +13,10 @@ namespace bolide {
 class Arena {
  public:
   explicit Arena(Device device = Device::kCpu) : device_(device) {}
-  // Uninitialised, 64-byte aligned.
+  // Uninitialised; 64-byte aligned on the CPU, 256-byte on a GPU.
   View take(Shape shape, DType dtype);
+  // Changes whenever blocks come or go: while it stays, the same series of takes gives the same memory.
+  uint64_t generation() const { return generation_; }
 
   class Scope {
    public:
@@ -24,7 +26,10 @@ class Arena {
       arena_.block_ = block_;
       arena_.used_ = used_;
       arena_.taken_ = taken_;
-      if (taken_ == 0 && arena_.blocks_.size() > 1) arena_.blocks_.clear();
+      if (taken_ == 0 && arena_.blocks_.size() > 1) {
+        arena_.blocks_.clear();
+        ++arena_.generation_;
+      }
     }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -41,6 +46,7 @@ class Arena {
   size_t used_ = 0;   // bytes used in it
   size_t taken_ = 0;  // bytes used in all
   size_t peak_ = 0;   // the most that taken_ ever was
+  uint64_t generation_ = 0;
 };
 
 }  // namespace bolide

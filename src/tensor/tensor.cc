@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tensor/allocator.h"
+#include "tensor/device.h"
 
 namespace bolide {
 namespace {
@@ -59,8 +60,6 @@ View View::reshape(Shape to) const {
 }
 
 Tensor Tensor::allocate(Shape shape, DType dtype, Device device) {
-  if (device != Device::kCpu)
-    fail(ErrorCode::kUnsupported, "this build has no CUDA backend: use --device cpu");
   size_t bytes = size_of(dtype);
   for (int64_t extent : shape.extents()) {
     if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(extent), &bytes)) {
@@ -68,14 +67,16 @@ Tensor Tensor::allocate(Shape shape, DType dtype, Device device) {
     }
   }
   Tensor made;
-  made.storage_ = allocate_host(bytes);
+  made.storage_ = device == Device::kCpu ? allocate_host(bytes) : allocate_device(bytes);
   made.view_ = View(made.storage_.get(), dtype, shape, device);
   return made;
 }
 
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
   Tensor made = allocate(shape, dtype, device);
-  std::memset(made.view_.data, 0, made.bytes());
+  const Context context{.device = device};
+  fill_zero(context, made.view_.data, made.bytes());
+  synchronize(context);
   return made;
 }
 

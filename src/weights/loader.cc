@@ -1,12 +1,14 @@
 #include "weights/loader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "weights/block_plan.h"
+#include "weights/staging.h"
 
 namespace bolide {
 namespace {
@@ -15,31 +17,62 @@ namespace {
 // one.
 constexpr int64_t kBlockElements = int64_t{2} << 20;
 
-void allocate(const Slot& slot, const Dist& dist, DType dtype) {
+void allocate(const Context& context, const Slot& slot, const Dist& dist, DType dtype) {
   const Shape shape = local_shape(slot, dist);
   if (slot.is_matrix()) {
-    *std::get<Weight*>(slot.into) = kDenseFormat.allocate(shape[0], shape[1], dtype);
+    *std::get<Weight*>(slot.into) = kDenseFormat.allocate(shape[0], shape[1], dtype, context.device);
   } else {
-    *std::get<Tensor*>(slot.into) = Tensor::zeros(shape, DType::kF32);
+    *std::get<Tensor*>(slot.into) =
+        Tensor::zeros(shape, slot.as_activation ? context.activation : DType::kF32, context.device);
   }
 }
 
-// Stores what one BlockRead gave.
-void store(const Context& context, const Slot& slot, const BlockRead& read, const void* data, DType dtype) {
+// A run of a vector: few elements, converted on the host.
+void store_vector(const Context& context, const BlockRead::Part& part, const void* from, DType dtype,
+                  Tensor& vector) {
+  const size_t count = static_cast<size_t>(part.rows);
+  const Tensor converted = Tensor::allocate({part.rows}, vector.dtype());
+  convert_elements(from, dtype, converted.view().data, vector.dtype(), count);
+  const size_t begin = static_cast<size_t>(part.row0) * size_of(vector.dtype());
+  copy_to_device(context, static_cast<std::byte*>(vector.view().data) + begin, converted.view().data,
+                 converted.bytes());
+  synchronize(context);
+}
+
+// Stores what one BlockRead put into the memory of staging.next().
+void store(Staging& staging, const std::byte* data, const Slot& slot, const BlockRead& read, DType dtype) {
+  const Context& context = staging.context();
+  if (slot.is_matrix()) data = staging.upload(static_cast<size_t>(read.shape.count()) * size_of(dtype));
   for (const BlockRead::Part& part : read.parts) {
-    const std::byte* from =
-        static_cast<const std::byte*>(data) + static_cast<size_t>(part.offset) * size_of(dtype);
+    const std::byte* from = data + static_cast<size_t>(part.offset) * size_of(dtype);
     if (!slot.is_matrix()) {
-      Tensor& vector = *std::get<Tensor*>(slot.into);
-      convert_elements(from, dtype, vector.as<float>() + part.row0, DType::kF32,
-                       static_cast<size_t>(part.rows));
+      store_vector(context, part, from, dtype, *std::get<Tensor*>(slot.into));
       continue;
     }
-    View block(const_cast<std::byte*>(from), dtype, Shape{part.rows, part.cols});
+    View block(const_cast<std::byte*>(from), dtype, Shape{part.rows, part.cols}, context.device);
     block.row_stride = part.row_stride;
     Weight& weight = *std::get<Weight*>(slot.into);
     weight.format->store(context, block, read.transposed, part.row0, part.col0, weight);
   }
+}
+
+// Runs body(staging, i) for every i in [0, count), a staging for each thread.
+template <class Body>
+void for_each_block(const Context& context, int64_t count, const Body& body) {
+  // Eight threads outrun a PCIe link, and each pins 16 MiB, which takes the driver milliseconds.
+  const int threads = context.device == Device::kCpu ? context.threads : std::min(context.threads, 8);
+  std::atomic<int64_t> next{0};
+  parallel_for(threads, threads, [&](int64_t) {
+    if (context.device == Device::kCuda) use_cuda_device(context.device_index);
+    Staging staging(context);
+    try {
+      for (int64_t i = next++; i < count; i = next++) body(staging, i);
+    } catch (...) {
+      next = count;  // nobody goes on after a fault
+      throw;
+    }
+    synchronize(staging.context());
+  });
 }
 
 struct Task {
@@ -101,7 +134,7 @@ void load_weights(const Context& context, const TensorSource& source, Checkpoint
                   std::span<const Slot> slots, const Dist& dist, DType dtype) {
   std::vector<Task> tasks;
   for (const Slot& slot : slots) {
-    allocate(slot, dist, dtype);
+    allocate(context, slot, dist, dtype);
     if (slot.shard == Shard::kOnce && dist.tensor_rank != 0) continue;  // stays zero
     const SlotSource& wanted = source_of(slot, format);
     const std::string name = find_name(source, wanted);
@@ -110,16 +143,11 @@ void load_weights(const Context& context, const TensorSource& source, Checkpoint
       tasks.push_back({&slot, name, stored, std::move(read)});
     }
   }
-  Context single = context;
-  single.threads = 1;  // parallel over blocks instead
-  parallel_for(context.threads, static_cast<int64_t>(tasks.size()), [&](int64_t i) {
+  for_each_block(context, static_cast<int64_t>(tasks.size()), [&](Staging& staging, int64_t i) {
     const Task& task = tasks[i];
-    static thread_local Tensor staging;
-    const size_t bytes = static_cast<size_t>(task.read.shape.count()) * size_of(task.dtype);
-    if (staging.bytes() < bytes) staging = Tensor::allocate({static_cast<int64_t>(bytes)}, DType::kU8);
-    source.read(task.name, task.read.slice, staging.view().data);
-    store(single, *task.slot, task.read, staging.view().data, task.dtype);
-    if (i + 1 == static_cast<int64_t>(tasks.size())) staging = {};
+    std::byte* data = staging.next(static_cast<size_t>(task.read.shape.count()) * size_of(task.dtype));
+    source.read(task.name, task.read.slice, data);
+    store(staging, data, *task.slot, task.read, task.dtype);
   });
   log::debug("loaded {} tensors in {} reads", slots.size(), tasks.size());
 }
@@ -130,27 +158,26 @@ void load_dummy_weights(const Context& context, std::span<const Slot> slots, con
       0.035f;  // uniform in +-0.035: a standard deviation of 0.02, Hugging Face's initialisation
   std::vector<std::pair<size_t, BlockRead>> tasks;
   for (size_t s = 0; s < slots.size(); ++s) {
-    allocate(slots[s], dist, dtype);
+    allocate(context, slots[s], dist, dtype);
     for (BlockRead& read : plan_blocks(slots[s], Layout::kAsIs, dist, kBlockElements))
       tasks.emplace_back(s, std::move(read));
   }
-  Context single = context;
-  single.threads = 1;
-  parallel_for(context.threads, static_cast<int64_t>(tasks.size()), [&](int64_t i) {
+  for_each_block(context, static_cast<int64_t>(tasks.size()), [&](Staging& staging, int64_t i) {
     const auto& [s, read] = tasks[i];
-    std::vector<float> values(static_cast<size_t>(read.shape.count()));
+    const size_t count = static_cast<size_t>(read.shape.count());
+    std::byte* data = staging.next(count * sizeof(float));
+    auto* values = reinterpret_cast<float*>(data);
     // The counter starts at the block's place in the whole tensor, so that the values do not depend on the
     // tensor size.
     const uint64_t start = static_cast<uint64_t>(read.slice.begin[0]);
-    for (size_t v = 0; v < values.size(); v += 4) {
+    for (size_t v = 0; v < count; v += 4) {
       const auto words =
           philox4x32(seed + s, {static_cast<uint32_t>(v), static_cast<uint32_t>(v >> 32),
                                 static_cast<uint32_t>(start), static_cast<uint32_t>(read.slice.begin[1])});
-      for (size_t w = 0; w < 4 && v + w < values.size(); ++w) {
+      for (size_t w = 0; w < 4 && v + w < count; ++w)
         values[v + w] = slots[s].dummy_mean + (2 * to_unit_float(words[w]) - 1) * kSpread;
-      }
     }
-    store(single, slots[s], read, values.data(), DType::kF32);
+    store(staging, data, slots[s], read, DType::kF32);
   });
 }
 

@@ -21,8 +21,8 @@ std::string find_name(const TensorSource& source, const SlotSource& slot);
 void check_complete(const TensorSource& source, CheckpointFormat format, std::span<const Slot> slots,
                     std::span<const std::string> ignored);
 
-// Fills every slot's field with this rank's part, matrices as `dtype`, vectors as fp32. check_complete() must
-// have passed. Reads and packs on context.threads threads.
+// Fills every slot's field with this rank's part on context.device, matrices as `dtype`, vectors as fp32 or
+// context.activation. check_complete() must have passed. Reads and packs on context.threads threads.
 void load_weights(const Context& context, const TensorSource& source, CheckpointFormat format,
                   std::span<const Slot> slots, const Dist& dist, DType dtype);
 

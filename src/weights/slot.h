@@ -37,12 +37,14 @@ struct SlotSource {
 struct Slot {
   Shape shape;  // canonical and whole: [out, in] or [n]
   Shard shard = Shard::kNone;
-  int64_t segments = 1;  // q|k|v: 3. Each segment is split over ranks by itself
-  int64_t heads = 1;     // heads per segment, for kHeadInterleaved
-  SlotSource hf = {};    // in a Hugging Face checkpoint
-  SlotSource ft = {};    // in an FT folder: file stems without rank and ".bin"
-  float dummy_mean = 0;  // centre of the random values of --load-format dummy (1 for a norm's weight)
-  std::variant<Weight*, Tensor*> into;  // a matrix in the weights' dtype, or a vector in fp32
+  int64_t segments = 1;        // q|k|v: 3. Each segment is split over ranks by itself
+  int64_t heads = 1;           // heads per segment, for kHeadInterleaved
+  SlotSource hf = {};          // in a Hugging Face checkpoint
+  SlotSource ft = {};          // in an FT folder: file stems without rank and ".bin"
+  bool as_activation = false;  // a vector of context.activation (a bias added where such a result is stored)
+                               // instead of fp32
+  float dummy_mean = 0;        // centre of the random values of --load-format dummy (1 for a norm's weight)
+  std::variant<Weight*, Tensor*> into;  // a matrix in the weights' dtype, or a vector
 
   bool is_matrix() const { return shape.rank() == 2; }
 };

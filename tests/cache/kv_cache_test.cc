@@ -23,7 +23,7 @@ int64_t resident_bytes() {
 TEST(KvCache, LayersHaveTheContractsShapeAndDoNotOverlap) {
   KvCache cache({.layers = 3, .kv_heads = 2, .head_size = 5, .pages = 4, .page_size = 8});
   const Batch batch;
-  const KvView view = cache.view(batch);
+  const KvView view = cache.view(host_view(batch));
   float value = 0;
   for (int64_t l = 0; l < 3; ++l) {
     for (const View& side : {view.layer(l).k, view.layer(l).v}) {
@@ -49,13 +49,13 @@ TEST(KvCache, CopyPageCopiesAllLayersAndNothingElse) {
   EXPECT_EQ(config.page_bytes(), 2 * 2 * 1 * 3 * 2 * 2);
   KvCache cache(config);
   const Batch batch;
-  const KvView view = cache.view(batch);
+  const KvView view = cache.view(host_view(batch));
   uint16_t value = 0;
   for (int64_t l = 0; l < 2; ++l) {
     for (const View& side : {view.layer(l).k, view.layer(l).v})
       for (int64_t i = 0; i < 18; ++i) side.as<bf16>()[i].bits = value++;
   }
-  cache.copy_page(2, 0);
+  cache.copy_page({}, 2, 0);
   value = 0;
   for (int64_t l = 0; l < 2; ++l) {
     for (const View& side : {view.layer(l).k, view.layer(l).v}) {
@@ -69,7 +69,7 @@ TEST(KvCache, UntouchedPagesTakeNoMemory) {
   const int64_t before = resident_bytes();
   KvCache cache({.layers = 8, .kv_heads = 8, .head_size = 64, .pages = 1 << 16, .page_size = 16});  // 34 GB
   const Batch batch;
-  cache.view(batch).layer(7).v.as<float>()[0] = 1;
+  cache.view(host_view(batch)).layer(7).v.as<float>()[0] = 1;
   EXPECT_LT(resident_bytes() - before, int64_t{16} << 20);
 }
 

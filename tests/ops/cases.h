@@ -47,7 +47,7 @@ struct AttentionShape {
 Case attention_case(const AttentionShape& shape);
 
 Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place);
-Case add_norm_case(int64_t tokens, int64_t hidden);
+Case add_case(int64_t tokens, int64_t hidden);
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin);
 Case gather_rows_case(int64_t rows, int64_t hidden);
 

@@ -73,7 +73,7 @@ TEST_P(Ops, Norms) {
   for (int64_t hidden : {1, 7, 16, 33, 64, 100, 1024, 1030}) {
     if (hidden > 1) expect_right(*layer_norm_case(3, hidden, false));
     expect_right(*layer_norm_case(5, std::max<int64_t>(hidden, 2), true));
-    expect_right(*add_norm_case(5, std::max<int64_t>(hidden, 2)));
+    expect_right(*add_case(5, std::max<int64_t>(hidden, 2)));
   }
 }
 

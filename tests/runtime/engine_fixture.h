@@ -18,6 +18,7 @@ struct EngineUnderTest {
   FakeModel::Options options;
   bool with_tokenizer = true;
   int64_t logit_block_bytes = int64_t{128} << 20;
+  bool run_ahead = RUN_AHEAD;  // of the executable: all cases must hold both ways
 
   std::unique_ptr<LocalEngine> make() {
     EngineParts parts;
@@ -26,6 +27,7 @@ struct EngineUnderTest {
     parts.model = std::move(made);
     if (with_tokenizer) parts.tokenizer = std::make_unique<FakeTokenizer>();
     parts.logit_block_bytes = logit_block_bytes;
+    parts.run_ahead = run_ahead;
     config.threads = 1;
     if (config.max_kv_tokens == 0) config.max_kv_tokens = 4096;
     return std::make_unique<LocalEngine>(std::move(parts), config);

@@ -40,19 +40,21 @@ class FakeModel final : public Model {
 
   const ModelConfig& config() const override { return config_; }
 
-  void embed(const Context&, const Batch& batch, View hidden) const override {
+  void embed(const Context&, const BatchView& batch, View hidden) const override {
     if (options_.step_time.count() > 0) std::this_thread::sleep_for(options_.step_time);
     float* out = hidden.as<float>();
     for (int64_t t = 0; t < batch.tokens(); ++t) {
-      out[2 * t] = static_cast<float>(batch.token_ids[t] + 1);
-      out[2 * t + 1] = batch.token_ids[t] == options_.nan_on_id ? 1.0f : 0.0f;
+      const int32_t id = id_of(batch, t);
+      out[2 * t] = static_cast<float>(id + 1);
+      out[2 * t + 1] = id == options_.nan_on_id ? 1.0f : 0.0f;
     }
   }
 
   void run_layers(const Context&, const KvView& kv, View hidden) const override {
-    const Batch& batch = kv.batch();
-    for (int32_t id : batch.token_ids) {
-      if (id == options_.throw_on_id) throw std::runtime_error("the fake model was told to fail");
+    const BatchView& batch = kv.batch();
+    for (int64_t t = 0; t < batch.tokens(); ++t) {
+      if (options_.throw_on_id >= 0 && id_of(batch, t) == options_.throw_on_id)
+        throw std::runtime_error("the fake model was told to fail");
     }
     float* values = hidden.as<float>();
     for (int64_t l = 0; l < config_.layers; ++l) {
@@ -90,6 +92,7 @@ class FakeModel final : public Model {
     }
   }
 
+  void prepare(const Context&) override {}
   std::vector<Slot> slots() override { return {}; }
 
   // The logits of a sequence's last token, computed without cache, batch or pages.
@@ -125,6 +128,10 @@ class FakeModel final : public Model {
 
  private:
   static constexpr int64_t kPrime = 1048573;  // hashes stay exact in a float
+  static int32_t id_of(const BatchView& batch, int64_t t) {
+    const int32_t id = batch.token_ids[t];
+    return id < 0 ? batch.previous_ids[-1 - id] : id;
+  }
   static int64_t mix(int64_t hash, int64_t k, int64_t v) {
     return (hash * 31 + k * 7919 + v * 17 + 3) % kPrime;
   }

@@ -19,7 +19,8 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
       T block[kBlock];
       for (int64_t t = begin; t < end; ++t) {
         float* y = args.y.as<float>() + t * args.y.row_stride;
-        const int64_t row = args.ids[t] - args.vocab_begin;
+        const int32_t id = args.ids[t];
+        const int64_t row = (id < 0 ? args.previous_ids[-1 - id] : id) - args.vocab_begin;
         if (row < 0 || row >= table.rows) {
           std::fill(y, y + table.cols, 0.0f);
           continue;

@@ -135,7 +135,7 @@ class Worker {
     tile.w_panel = panel_bytes_;
     tile.y_stride = args_.y.row_stride;
     tile.columns = args_.w->rows - panel * kPanelRows;
-    tile.accumulate = k > 0;
+    tile.accumulate = args_.accumulate || k > 0;
     const std::byte* slice = tile.w;
     alignas(64) float wide[2 * kBlockK * kPanelRows];
     if (plan_.widen) {
@@ -213,10 +213,17 @@ class Worker {
 }  // namespace
 
 void matmul(const Context& context, const MatmulArgs& args) {
-  const Plan plan = make_plan(args);
   Arena own;
   Arena& arena = context.arena ? *context.arena : own;
   const Arena::Scope scope(arena);
+  if (!args.norm.weight.empty()) {
+    MatmulArgs after_norm = args;
+    after_norm.norm = {};
+    after_norm.x = arena.take(args.x.shape, DType::kF32);
+    cpu::layer_norm(context, {.x = args.x, .norm = args.norm, .y = after_norm.x});
+    return cpu::matmul(context, after_norm);
+  }
+  const Plan plan = make_plan(args);
   const int64_t groups = (plan.rows + plan.group - 1) / plan.group;
   const View packed = arena.take({groups * plan.padded * plan.x_k_bytes}, DType::kU8);
   auto* x = static_cast<std::byte*>(packed.data);

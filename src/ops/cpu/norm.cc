@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "hwy/highway.h"
+#include "ops/add.h"
 #include "ops/cpu/isa.h"
 #include "ops/cpu/parallel.h"
 #include "ops/norm.h"
@@ -85,11 +86,6 @@ HWY_EXPORT(add_row);
 namespace {
 float* row(const View& view, int64_t r) { return static_cast<float*>(view.data) + r * view.row_stride; }
 
-void norm(const LayerNormArgs& args, const float* x, int64_t r, int64_t hidden) {
-  HWY_DYNAMIC_DISPATCH(norm_row)
-  (x, row(args.weight, 0), row(args.bias, 0), args.eps, hidden, row(args.y, r));
-}
-
 // Under 32 Ki elements (a few microseconds) the other threads are not worth waking.
 Context for_work(const Context& context, const View& x) {
   Context chosen = context;
@@ -101,18 +97,19 @@ Context for_work(const Context& context, const View& x) {
 void layer_norm(const Context& context, const LayerNormArgs& args) {
   isa();
   parallel_ranges(for_work(context, args.x), args.x.shape[0], [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) norm(args, row(args.x, r), r, args.x.shape[1]);
+    for (int64_t r = begin; r < end; ++r) {
+      HWY_DYNAMIC_DISPATCH(norm_row)
+      (row(args.x, r), row(args.norm.weight, 0), row(args.norm.bias, 0), args.norm.eps, args.x.shape[1],
+       row(args.y, r));
+    }
   });
 }
 
-void add_norm(const Context& context, const AddNormArgs& args) {
+void add(const Context& context, const AddArgs& args) {
   isa();
-  const int64_t hidden = args.sum.shape[1];
-  parallel_ranges(for_work(context, args.sum), args.sum.shape[0], [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      HWY_DYNAMIC_DISPATCH(add_row)(row(args.residual, r), row(args.delta, r), hidden, row(args.sum, r));
-      if (!args.norm.y.empty()) norm(args.norm, row(args.sum, r), r, hidden);
-    }
+  parallel_ranges(for_work(context, args.x), args.x.shape[0], [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      HWY_DYNAMIC_DISPATCH(add_row)(row(args.y, r), row(args.x, r), args.x.shape[1], row(args.y, r));
   });
 }
 

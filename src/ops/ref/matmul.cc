@@ -25,10 +25,18 @@ double activate(Activation activation, double x) {
 std::vector<double> matmul(const MatmulArgs& args) {
   const PackedMatrix& w = *args.w;
   std::vector<double> y;
+  std::vector<double> x;
+  if (args.norm.weight.empty()) {
+    for (int64_t t = 0; t < args.x.shape[0]; ++t)
+      for (int64_t k = 0; k < w.cols; ++k) x.push_back(element(args.x, t, k));
+  } else {
+    x = layer_norm({.x = args.x, .norm = args.norm, .y = {}});
+  }
   for (int64_t t = 0; t < args.x.shape[0]; ++t) {
     for (int64_t row = 0; row < w.rows; ++row) {
       double sum = args.bias.empty() ? 0 : element(args.bias, row, 0);
-      for (int64_t k = 0; k < w.cols; ++k) sum += element(args.x, t, k) * element(w, row, k);
+      if (args.accumulate) sum += element(args.y, t, row);
+      for (int64_t k = 0; k < w.cols; ++k) sum += x[static_cast<size_t>(t * w.cols + k)] * element(w, row, k);
       y.push_back(activate(args.activation, sum));
     }
   }

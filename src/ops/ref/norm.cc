@@ -5,8 +5,7 @@
 
 namespace bolide::ref {
 namespace {
-void norm_rows(const std::vector<double>& x, const LayerNormArgs& args, int64_t hidden,
-               std::vector<double>& y) {
+void norm_rows(const std::vector<double>& x, const Norm& norm, int64_t hidden, std::vector<double>& y) {
   for (size_t begin = 0; begin < x.size(); begin += static_cast<size_t>(hidden)) {
     double mean = 0, variance = 0;
     for (int64_t i = 0; i < hidden; ++i) mean += x[begin + static_cast<size_t>(i)];
@@ -14,8 +13,8 @@ void norm_rows(const std::vector<double>& x, const LayerNormArgs& args, int64_t 
     for (int64_t i = 0; i < hidden; ++i) variance += std::pow(x[begin + static_cast<size_t>(i)] - mean, 2);
     variance /= static_cast<double>(hidden);
     for (int64_t i = 0; i < hidden; ++i) {
-      const double normal = (x[begin + static_cast<size_t>(i)] - mean) / std::sqrt(variance + args.eps);
-      y.push_back(normal * element(args.weight, i, 0) + element(args.bias, i, 0));
+      const double normal = (x[begin + static_cast<size_t>(i)] - mean) / std::sqrt(variance + norm.eps);
+      y.push_back(normal * element(norm.weight, i, 0) + element(norm.bias, i, 0));
     }
   }
 }
@@ -25,17 +24,15 @@ std::vector<double> layer_norm(const LayerNormArgs& args) {
   std::vector<double> x, y;
   for (int64_t t = 0; t < args.x.shape[0]; ++t)
     for (int64_t i = 0; i < args.x.shape[1]; ++i) x.push_back(element(args.x, t, i));
-  norm_rows(x, args, args.x.shape[1], y);
+  norm_rows(x, args.norm, args.x.shape[1], y);
   return y;
 }
 
-AddNorm add_norm(const AddNormArgs& args) {
-  AddNorm result;
-  for (int64_t t = 0; t < args.sum.shape[0]; ++t)
-    for (int64_t i = 0; i < args.sum.shape[1]; ++i)
-      result.sum.push_back(element(args.residual, t, i) + element(args.delta, t, i));
-  norm_rows(result.sum, args.norm, args.sum.shape[1], result.y);
-  return result;
+std::vector<double> add(const AddArgs& args) {
+  std::vector<double> y;
+  for (int64_t t = 0; t < args.y.shape[0]; ++t)
+    for (int64_t i = 0; i < args.y.shape[1]; ++i) y.push_back(element(args.y, t, i) + element(args.x, t, i));
+  return y;
 }
 
 }  // namespace bolide::ref

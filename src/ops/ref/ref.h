@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "ops/add.h"
 #include "ops/attention.h"
 #include "ops/embedding.h"
 #include "ops/gather_rows.h"
@@ -16,10 +17,7 @@ namespace bolide::ref {
 std::vector<double> matmul(const MatmulArgs& args);
 std::vector<double> embedding(const EmbeddingArgs& args);
 std::vector<double> layer_norm(const LayerNormArgs& args);
-struct AddNorm {
-  std::vector<double> sum, y;
-};
-AddNorm add_norm(const AddNormArgs& args);
+std::vector<double> add(const AddArgs& args);
 std::vector<double> attention(const AttentionArgs& args);
 std::vector<double> gather_rows(const GatherRowsArgs& args);
 

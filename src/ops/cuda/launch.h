@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "tensor/context.h"
+#include "tensor/cuda/check.h"
+
+// Host side of the CUDA kernels: how they are launched, and what they know of the GPU.
+namespace bolide::cuda {
+
+inline cudaStream_t stream_of(const Context& context) { return static_cast<cudaStream_t>(context.stream); }
+
+// Multiprocessors of the current GPU, 132 on Hopper.
+inline int multiprocessors() {
+  static const int count = [] {
+    int device = 0, value = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+    return value;
+  }();
+  return count;
+}
+
+struct LaunchShape {
+  dim3 grid;
+  dim3 block;
+  size_t shared_bytes = 0;  // dynamic; more than 48 KiB is requested here
+  unsigned cluster_x = 1;   // blocks of a cluster along grid.x
+};
+
+// Launches with programmatic dependent launch: the kernel may start while its predecessor on the stream still
+// runs, so EVERY kernel launched by this function must call wait_for_previous() (device/grid.cuh) in every
+// thread before it reads what earlier kernels wrote or writes anything, and should call let_next_start()
+// early. Since each kernel waits for its predecessor's end, the wait covers all before it, too.
+template <class... Params, class... Args>
+void launch(const Context& context, const char* name, void (*kernel)(Params...), const LaunchShape& shape,
+            Args&&... args) {
+  if (shape.shared_bytes > 48 * 1024) {
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shape.shared_bytes)),
+          name);
+  }
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  unsigned count = 1;
+  if (shape.cluster_x > 1) {
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim = {shape.cluster_x, 1, 1};
+    count = 2;
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream_of(context);
+  config.attrs = attributes;
+  config.numAttrs = count;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(std::forward<Args>(args))...), name);
+}
+
+}  // namespace bolide::cuda

@@ -1,0 +1,197 @@
+#include "tensor/device.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "tensor/cuda/check.h"
+
+namespace bolide {
+namespace {
+
+using cuda::check;
+
+std::atomic<size_t> g_in_use{0};  // NOLINT: process-wide accounting, read by the memory report
+std::atomic<size_t> g_peak{0};    // NOLINT
+
+cudaStream_t stream_of(const Context& context) { return static_cast<cudaStream_t>(context.stream); }
+
+}  // namespace
+
+int cuda_device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    cudaGetLastError();
+    return 0;
+  }
+  return count;
+}
+
+void use_cuda_device(int index) {
+  const int count = cuda_device_count();
+  if (index < 0 || index >= count) {
+    fail(ErrorCode::kUsage, "GPU {} is not there: this process sees {} (CUDA_VISIBLE_DEVICES limits them)",
+         index, count);
+  }
+  check(cudaSetDevice(index), "cudaSetDevice");
+  const DeviceProperties properties = cuda_properties();
+  if (properties.compute_capability < 80) {
+    fail(ErrorCode::kUnsupported, "{} has compute capability {}.{}, and 8.0 is the least: use --device cpu",
+         properties.name, properties.compute_capability / 10, properties.compute_capability % 10);
+  }
+  // Freed blocks stay in the pool: a release to the driver at each synchronisation costs more than the step.
+  cudaMemPool_t pool = nullptr;
+  check(cudaDeviceGetDefaultMemPool(&pool, index), "cudaDeviceGetDefaultMemPool");
+  uint64_t threshold = UINT64_MAX;
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold),
+        "cudaMemPoolSetAttribute");
+}
+
+DeviceProperties cuda_properties() {
+  int index = 0;
+  check(cudaGetDevice(&index), "cudaGetDevice");
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  return {properties.name, properties.major * 10 + properties.minor, properties.multiProcessorCount,
+          static_cast<size_t>(properties.l2CacheSize), properties.totalGlobalMem};
+}
+
+size_t cuda_memory_free() {
+  size_t available = 0, total = 0;
+  check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
+  return available;
+}
+
+std::shared_ptr<std::byte> allocate_device(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMallocAsync(&memory, std::max<size_t>(bytes, 1), nullptr);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail(ErrorCode::kResource,
+         "out of GPU memory: {} bytes wanted, {} free; lower --max-kv-tokens or --batch-size", bytes,
+         cuda_memory_free());
+  }
+  check(status, "cudaMallocAsync");
+  check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");  // other streams may use it from here on
+  const size_t now = g_in_use.fetch_add(bytes) + bytes;
+  size_t peak = g_peak.load();
+  while (peak < now && !g_peak.compare_exchange_weak(peak, now)) {
+  }
+  return {static_cast<std::byte*>(memory), [bytes](std::byte* p) {
+            g_in_use.fetch_sub(bytes);
+            cudaFree(p);  // waits for every stream that may still read it
+          }};
+}
+
+std::shared_ptr<std::byte> allocate_pinned(size_t bytes) {
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, std::max<size_t>(bytes, 1)), "cudaMallocHost");
+  return {static_cast<std::byte*>(memory), [](std::byte* p) { cudaFreeHost(p); }};
+}
+
+size_t device_bytes_in_use() { return g_in_use.load(); }
+size_t device_bytes_peak() { return g_peak.load(); }
+
+Stream::Stream(Device device) {
+  if (device != Device::kCuda) return;
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  stream_ = stream;
+}
+
+Stream::~Stream() {
+  if (stream_) cudaStreamDestroy(static_cast<cudaStream_t>(stream_));
+}
+
+Event::Event(Device device) {
+  if (device != Device::kCuda) return;
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  event_ = event;
+}
+
+Event::~Event() {
+  if (event_) cudaEventDestroy(static_cast<cudaEvent_t>(event_));
+}
+
+void Event::record(const Context& context) {
+  if (event_) check(cudaEventRecord(static_cast<cudaEvent_t>(event_), stream_of(context)), "cudaEventRecord");
+}
+
+void Event::wait() const {
+  if (event_) check(cudaEventSynchronize(static_cast<cudaEvent_t>(event_)), "the work before an event");
+}
+
+Graph::~Graph() {
+  if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
+}
+
+void Graph::begin(const Context& context) {
+  check(cudaStreamBeginCapture(stream_of(context), cudaStreamCaptureModeThreadLocal),
+        "cudaStreamBeginCapture");
+}
+
+void Graph::end(const Context& context) {
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(stream_of(context), &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  check(status, "cudaGraphInstantiate");
+  if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
+  executable_ = executable;
+}
+
+void Graph::abandon(const Context& context) {
+  cudaGraph_t graph = nullptr;
+  if (cudaStreamEndCapture(stream_of(context), &graph) == cudaSuccess && graph) cudaGraphDestroy(graph);
+  cudaGetLastError();
+}
+
+void Graph::launch(const Context& context) const {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_), stream_of(context)), "cudaGraphLaunch");
+}
+
+void copy_to_device(const Context& context, void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  if (context.device == Device::kCpu) {
+    std::memcpy(to, from, bytes);
+  } else {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(context)), "copy to the device");
+  }
+}
+
+void copy_to_host(const Context& context, void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  if (context.device == Device::kCpu) {
+    std::memcpy(to, from, bytes);
+  } else {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_of(context)), "copy to the host");
+  }
+}
+
+void copy_on_device(const Context& context, void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  if (context.device == Device::kCpu) {
+    std::memcpy(to, from, bytes);
+  } else {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(context)),
+          "copy on the device");
+  }
+}
+
+void fill_zero(const Context& context, void* to, size_t bytes) {
+  if (bytes == 0) return;
+  if (context.device == Device::kCpu) {
+    std::memset(to, 0, bytes);
+  } else {
+    check(cudaMemsetAsync(to, 0, bytes, stream_of(context)), "fill");
+  }
+}
+
+void synchronize(const Context& context) {
+  if (context.device == Device::kCuda)
+    check(cudaStreamSynchronize(stream_of(context)), "the work of a stream");
+}
+
+}  // namespace bolide
