@@ -1,0 +1,26 @@
+#pragma once
+
+#include "ops/matmul.h"
+
+namespace bolide::cuda {
+
+// On one element in fp32. The GELUs and SiLU are products of x with a sigmoid or an upper tail, which do not
+// cancel for negative x as 1 + tanh and 1 + erf do.
+__device__ __forceinline__ float activate(Activation activation, float x) {
+  const auto sigmoid = [](float v) { return 1.0f / (1.0f + expf(-v)); };
+  switch (activation) {
+    case Activation::kGeluTanh:  // 0.5 (1 + tanh(u)) = sigmoid(2u)
+      return x * sigmoid(x * fmaf(x * x, 2 * 0.79788456f * 0.044715f, 2 * 0.79788456f));
+    case Activation::kGeluErf:
+      return x * 0.5f * erfcf(x * -0.70710678f);
+    case Activation::kRelu:
+      return fmaxf(x, 0.0f);
+    case Activation::kSilu:
+      return x * sigmoid(x);
+    case Activation::kNone:
+      break;
+  }
+  return x;
+}
+
+}  // namespace bolide::cuda

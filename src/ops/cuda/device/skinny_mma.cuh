@@ -1,0 +1,219 @@
+#pragma once
+
+#include "ops/cuda/device/activation.cuh"
+#include "ops/cuda/device/any_dtype.cuh"
+#include "ops/cuda/device/cluster.cuh"
+#include "ops/cuda/device/grid.cuh"
+#include "ops/cuda/device/norm_row.cuh"
+#include "ops/cuda/skinny_kernels.h"
+
+// y = activation(norm(x) W^T + bias) for few rows of x, at the speed at which W arrives.
+//
+// A tile is 16 outputs. 8 warps share its columns, each taking a run of `steps` k-steps of 32; with more than
+// 1024 columns, or too few tiles to fill the GPU, the blocks of a cluster share them, too. W goes from memory
+// straight into the A fragments of m16n8k16 products (x^T is B): the order of k within a dot product is free
+// as long as both sides agree, so a lane's 16 contiguous bytes of W serve as they come. 4 steps, 128
+// contiguous bytes of each of two rows, are in flight per lane at any time: the first before the previous
+// kernel has ended, the next tile's as soon as the registers are free.
+//
+// Sums are added in an order that W's shape alone determines, so a row's result is the same bits for every
+// number of rows.
+namespace bolide::cuda {
+
+inline constexpr int kTileRows = 16;  // outputs of a tile
+inline constexpr int kStep = 32;      // columns of a k-step
+inline constexpr int kTileWarps = 8;  // warps that share a tile within a block
+inline constexpr int kUnitSteps = 4;  // k-steps that a warp has in flight
+
+inline constexpr int kMomentsMailbox = 2, kMailboxes = 3;
+
+struct SkinnyNorm {
+  const float* weight = nullptr;  // [in]
+  const float* bias = nullptr;
+  float eps = 0;
+};
+
+struct SkinnyParams {
+  SkinnyArgs args;
+  SkinnyNorm norm;
+  int tiles = 0;        // of W
+  int total_steps = 0;  // of a row of W
+  int split_log2 = 0;   // blocks of a cluster: 1, 2, 4 or 8
+  int steps = 0;        // of a warp in one tile
+  // Bytes in shared memory: a row of x, and where things are. Mailboxes: one for each tile of the block, then
+  // one for the moments.
+  int pitch = 0, norm_at = 0, moments_at = 0, partial_at = 0, exchange_at = 0, mailboxes_at = 0;
+
+  __host__ __device__ int split() const { return 1 << split_log2; }
+};
+
+// What depends on kColumns, the number of 8-row columns of x: 1, 2, 4 or 8.
+template <int kColumns>
+struct SkinnyShape {
+  static constexpr int kRows = 8 * kColumns;  // of x in one pass
+  // Two tiles share a block where x takes most of the shared memory.
+  static constexpr int kGroups = kColumns == 8 ? 2 : 1;
+  static constexpr int kThreads = kGroups * kTileWarps * 32;
+  // Blocks to fit a multiprocessor. With one column of x the next kernel's blocks fit beside this one's.
+  static constexpr int kBlocks = kColumns == 1 ? 4 : kColumns == 2 ? 3 : kColumns == 4 ? 2 : 1;
+  static constexpr int kRoundColumns = kColumns == 1 ? 1 : 2;  // reduced over the warps at a time
+  static constexpr int kRounds = kColumns / kRoundColumns;
+  static constexpr int kOutputs = kColumns * 8 * kTileRows;  // of a tile
+  static constexpr int kPitch = 20;  // floats from row to row: 16 and no bank conflicts
+  static constexpr int kWarpPartial = kRoundColumns * 8 * kPitch;
+  static constexpr int kPartialBytes = kGroups * kTileWarps * kWarpPartial * 4;
+  static constexpr int kExchangeBytes = kGroups * kOutputs * 4;
+};
+
+// 8 elements of two rows of W, 8 apart: an A fragment of two products.
+struct WeightFragment {
+  uint4 low, high;
+};
+
+// 16 bytes of W, read once: past the first-level cache, and 256 bytes at a time into the second. 0 unless
+// `valid`.
+__device__ __forceinline__ uint4 load_weights(const void* address, bool valid) {
+  uint4 v;
+  asm volatile(
+      "{\n .reg .pred p;\n setp.ne.b32 p, %5, 0;\n"
+      " mov.b32 %0, 0;\n mov.b32 %1, 0;\n mov.b32 %2, 0;\n mov.b32 %3, 0;\n"
+      " @p ld.global.nc.L1::no_allocate.L2::256B.v4.b32 {%0, %1, %2, %3}, [%4];\n}"
+      : "=&r"(v.x), "=&r"(v.y), "=&r"(v.z), "=&r"(v.w)
+      : "l"(address), "r"(static_cast<int>(valid)));
+  return v;
+}
+
+// c += a b, for 16 outputs x 8 rows of x x 16 columns.
+template <class T>
+__device__ __forceinline__ void multiply(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
+                                         uint32_t b0, uint32_t b1);
+template <>
+__device__ __forceinline__ void multiply<__half>(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2,
+                                                 uint32_t a3, uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+template <>
+__device__ __forceinline__ void multiply<__nv_bfloat16>(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2,
+                                                        uint32_t a3, uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+__device__ __forceinline__ uint32_t pack(__half a, __half b) {
+  return __half_as_ushort(a) | static_cast<uint32_t>(__half_as_ushort(b)) << 16;
+}
+__device__ __forceinline__ uint32_t pack(__nv_bfloat16 a, __nv_bfloat16 b) {
+  return __bfloat16_as_ushort(a) | static_cast<uint32_t>(__bfloat16_as_ushort(b)) << 16;
+}
+
+// The columns of x that this block multiplies, as T, in shared memory: row r from `stage` + r * pitch on; 0
+// from args.in on.
+template <class T>
+__device__ __forceinline__ void stage_rows(const SkinnyParams& p, char* stage, const void* x, int rows,
+                                           int first_column, int columns) {
+  const SkinnyArgs& a = p.args;
+  const int vectors = columns / 8;
+  const bool copies = a.x_vector && a.x_dtype != DType::kF32 &&
+                      (a.x_dtype == DType::kBF16) == std::is_same_v<T, __nv_bfloat16>;
+  int row = 0, vector = static_cast<int>(threadIdx.x);
+  for (;; vector += static_cast<int>(blockDim.x)) {
+    for (; vector >= vectors; vector -= vectors) ++row;
+    if (row >= rows) break;
+    const int column = first_column + vector * 8;
+    const int64_t at = row * a.x_stride + column;
+    char* to = stage + row * p.pitch + vector * 16;
+    if (copies) {
+      const int bytes = max(0, min(16, (a.in - column) * 2));
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                       static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+                   "l"(static_cast<const T*>(x) + (bytes ? at : 0)), "r"(bytes)
+                   : "memory");
+      continue;
+    }
+    if (a.x_vector && a.x_dtype == DType::kF32 && column + 8 <= a.in) {
+      const float4* from = reinterpret_cast<const float4*>(static_cast<const float*>(x) + at);
+      const float4 p0 = from[0], p1 = from[1];
+      *reinterpret_cast<uint4*>(to) = {
+          pack(from_f32<T>(p0.x), from_f32<T>(p0.y)), pack(from_f32<T>(p0.z), from_f32<T>(p0.w)),
+          pack(from_f32<T>(p1.x), from_f32<T>(p1.y)), pack(from_f32<T>(p1.z), from_f32<T>(p1.w))};
+    } else {
+#pragma unroll 1
+      for (int i = 0; i < 8; ++i) {
+        reinterpret_cast<T*>(to)[i] = from_f32<T>(column + i < a.in ? load_f32(x, a.x_dtype, at + i) : 0.0f);
+      }
+    }
+  }
+  if (copies) asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+// The norm's weight and bias at this block's columns, for stage_normed_rows(): constant, and so read before
+// the previous kernel has ended.
+__device__ __forceinline__ void stage_norm(const SkinnyParams& p, float* stage, int first_column,
+                                           int columns) {
+  for (int i = static_cast<int>(threadIdx.x); i < columns; i += static_cast<int>(blockDim.x)) {
+    const int column = first_column + i;
+    stage[i] = column < p.args.in ? p.norm.weight[column] : 0.0f;
+    stage[columns + i] = column < p.args.in ? p.norm.bias[column] : 0.0f;
+  }
+}
+
+// As stage_rows(), of normed rows. Each block takes the moments of its own columns; the cluster shares them.
+template <class T>
+__device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* shared, const float* x,
+                                                  int rows, int first_column, int columns) {
+  const int in = p.args.in, segments = norm_segments(in), per_row = columns / kNormSegment;
+  const int first_segment = first_column / kNormSegment, tasks = rows * per_row;
+  const int lane = static_cast<int>(threadIdx.x) % 32, part = lane % kNormLanes;
+  const int warps = static_cast<int>(blockDim.x) / 32, warp = static_cast<int>(threadIdx.x) / 32;
+  Moments* moments = reinterpret_cast<Moments*>(shared + p.moments_at);
+  const float* norm = reinterpret_cast<const float*>(shared + p.norm_at);
+  uint64_t* mailbox = reinterpret_cast<uint64_t*>(shared + p.mailboxes_at) + kMomentsMailbox;
+  // Tasks lie one to a warp first: with few of them all schedulers have one.
+  const int own = lane / kNormLanes * warps + warp;
+  float values[kNormElements];
+  for (int begin = 0; begin < tasks; begin += 4 * warps) {
+    const int task = begin + own, row = task < tasks ? task / per_row : 0;
+    const int segment = task < tasks ? first_segment + task % per_row : segments;
+    load_segment(x + row * p.args.x_stride, in, segment, p.args.x_vector, values);
+    const Moments m = segment_moments(values, in, segment);
+    if (segment >= segments) continue;
+    Moments* slot = moments + row * segments + segment;
+    if (p.split_log2 == 0) {
+      if (part == 0) *slot = m;
+    } else if (part < p.split()) {
+      send(reinterpret_cast<float2*>(slot), mailbox, part, {m.mean, m.squares});
+    }
+  }
+  if (p.split_log2 == 0) {
+    __syncthreads();
+  } else {
+    if (threadIdx.x == 0) expect_mail(mailbox, rows * segments * static_cast<int>(sizeof(Moments)));
+    await_mail(mailbox, 0);
+  }
+  const bool kept = tasks <= 4 * warps;  // the first loop's values are all there are
+  for (int begin = 0; begin < tasks; begin += 4 * warps) {
+    const int task = begin + own, row = task < tasks ? task / per_row : 0;
+    const int local = task < tasks ? task % per_row : 0, segment = first_segment + local;
+    if (!kept) load_segment(x + row * p.args.x_stride, in, segment, p.args.x_vector, values);
+    const NormFactors factors = norm_factors(moments + row * segments, in, p.norm.eps);
+    if (task >= tasks) continue;
+#pragma unroll
+    for (int i = 0; i < kNormElements; i += 4) {
+      const int column = norm_column(local, i);
+      T v[4];
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const float y = normalise(values[i + j], factors, norm[column + j], norm[columns + column + j]);
+        v[j] = from_f32<T>(first_column + column + j < in ? y : 0.0f);
+      }
+      *reinterpret_cast<uint2*>(shared + row * p.pitch + column * 2) = {pack(v[0], v[1]), pack(v[2], v[3])};
+    }
+  }
+}
+
+}  // namespace bolide::cuda

@@ -1,0 +1,220 @@
+// Ops on rows: layer_norm, and those that move rows, where each row of y takes a row of x of its own choice.
+#include <algorithm>
+
+#include "ops/add.h"
+#include "ops/cuda/device/grid.cuh"
+#include "ops/cuda/device/norm_row.cuh"
+#include "ops/cuda/device/scalar.cuh"
+#include "ops/cuda/launch.h"
+#include "ops/embedding.h"
+#include "ops/gather_rows.h"
+#include "ops/norm.h"
+
+namespace bolide::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+// Whether every row begins on a boundary of `bytes` bytes.
+bool aligned(const void* data, int64_t stride_bytes, size_t bytes) {
+  return reinterpret_cast<uintptr_t>(data) % bytes == 0 && static_cast<size_t>(stride_bytes) % bytes == 0;
+}
+bool aligned(const View& view, size_t bytes) {
+  const int64_t stride = view.shape.rank() == 2 && view.shape[0] > 1 ? view.row_stride : 0;
+  return aligned(view.data, stride * static_cast<int64_t>(size_of(view.dtype)), bytes);
+}
+
+// Rows of x, and which of them a row of y takes.
+struct Source {
+  const void* data;
+  int64_t stride;                     // elements
+  int64_t rows;                       // what lies outside [0, rows) is zeros
+  const int32_t* ids = nullptr;       // by row of y; null: its own index
+  const int32_t* previous = nullptr;  // a negative id means previous[-1 - id]
+  int64_t begin = 0;                  // the id of row 0
+
+  __device__ __forceinline__ int64_t choice(int64_t row) const {
+    if (!ids) return row;
+    int64_t id = ids[row];
+    if (id < 0 && previous) id = previous[-1 - id];
+    return id - begin;
+  }
+};
+
+// y = x or y += x. A block has kThreads * kVector<X> columns of one row.
+template <class X, bool kAccumulate>
+__global__ void __launch_bounds__(kThreads)
+    move_rows(Source source, float* y, int64_t y_stride, int64_t columns, bool vectors) {
+  wait_for_previous();
+  let_next_start();
+  constexpr int kWidth = kVector<X>;
+  const int64_t row = blockIdx.x, from = source.choice(row);
+  const bool there = from >= 0 && from < source.rows;
+  const X* x = static_cast<const X*>(source.data) + (there ? from * source.stride : 0);
+  y += row * y_stride;
+  const int64_t block = static_cast<int64_t>(blockIdx.y) * kThreads * kWidth;
+  const int64_t mine = block + static_cast<int64_t>(threadIdx.x) * kWidth;
+  if (vectors && mine + kWidth <= columns) {
+    alignas(16) X in[kWidth] = {};
+    if (there) *reinterpret_cast<uint4*>(in) = *reinterpret_cast<const uint4*>(x + mine);
+#pragma unroll
+    for (int i = 0; i < kWidth; i += 4) {
+      float4* out = reinterpret_cast<float4*>(y + mine + i);
+      float4 sum = kAccumulate ? *out : float4{};
+      sum.x += to_f32(in[i]);
+      sum.y += to_f32(in[i + 1]);
+      sum.z += to_f32(in[i + 2]);
+      sum.w += to_f32(in[i + 3]);
+      *out = sum;
+    }
+    return;
+  }
+  // The last columns of an aligned row, or neighbours by neighbouring threads.
+  const int64_t first = vectors ? mine : block + threadIdx.x;
+  const int64_t step = vectors ? 1 : kThreads;
+  for (int i = 0; i < kWidth; ++i) {
+    const int64_t at = first + i * step;
+    if (at < columns) y[at] = (kAccumulate ? y[at] : 0.0f) + (there ? to_f32(x[at]) : 0.0f);
+  }
+}
+
+template <bool kAccumulate>
+void move(const Context& context, const char* name, const Source& source, DType dtype, const View& y) {
+  dispatch_float(dtype, [&]<class T>() {
+    using X = device_t<T>;
+    const int64_t columns = y.shape[1], of_block = kThreads * kVector<X>;
+    const bool vectors =
+        aligned(source.data, source.stride * static_cast<int64_t>(sizeof(X)), 16) && aligned(y, 16);
+    const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(y.shape[0]),
+                                            static_cast<unsigned>((columns + of_block - 1) / of_block)),
+                               .block = dim3(kThreads)};
+    launch(context, name, move_rows<X, kAccumulate>, shape, source, y.as<float>(), y.row_stride, columns,
+           vectors);
+  });
+}
+
+template <class Y>
+__device__ __forceinline__ void store_segment(Y* row, int hidden, int segment, bool vector,
+                                              const float (&y)[kNormElements]) {
+#pragma unroll
+  for (int i = 0; i < kNormElements; i += 4) {
+    const int column = norm_column(segment, i);
+    alignas(16) Y out[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) out[j] = from_f32<Y>(y[i + j]);
+    if (vector && column + 4 <= hidden) {
+      if constexpr (sizeof(Y) == 4) {
+        *reinterpret_cast<uint4*>(row + column) = *reinterpret_cast<const uint4*>(out);
+      } else {
+        *reinterpret_cast<uint2*>(row + column) = *reinterpret_cast<const uint2*>(out);
+      }
+    } else {
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        if (column + j < hidden) row[column + j] = out[j];
+    }
+  }
+}
+
+struct NormRows {
+  const float* x;
+  int64_t x_stride;
+  const float* weight;
+  const float* bias;
+  float eps;
+  int hidden;
+  int64_t y_stride;
+  bool x_vector, parameters_vector, y_vector;
+};
+
+constexpr int kNormThreads = 512;
+
+// One block a row, as wide as the row. A row of up to 8192 elements stays in registers; what is longer is
+// read again, from the first-level cache. Parameters are no kernel's work and are read while the previous
+// kernel ends.
+template <class Y>
+__global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
+  const int at_once = static_cast<int>(blockDim.x) / kNormLanes;
+  extern __shared__ float dynamic[];
+  Moments* moments = reinterpret_cast<Moments*>(dynamic);
+  const int segments = norm_segments(args.hidden), mine = static_cast<int>(threadIdx.x) / kNormLanes;
+  float weight[kNormElements], bias[kNormElements], kept[kNormElements], x[kNormElements];
+  load_segment(args.weight, args.hidden, mine, args.parameters_vector, weight);
+  load_segment(args.bias, args.hidden, mine, args.parameters_vector, bias);
+  wait_for_previous();
+  let_next_start();
+  const float* row = args.x + static_cast<int64_t>(blockIdx.x) * args.x_stride;
+  y += static_cast<int64_t>(blockIdx.x) * args.y_stride;
+  // All lanes go along with every round: the sums are of whole warps.
+  for (int round = 0; round < segments; round += at_once) {
+    const int segment = round + mine;
+    load_segment(row, args.hidden, segment, args.x_vector, x);
+    const Moments m = segment_moments(x, args.hidden, segment);
+    if (threadIdx.x % kNormLanes == 0 && segment < segments) moments[segment] = m;
+    if (round == 0) {
+#pragma unroll
+      for (int i = 0; i < kNormElements; ++i) kept[i] = x[i];
+    }
+  }
+  __syncthreads();
+  const NormFactors factors = norm_factors(moments, args.hidden, args.eps);
+  for (int segment = mine; segment < segments; segment += at_once) {
+    if (segment != mine) {
+      load_segment(row, args.hidden, segment, args.x_vector, kept);
+      load_segment(args.weight, args.hidden, segment, args.parameters_vector, weight);
+      load_segment(args.bias, args.hidden, segment, args.parameters_vector, bias);
+    }
+#pragma unroll
+    for (int i = 0; i < kNormElements; ++i) x[i] = normalise(kept[i], factors, weight[i], bias[i]);
+    store_segment(y, args.hidden, segment, args.y_vector, x);
+  }
+}
+
+}  // namespace
+
+void layer_norm(const Context& context, const LayerNormArgs& args) {
+  const int hidden = static_cast<int>(args.x.shape[1]);
+  dispatch_float(args.y.dtype, [&]<class T>() {
+    using Y = device_t<T>;
+    const NormRows rows = {.x = args.x.as<float>(),
+                           .x_stride = args.x.row_stride,
+                           .weight = args.norm.weight.as<float>(),
+                           .bias = args.norm.bias.as<float>(),
+                           .eps = args.norm.eps,
+                           .hidden = hidden,
+                           .y_stride = args.y.row_stride,
+                           .x_vector = aligned(args.x, 16),
+                           .parameters_vector = aligned(args.norm.weight, 16) && aligned(args.norm.bias, 16),
+                           .y_vector = aligned(args.y, 4 * sizeof(Y))};
+    const int threads = std::min((norm_segments(hidden) * kNormLanes + 31) / 32 * 32, kNormThreads);
+    const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(args.x.shape[0])),
+                               .block = dim3(static_cast<unsigned>(threads)),
+                               .shared_bytes = static_cast<size_t>(norm_segments(hidden)) * sizeof(Moments)};
+    launch(context, "layer_norm", norm_rows<Y>, shape, rows, static_cast<Y*>(args.y.data));
+  });
+}
+
+void add(const Context& context, const AddArgs& args) {
+  move<true>(context, "add", {.data = args.x.data, .stride = args.x.row_stride, .rows = args.x.shape[0]},
+             args.x.dtype, args.y);
+}
+
+void gather_rows(const Context& context, const GatherRowsArgs& args) {
+  move<false>(
+      context, "gather_rows",
+      {.data = args.x.data, .stride = args.x.row_stride, .rows = args.x.shape[0], .ids = args.rows.data()},
+      args.x.dtype, args.y);
+}
+
+void embedding(const Context& context, const EmbeddingArgs& args) {
+  move<false>(context, "embedding",
+              {.data = args.table->data.view().data,
+               .stride = args.table->padded_cols(),
+               .rows = args.table->rows,
+               .ids = args.ids.data(),
+               .previous = args.previous_ids.data(),
+               .begin = args.vocab_begin},
+              args.table->dtype, args.y);
+}
+
+}  // namespace bolide::cuda
