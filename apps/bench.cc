@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <fstream>
@@ -37,26 +36,21 @@ struct Row {
 
 // The whole prompt of the largest batch in one step, as long as its activations stay small beside the
 // weights.
-constexpr int64_t kMaxChunkTokens = 8192;
+constexpr int64_t kMaxChunkTokens = 8192, kMaxGpuChunkTokens = 16384;
 
 std::unique_ptr<Engine> create_engine(const Flags& flags, int64_t batch, int64_t input_len,
                                       int64_t output_len) {
   // One place more than the batch: the request that holds the engine until all others are queued.
   EngineConfig config = engine_config(flags.model, batch + 1);
   if (flags.model.max_chunk_tokens == 0) {
-    config.max_chunk_tokens = std::clamp(batch * input_len, config.max_chunk_tokens, kMaxChunkTokens);
+    const int64_t most = flags.model.device == "cuda" ? kMaxGpuChunkTokens : kMaxChunkTokens;
+    config.max_chunk_tokens = std::clamp(batch * input_len, config.max_chunk_tokens, most);
   }
   if (config.max_kv_tokens == 0) {
     const int64_t pages = (input_len + output_len + config.page_size) / config.page_size;
     config.max_kv_tokens = (batch + 1) * pages * config.page_size;
   }
   return Engine::create(config);
-}
-
-int64_t peak_memory_bytes() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
 std::string processor() {
@@ -158,7 +152,8 @@ int bench(const Flags& flags) {
     ProgressBar bar("bench", static_cast<int64_t>(flags.batch_sizes.size()) * (flags.repeats + 1));
     for (int64_t batch : flags.batch_sizes) measured.push_back(measure(runner, flags, batch, bar));
   }
-  const int64_t peak = peak_memory_bytes();  // before measure_roof, whose own buffers are no part of it
+  const int64_t peak =
+      peak_memory_bytes(flags.model.device);  // before measure_roof, whose own buffers are no part of it
   const Roof roof = measure_roof(flags.model.device, info.data_type, flags.model.threads);
   std::vector<ordered_json> rows;
   for (const Row& row : measured) rows.push_back(as_json(row, flags, info, roof, peak));

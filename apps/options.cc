@@ -127,10 +127,21 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "prompt tokens taken in per step; longer prompts go in chunks (default 512)")
       ->type_name("N")
       ->check(at_least(1));
+  app.add_option("--devices", flags.device_index,
+                 "which GPU, as CUDA_VISIBLE_DEVICES counts them (default 0)")
+      ->type_name("N")
+      ->check(at_least(0));
+  app.add_option("--kv-cache-fraction", flags.kv_cache_fraction,
+                 "share of the GPU memory left after loading that the cache takes (default 0.9)")
+      ->type_name("X");
+  app.add_flag(
+      "--deterministic", flags.deterministic,
+      "on a GPU: the same ids, bit for bit, in any batch and with prompts cut anywhere; slower prefill");
+  app.add_flag("--no-cuda-graphs", flags.no_cuda_graphs,
+               "on a GPU: launch each kernel of a decode step by itself");
   add_log_level(app);
   add_neutral_flag(app, "--tensor-para-size", 1);
   add_neutral_flag(app, "--pipeline-para-size", 1);
-  refuse_flag(app, "--devices", "run on the CPU without it");
 }
 
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
@@ -144,6 +155,18 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.max_batch_size = max_batch_size;
   config.max_kv_tokens = flags.max_kv_tokens;
   if (flags.max_chunk_tokens > 0) config.max_chunk_tokens = flags.max_chunk_tokens;
+  const bool gpu_flag =
+      flags.device_index >= 0 || flags.kv_cache_fraction != 0 || flags.deterministic || flags.no_cuda_graphs;
+  if (gpu_flag && flags.device != "cuda") {
+    throw Error(
+        ErrorCode::kUsage,
+        "--devices, --kv-cache-fraction, --deterministic and --no-cuda-graphs are for GPUs: add --device "
+        "cuda, or leave them out");
+  }
+  config.device_index = std::max(flags.device_index, 0);
+  if (flags.kv_cache_fraction != 0) config.kv_cache_fraction = flags.kv_cache_fraction;
+  config.deterministic_batching = flags.deterministic;
+  config.cuda_graphs = !flags.no_cuda_graphs;
   return config;
 }
 

@@ -23,6 +23,10 @@ struct ModelFlags {
   std::string model, tokenizer_path, load_format = "auto", device = "cpu", data_type;
   int threads = 0;
   int64_t max_kv_tokens = 0, max_chunk_tokens = 0;
+  // On a GPU only.
+  int device_index = -1;         // -1: the first
+  double kv_cache_fraction = 0;  // 0: the engine's default
+  bool deterministic = false, no_cuda_graphs = false;
 };
 void add_model_flags(CLI::App& app, ModelFlags& flags);
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size);

@@ -46,9 +46,9 @@ if(BOLIDE_CUDA)
 endif()
 
 add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wall> $<$<COMPILE_LANGUAGE:CXX>:-Wextra>)
-# fmt 9 turns its constexpr functions off for nvcc, which then cannot check format strings.
+# fmt 9 takes nvcc for a compiler without constexpr and 128-bit integers; its library was built with both.
 add_compile_options($<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra> $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>
-                    $<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1>)
+                    $<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1> $<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_INT128=1>)
 if(BOLIDE_WERROR)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Werror> $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
 endif()

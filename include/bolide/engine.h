@@ -93,6 +93,9 @@ class Engine {
   virtual std::vector<uint64_t> submit_all(std::vector<Request> requests) = 0;
 };
 
+/// The most memory that was in use at once so far: of this process on the CPU, or of what it took on the GPU.
+int64_t peak_memory_bytes(const std::string& device);
+
 /// Ceilings of this machine, for bench's share of the roof. Takes a second or two.
 struct Roof {
   double bytes_per_second = 0;  ///< reading memory

@@ -1,7 +1,10 @@
+#include <sys/resource.h>
+
 #include "base/parallel.h"
 #include "ops/roof.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
+#include "tensor/device.h"
 
 // What of the public API needs neither a loaded model nor a running thread.
 namespace bolide {
@@ -36,8 +39,15 @@ std::vector<Result> Engine::generate(std::vector<Request> requests) {
   return results;
 }
 
+int64_t peak_memory_bytes(const std::string& device) {
+  if (parse_device(device) == Device::kCuda) return static_cast<int64_t>(device_bytes_peak());
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
 Roof measure_roof(const std::string& device, const std::string& data_type, int threads) {
-  Arena arena;
+  Arena arena(parse_device(device));
   const Context context{.device = parse_device(device), .threads = resolve_threads(threads), .arena = &arena};
   const DType dtype = parse_data_type(data_type);
   const TeamScope team;

@@ -92,7 +92,8 @@ ModelInfo make_info(const EngineParts& parts, const ModelConfig& model, const En
   info.architecture = model.architecture;
   info.device = config.device;
   info.data_type = name_of(parts.data_type);
-  info.instruction_set = instruction_set(parts.data_type);
+  info.instruction_set =
+      cache.device == Device::kCuda ? cuda_properties().name : instruction_set(parts.data_type);
   info.vocab_size = model.vocab_size;
   info.hidden_size = model.hidden_size;
   info.layers = model.layers;

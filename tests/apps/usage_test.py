@@ -45,7 +45,7 @@ class Usage(CommandTest):
         for flag, value in [("--tensor-para-size", 2), ("--pipeline-para-size", 2), ("-tp", 2), ("-pp", 2),
                             ("--beam-width", 4), ("--repetition-penalty", 1.2), ("--presence-penalty", 0.5),
                             ("--len-penalty", 1), ("--beam-search-diversity-rate", 0.3), ("--min-length", 5),
-                            ("--bad-words", "no"), ("--devices", "0,1"), ("--early-stopping", "true"),
+                            ("--bad-words", "no"), ("--early-stopping", "true"),
                             ("--data-type", "int8"), ("-dt", "fp8")]:
             with self.subTest(flag):
                 self.refused("generate", "--model", "x", "--prompt", "a", flag, value, codes=[2], says="not supported")
