@@ -30,12 +30,14 @@ struct LaunchShape {
 
 // Launches with programmatic dependent launch: the kernel may start while its predecessor on the stream still
 // runs, so EVERY kernel launched by this function must call wait_for_previous() (device/grid.cuh) in every
-// thread before it reads what earlier kernels wrote or writes anything, and should call let_next_start() early.
-// Since each kernel waits for its predecessor's end, the wait covers all before it, too.
+// thread before it reads what earlier kernels wrote or writes anything, and should call let_next_start()
+// early. Since each kernel waits for its predecessor's end, the wait covers all before it, too.
 template <class... Params, class... Args>
-void launch(const Context& context, const char* name, void (*kernel)(Params...), const LaunchShape& shape, Args&&... args) {
+void launch(const Context& context, const char* name, void (*kernel)(Params...), const LaunchShape& shape,
+            Args&&... args) {
   if (shape.shared_bytes > 48 * 1024) {
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shape.shared_bytes)),
           name);
   }

@@ -144,7 +144,7 @@ double measure_read_bandwidth(const Context& context) {
   const Tensor memory = Tensor::allocate({static_cast<int64_t>(bytes / 4)}, DType::kF32, Device::kCuda);
   const Tensor unlikely = Tensor::allocate({1}, DType::kI32, Device::kCuda);
   fill<float>(context, memory);
-  const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(4 * multiprocessors())),
+  const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(8 * multiprocessors())),
                              .block = dim3(kThreads)};
   const double seconds = best_seconds(context, 10, [&] {
     launch(context, "read_all", read_all, shape, static_cast<const uint4*>(memory.view().data),

@@ -42,30 +42,31 @@ struct SkinnyParams {
   int steps = 0;        // of a warp in one tile
   // Bytes in shared memory: a row of x, and where things are. Mailboxes: one for each tile of the block, then
   // one for the moments.
-  int pitch = 0, norm_at = 0, moments_at = 0, partial_at = 0, exchange_at = 0, mailboxes_at = 0;
+  int pitch = 0, norm_at = 0, moments_at = 0, partial_at = 0, exchange_at = 0, mailboxes_at = 0, bias_at = 0,
+      old_at = 0;
 
   __host__ __device__ int split() const { return 1 << split_log2; }
 };
 
-// What depends on kColumns, the number of 8-row columns of x: 1, 2, 4 or 8.
-template <int kColumns>
+// What depends on kRows, the rows of x in one pass: 4, 8, 16, 32 or 64.
+template <int kRows>
 struct SkinnyShape {
-  static constexpr int kRows = 8 * kColumns;  // of x in one pass
+  static constexpr int kColumns = kRows < 8 ? 1 : kRows / 8;  // of x, as products take them: 8 rows each
   // Two tiles share a block where x takes most of the shared memory.
-  static constexpr int kGroups = kColumns == 8 ? 2 : 1;
+  static constexpr int kGroups = kRows == 64 ? 2 : 1;
   static constexpr int kThreads = kGroups * kTileWarps * 32;
-  // Blocks to fit a multiprocessor. With one column of x the next kernel's blocks fit beside this one's.
-  static constexpr int kBlocks = kColumns == 1 ? 4 : kColumns == 2 ? 3 : kColumns == 4 ? 2 : 1;
-  static constexpr int kRoundColumns = kColumns == 1 ? 1 : 2;  // reduced over the warps at a time
-  static constexpr int kRounds = kColumns / kRoundColumns;
-  static constexpr int kOutputs = kColumns * 8 * kTileRows;  // of a tile
-  static constexpr int kPitch = 20;  // floats from row to row: 16 and no bank conflicts
-  static constexpr int kWarpPartial = kRoundColumns * 8 * kPitch;
+  // Blocks to fit a multiprocessor. With few rows of x the next kernel's blocks fit beside this one's.
+  static constexpr int kBlocks = kRows <= 8 ? 4 : kRows == 16 ? 3 : kRows == 32 ? 2 : 1;
+  static constexpr int kRoundRows = kRows < 16 ? kRows : 16;  // reduced over the warps at a time
+  static constexpr int kRounds = kRows / kRoundRows;
+  static constexpr int kOutputs = kRows * kTileRows;  // of a tile
+  static constexpr int kPitch = 20;                   // floats from row to row: 16 and no bank conflicts
+  static constexpr int kWarpPartial = kRoundRows * kPitch;
   static constexpr int kPartialBytes = kGroups * kTileWarps * kWarpPartial * 4;
   static constexpr int kExchangeBytes = kGroups * kOutputs * 4;
 };
 
-// 8 elements of two rows of W, 8 apart: an A fragment of two products.
+// 8 elements of two rows of W, 8 apart.
 struct WeightFragment {
   uint4 low, high;
 };
@@ -82,6 +83,13 @@ __device__ __forceinline__ uint4 load_weights(const void* address, bool valid) {
       : "l"(address), "r"(static_cast<int>(valid)));
   return v;
 }
+
+// A word of global memory into shared memory without a register to hold it, and the wait for all such copies
+// of this thread.
+__device__ __forceinline__ void copy_word(void* to, const void* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from) : "memory");
+}
+__device__ __forceinline__ void await_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // c += a b, for 16 outputs x 8 rows of x x 16 columns.
 template <class T>
@@ -111,6 +119,30 @@ __device__ __forceinline__ uint32_t pack(__nv_bfloat16 a, __nv_bfloat16 b) {
   return __bfloat16_as_ushort(a) | static_cast<uint32_t>(__bfloat16_as_ushort(b)) << 16;
 }
 
+// One k-step. Of a lane's four words of W, words 0 and 2 make one chain of sums, 1 and 3 another: shorter
+// waits. c[n][i]: chain i, for column n of x, whose bytes for this lane begin at `x`, `stride` bytes apart.
+template <class T, int kColumns>
+__device__ __forceinline__ void multiply_step(float (&c)[kColumns][2][4], const WeightFragment& w,
+                                              const char* x, int stride) {
+#pragma unroll
+  for (int n = 0; n < kColumns; ++n) {
+    const uint4 b = *reinterpret_cast<const uint4*>(x + n * stride);
+    multiply<T>(c[n][0], w.low.x, w.high.x, w.low.z, w.high.z, b.x, b.z);
+    multiply<T>(c[n][1], w.low.y, w.high.y, w.low.w, w.high.w, b.y, b.w);
+  }
+}
+// For up to 4 rows of x: the product's two halves of 8 outputs become the two chains of the same 8, against
+// which x stands in both halves of its 8 columns. c[i]: the low or high 8 outputs; its columns 0 .. 3 hold
+// chain 0 in elements 0 and 1, columns 4 .. 7 chain 1 in elements 2 and 3. A lane's words are a fragment as
+// they come: no moves, fewer registers. `x`: this lane's first word of its chain.
+template <class T>
+__device__ __forceinline__ void multiply_step_few(float (&c)[1][2][4], const WeightFragment& w,
+                                                  const char* x) {
+  const uint32_t b0 = *reinterpret_cast<const uint32_t*>(x), b1 = *reinterpret_cast<const uint32_t*>(x + 8);
+  multiply<T>(c[0][0], w.low.x, w.low.y, w.low.z, w.low.w, b0, b1);
+  multiply<T>(c[0][1], w.high.x, w.high.y, w.high.z, w.high.w, b0, b1);
+}
+
 // The columns of x that this block multiplies, as T, in shared memory: row r from `stage` + r * pitch on; 0
 // from args.in on.
 template <class T>
@@ -129,8 +161,7 @@ __device__ __forceinline__ void stage_rows(const SkinnyParams& p, char* stage, c
     char* to = stage + row * p.pitch + vector * 16;
     if (copies) {
       const int bytes = max(0, min(16, (a.in - column) * 2));
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                       static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)),
                    "l"(static_cast<const T*>(x) + (bytes ? at : 0)), "r"(bytes)
                    : "memory");
       continue;
@@ -148,7 +179,7 @@ __device__ __forceinline__ void stage_rows(const SkinnyParams& p, char* stage, c
       }
     }
   }
-  if (copies) asm volatile("cp.async.wait_all;" ::: "memory");
+  if (copies) await_copies();
 }
 
 // The norm's weight and bias at this block's columns, for stage_normed_rows(): constant, and so read before
@@ -175,10 +206,10 @@ __device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* s
   uint64_t* mailbox = reinterpret_cast<uint64_t*>(shared + p.mailboxes_at) + kMomentsMailbox;
   // Tasks lie one to a warp first: with few of them all schedulers have one.
   const int own = lane / kNormLanes * warps + warp;
-  float values[kNormElements];
   for (int begin = 0; begin < tasks; begin += 4 * warps) {
     const int task = begin + own, row = task < tasks ? task / per_row : 0;
     const int segment = task < tasks ? first_segment + task % per_row : segments;
+    float values[kNormElements];
     load_segment(x + row * p.args.x_stride, in, segment, p.args.x_vector, values);
     const Moments m = segment_moments(values, in, segment);
     if (segment >= segments) continue;
@@ -195,11 +226,12 @@ __device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* s
     if (threadIdx.x == 0) expect_mail(mailbox, rows * segments * static_cast<int>(sizeof(Moments)));
     await_mail(mailbox, 0);
   }
-  const bool kept = tasks <= 4 * warps;  // the first loop's values are all there are
   for (int begin = 0; begin < tasks; begin += 4 * warps) {
     const int task = begin + own, row = task < tasks ? task / per_row : 0;
     const int local = task < tasks ? task % per_row : 0, segment = first_segment + local;
-    if (!kept) load_segment(x + row * p.args.x_stride, in, segment, p.args.x_vector, values);
+    float values[kNormElements];
+    // Again, from the first-level cache: W takes the registers that would keep them.
+    load_segment(x + row * p.args.x_stride, in, segment, p.args.x_vector, values);
     const NormFactors factors = norm_factors(moments + row * segments, in, p.norm.eps);
     if (task >= tasks) continue;
 #pragma unroll

@@ -1,0 +1,472 @@
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "ops/cuda/device/skinny_mma.cuh"
+#include "ops/cuda/launch.h"
+#include "ops/cuda/matmul_kernels.h"
+
+namespace bolide::cuda {
+namespace {
+
+// threadIdx.x, read anew: what derives from it need not be kept in registers, which the weights fill.
+__device__ __forceinline__ int thread_index() {
+  int index;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
+  return index;
+}
+
+// This block's rank in its cluster, and rows of x.
+__device__ __forceinline__ int rank_of(const SkinnyParams& p) {
+  return static_cast<int>(blockIdx.x) & (p.split() - 1);
+}
+template <int kRows>
+__device__ __forceinline__ int first_row() {
+  return static_cast<int>(blockIdx.y) * kRows;
+}
+template <int kRows>
+__device__ __forceinline__ int rows_of(const SkinnyParams& p) {
+  return min(kRows, p.args.tokens - first_row<kRows>());
+}
+
+// Sums a tile over the warps and, in a cluster, over its blocks; finishes and stores it.
+template <int kRows>
+struct Reducer {
+  using S = SkinnyShape<kRows>;
+  static constexpr int kPerThread = S::kOutputs > 256 ? S::kOutputs / 256 : 1;
+
+  const SkinnyParams& p;
+  char* shared;
+  int phase = 0;  // of the mailbox
+
+  // Outputs of a tile are numbered row of x * 16 + output; block `rank` of the cluster finishes share() of
+  // them from rank * share() on, thread t of the tile's 256 those at t, t + 256, ...
+  __device__ __forceinline__ int share() const { return S::kOutputs >> p.split_log2; }
+  // Index in y of this thread's i-th output, or -1.
+  __device__ __forceinline__ int64_t index(int tile, int i, int thread) const {
+    const int place = i * 256 + thread, number = rank_of(p) * share() + place;
+    const int row = number / kTileRows, output = tile * kTileRows + number % kTileRows;
+    if (place >= share() || row >= rows_of<kRows>(p) || output >= p.args.out) return -1;
+    return (first_row<kRows>() + row) * p.args.y_stride + output;
+  }
+  // What the tile's sums will meet, each thread its own: early, so that it is there when they are, and into
+  // shared memory, for want of registers. The bias is constant, y is not.
+  __device__ __forceinline__ uint32_t* bias_slot() const {
+    return reinterpret_cast<uint32_t*>(shared + p.bias_at) + thread_index();
+  }
+  __device__ __forceinline__ float* old_slot(int i) const {
+    const int all = thread_index();
+    return reinterpret_cast<float*>(shared + p.old_at) + (all / 256 * kPerThread + i) * 256 + all % 256;
+  }
+  __device__ __forceinline__ uintptr_t bias_address(int tile) const {
+    const int place = (rank_of(p) * share() + thread_index()) % kTileRows;
+    const int output = min(tile * kTileRows + place, p.args.out - 1);
+    return reinterpret_cast<uintptr_t>(p.args.bias) + output * (p.args.y_dtype == DType::kF32 ? 4 : 2);
+  }
+  // Copies are of aligned words: of two 16-bit elements both come.
+  __device__ __forceinline__ void fetch_bias(int tile) {
+    if (p.args.bias) copy_word(bias_slot(), reinterpret_cast<const void*>(bias_address(tile) / 4 * 4));
+  }
+  __device__ __forceinline__ float bias(int tile) const {
+    return bits_to_f32(*bias_slot() >> bias_address(tile) % 4 * 8, p.args.y_dtype);
+  }
+  __device__ __forceinline__ void fetch_old(int tile) {
+    if (!p.args.accumulate) return;
+    const int thread = thread_index() % 256;
+#pragma unroll
+    for (int i = 0; i < kPerThread; ++i) {
+      const int64_t at = index(tile, i, thread);
+      if (at >= 0) copy_word(old_slot(i), static_cast<const float*>(p.args.y) + at);
+    }
+  }
+
+  __device__ __forceinline__ void finish(int tile, int i, int thread, float sum) {
+    const int64_t at = index(tile, i, thread);
+    if (at < 0) return;
+    if (p.args.bias) sum += bias(tile);
+    sum = activate(p.args.activation, sum);
+    if (p.args.accumulate) sum += *old_slot(i);
+    store_f32(p.args.y, p.args.y_dtype, at, sum);
+  }
+
+  // c: this warp's sums, in two chains. Called by all threads of the block, of the cluster.
+  __device__ __forceinline__ void operator()(int tile, const float (&c)[S::kColumns][2][4], bool more) {
+    const int all = thread_index(), thread = all % 256, group = S::kGroups == 1 ? 0 : all / 256;
+    float* exchange = reinterpret_cast<float*>(shared + p.exchange_at) + group * S::kOutputs;
+    uint64_t* mailbox = reinterpret_cast<uint64_t*>(shared + p.mailboxes_at) + group;
+    float total[kPerThread] = {};
+    if (p.split_log2 > 0) cluster_wait();  // all blocks have read the last tile's sums
+#pragma unroll
+    for (int round = 0; round < S::kRounds; ++round) {
+      const float sum = sum_warps(c, round, group, thread);
+      const int number = round * 256 + thread, place = number & (share() - 1);
+      if (p.split_log2 == 0) {
+        total[round] = sum;
+      } else if (number < min(S::kOutputs, rows_of<kRows>(p) * kTileRows)) {
+        send(exchange + rank_of(p) * share() + place, mailbox,
+             number >> (__popc(S::kOutputs - 1) - p.split_log2), sum);
+      }
+    }
+    if (p.split_log2 > 0) {
+      const int mail = min(share(), rows_of<kRows>(p) * kTileRows - rank_of(p) * share());
+      if (mail > 0) {
+        if (thread == 0) expect_mail(mailbox, mail * p.split() * 4);
+        await_mail(mailbox, phase);
+        phase ^= 1;
+      }
+#pragma unroll
+      for (int i = 0; i < kPerThread; ++i) {
+        const int place = i * 256 + thread;
+        if (place >= mail) continue;
+        float v[8];
+#pragma unroll
+        for (int r = 0; r < 8; ++r) v[r] = r < p.split() ? exchange[r * share() + place] : 0.0f;
+        total[i] = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+      }
+    }
+    await_copies();
+#pragma unroll
+    for (int i = 0; i < kPerThread; ++i) finish(tile, i, thread, total[i]);
+    if (p.split_log2 > 0 && more) {
+      __syncwarp();
+      cluster_arrive();
+    }
+  }
+
+  // Of this thread's output in a round of kRoundRows, over the block's warps.
+  __device__ __forceinline__ float sum_warps(const float (&c)[S::kColumns][2][4], int round, int group,
+                                             int thread) {
+    const int lane = thread % 32, warp = thread / 32, g = lane / 4, t = lane % 4;
+    float* partial = reinterpret_cast<float*>(shared + p.partial_at) + group * kTileWarps * S::kWarpPartial;
+    float* own = partial + warp * S::kWarpPartial + 2 * t * S::kPitch + g;
+    if constexpr (kRows < 8) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float v0 = c[0][i][0] + __shfl_xor_sync(0xffffffffu, c[0][i][2], 2);
+        const float v1 = c[0][i][1] + __shfl_xor_sync(0xffffffffu, c[0][i][3], 2);
+        if (t < 2) own[8 * i] = v0, own[S::kPitch + 8 * i] = v1;
+      }
+    } else {
+#pragma unroll
+      for (int j = 0; j < S::kRoundRows / 8; ++j) {
+        const float(&a)[2][4] = c[round * (S::kRoundRows / 8) + j];
+        float* to = own + j * 8 * S::kPitch;
+        to[0] = a[0][0] + a[1][0];
+        to[S::kPitch] = a[0][1] + a[1][1];
+        to[8] = a[0][2] + a[1][2];
+        to[S::kPitch + 8] = a[0][3] + a[1][3];
+      }
+    }
+    __syncthreads();
+    float sum = 0;
+    if (thread < S::kRoundRows * kTileRows) {
+      const float* from = partial + thread / kTileRows * S::kPitch + thread % kTileRows;
+      float v[kTileWarps];
+#pragma unroll
+      for (int i = 0; i < kTileWarps; ++i) v[i] = from[i * S::kWarpPartial];
+      sum = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+    }
+    __syncthreads();  // before the next round's or tile's sums
+    return sum;
+  }
+};
+
+template <class T, int kRows, bool kNorm>
+__global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRows>::kBlocks)
+    skinny_kernel(const __grid_constant__ SkinnyParams p) {
+  using S = SkinnyShape<kRows>;
+  let_next_start();
+  extern __shared__ __align__(128) char shared[];
+  if (p.split_log2 > 0) {
+    if (thread_index() < kMailboxes)
+      open_mailbox(reinterpret_cast<uint64_t*>(shared + p.mailboxes_at) + thread_index());
+    __syncwarp();
+    cluster_arrive();
+  }
+  const SkinnyArgs& a = p.args;
+  // This warp's k-steps begin here; W's and x's columns of this lane within them 8 * (lane % 4) further on.
+  const auto step_of = [&](int thread) {
+    return (rank_of(p) * kTileWarps + thread / 32 % kTileWarps) * p.steps;
+  };
+  const auto group_of = [&](int thread) { return S::kGroups == 1 ? 0 : thread / 256; };
+  const T *low, *high;
+  WeightFragment w[kUnitSteps];
+  // Loads from step `first` of a tile on; nothing from step `end` on or past W's columns.
+  const auto seek = [&](int tile, int first) {
+    const int thread = thread_index(), row = tile * kTileRows + thread % 32 / 4;
+    const T* begin = static_cast<const T*>(a.w) + (step_of(thread) + first) * kStep + thread % 4 * 8;
+    low = begin + static_cast<int64_t>(min(row, a.out - 1)) * a.padded;
+    high = begin + static_cast<int64_t>(min(row + 8, a.out - 1)) * a.padded;
+  };
+  const auto load = [&](int s, bool valid) {
+    w[s].low = load_weights(low + s * kStep, valid);
+    w[s].high = load_weights(high + s * kStep, valid);
+  };
+
+  const int stride = (static_cast<int>(gridDim.x) >> p.split_log2) * S::kGroups;
+  int base = (static_cast<int>(blockIdx.x) >> p.split_log2) * S::kGroups,
+      first = 0;  // the unit that was loaded
+  // Of this warp's k-steps from `first` on, those that are W's at this lane's columns.
+  const auto lane_steps = [&](int first) {
+    const int thread = thread_index();
+    return min(p.steps, (a.padded - thread % 4 * 8 + kStep - 1) / kStep - step_of(thread)) - first;
+  };
+  {
+    const int valid = lane_steps(0);
+    seek(base + group_of(thread_index()), 0);
+#pragma unroll
+    for (int s = 0; s < kUnitSteps; ++s) load(s, s < valid);
+  }
+  Reducer<kRows> reduce{p, shared};
+  reduce.fetch_bias(base + group_of(thread_index()));
+  const int columns = kTileWarps * p.steps * kStep;  // of this block
+  if constexpr (kNorm)
+    stage_norm(p, reinterpret_cast<float*>(shared + p.norm_at), rank_of(p) * columns, columns);
+  wait_for_previous();
+  reduce.fetch_old(base + group_of(thread_index()));
+  {
+    const char* x =
+        static_cast<const char*>(a.x) + first_row<kRows>() * a.x_stride * (a.x_dtype == DType::kF32 ? 4 : 2);
+    const int rows = rows_of<kRows>(p), rank = rank_of(p);
+    if constexpr (kNorm) {
+      if (p.split_log2 > 0) {  // all blocks of the cluster run
+        cluster_wait();
+        cluster_arrive();
+      }
+      stage_normed_rows<T>(p, shared, reinterpret_cast<const float*>(x), rows, rank * columns, columns);
+    } else {
+      stage_rows<T>(p, shared, x, rows, rank * columns, columns);
+    }
+  }
+  __syncthreads();
+
+  // What this lane multiplies of x, in the first column. Rows past the last give sums that no one reads: with
+  // one column there is no room for them, and the last serves instead.
+  const auto place_in_x = [&](int step) {
+    const int thread = thread_index(), g = thread % 32 / 4;
+    const int row = kRows <= 8 ? min(g % kRows, rows_of<kRows>(p) - 1) : g, chain = kRows < 8 ? g / 4 : 0;
+    return shared + row * p.pitch + (thread / 32 % kTileWarps * p.steps + step) * (kStep * 2) +
+           thread % 4 * 16 + chain * 4;
+  };
+  float c[S::kColumns][2][4] = {};
+  for (;;) {
+    const int tile = base, done = first;
+    first += kUnitSteps;
+    if (first >= p.steps) first = 0, base += stride;
+    const int next_steps = base < p.tiles ? lane_steps(first) : 0;
+    const char* in_x = place_in_x(done);
+    seek(base + group_of(thread_index()), first);
+#pragma unroll
+    for (int s = 0; s < kUnitSteps; ++s) {
+      if (done + s < p.steps) {
+        if constexpr (kRows < 8) {
+          multiply_step_few<T>(c, w[s], in_x + s * (kStep * 2));
+        } else {
+          multiply_step<T>(c, w[s], in_x + s * (kStep * 2), 8 * p.pitch);
+        }
+      }
+      load(s, s < next_steps);
+    }
+    if (first != 0) continue;
+    reduce(tile + group_of(thread_index()), c, base < p.tiles);
+    if (base >= p.tiles) break;
+    reduce.fetch_bias(base + group_of(thread_index()));
+    reduce.fetch_old(base + group_of(thread_index()));
+#pragma unroll
+    for (int n = 0; n < S::kColumns; ++n)
+#pragma unroll
+      for (int i = 0; i < 8; ++i) c[n][i / 4][i % 4] = 0;
+  }
+}
+
+int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+// How W's columns are cut: by its shape alone, so that results do not depend on the rows of x, and not by the
+// GPU at hand beyond whether it has clusters.
+void cut_columns(SkinnyParams& p) {
+  static const bool clusters = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
+  p.tiles = (p.args.out + kTileRows - 1) / kTileRows;
+  p.total_steps = (p.args.in + kStep - 1) / kStep;
+  // 4 k-steps of a warp are in flight at once: more are better left to other blocks. About one block for each
+  // of a Hopper's 132 multiprocessors, unless a warp would have none.
+  while (clusters && p.split() < 8 && p.total_steps >= 2 * kTileWarps * p.split() &&
+         (p.total_steps > kUnitSteps * kTileWarps * p.split() || p.tiles * p.split() < 128)) {
+    ++p.split_log2;
+  }
+  p.steps = (p.total_steps + p.split() * kTileWarps - 1) / (p.split() * kTileWarps);
+}
+
+// Places things in shared memory; their size in bytes.
+template <int kRows>
+int lay_out(SkinnyParams& p, int rows, bool norm) {
+  using S = SkinnyShape<kRows>;
+  const int columns = p.steps * kTileWarps * kStep;
+  p.pitch = columns * 2 + 64;  // an odd multiple of 64 bytes: two rows' 64 bytes fill the 32 banks
+  int at = (kRows <= 8 ? std::min(rows, kRows) : kRows) * p.pitch;
+  const auto place = [&](int bytes) {
+    const int here = (at + 15) / 16 * 16;
+    at = here + bytes;
+    return here;
+  };
+  if (norm) {
+    p.norm_at = place(2 * columns * 4);
+    p.moments_at =
+        place(std::min(rows, kRows) * norm_segments(p.args.in) * static_cast<int>(sizeof(Moments)));
+  }
+  p.partial_at = place(S::kPartialBytes);
+  p.exchange_at = place(p.split() > 1 ? S::kExchangeBytes : 0);
+  p.mailboxes_at = place(p.split() > 1 ? kMailboxes * 8 : 0);
+  p.bias_at = place(p.args.bias ? S::kThreads * 4 : 0);
+  p.old_at = place(p.args.accumulate ? S::kGroups * S::kOutputs * 4 : 0);
+  return at;
+}
+
+int shared_limit() {
+  static const int limit = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  return limit;
+}
+
+// Clusters of this shape that run at once.
+template <class Kernel>
+int resident_clusters(Kernel kernel, const LaunchShape& shape) {
+  const void* function = reinterpret_cast<const void*>(kernel);
+  static std::mutex mutex;
+  static std::map<std::tuple<const void*, unsigned, size_t>, int> known;
+  const std::lock_guard lock(mutex);
+  int& count = known[{function, shape.cluster_x, shape.shared_bytes}];
+  if (count > 0) return count;
+  check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(shape.shared_bytes)),
+        "skinny_matmul");
+  if (shape.cluster_x == 1) {
+    int blocks = 0;
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, function, static_cast<int>(shape.block.x),
+                                                        shape.shared_bytes),
+          "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+    count = blocks * multiprocessors();
+  } else {
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {shape.cluster_x, 1, 1};
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(shape.cluster_x);
+    config.blockDim = shape.block;
+    config.dynamicSmemBytes = shape.shared_bytes;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    check(cudaOccupancyMaxActiveClusters(&count, function, &config), "cudaOccupancyMaxActiveClusters");
+  }
+  return count = std::max(count, 1);
+}
+
+// False when x does not fit into shared memory in this shape.
+template <class T, int kRows, bool kNorm>
+bool try_launch(const Context& context, SkinnyParams p) {
+  using S = SkinnyShape<kRows>;
+  LaunchShape shape;
+  shape.shared_bytes = static_cast<size_t>(lay_out<kRows>(p, p.args.tokens, kNorm));
+  if (static_cast<int>(shape.shared_bytes) > shared_limit()) return false;
+  shape.block = dim3(S::kThreads);
+  shape.cluster_x = static_cast<unsigned>(p.split());
+  const auto kernel = skinny_kernel<T, kRows, kNorm>;
+  // Each cluster takes the same number of tiles, as far as that goes.
+  const int blocks = (p.tiles + S::kGroups - 1) / S::kGroups, room = resident_clusters(kernel, shape);
+  const int turns = (blocks + room - 1) / room, clusters = (blocks + turns - 1) / turns;
+  shape.grid = dim3(static_cast<unsigned>(clusters * p.split()),
+                    static_cast<unsigned>((p.args.tokens + kRows - 1) / kRows));
+  launch(context, "skinny_matmul", kernel, shape, p);
+  return true;
+}
+
+// In one pass, if as many rows fit.
+template <class T>
+bool launch_plain(const Context& context, const SkinnyParams& p) {
+  const int tokens = p.args.tokens;
+  if (tokens > 32 && try_launch<T, 64, false>(context, p)) return true;
+  if (tokens > 16 && try_launch<T, 32, false>(context, p)) return true;
+  if (tokens > 8 && try_launch<T, 16, false>(context, p)) return true;
+  if (tokens > 4) return try_launch<T, 8, false>(context, p);
+  return try_launch<T, 4, false>(context, p);
+}
+
+// Rows up to which every block norms x for itself: 16 rows are twice the bytes of a tile's W.
+constexpr int kNormRows = 16;
+
+template <class T>
+bool launch_normed(const Context& context, const SkinnyParams& p) {
+  if (p.args.tokens > kNormRows) return false;
+  if (p.args.tokens > 8) return try_launch<T, 16, true>(context, p);
+  if (p.args.tokens > 4) return try_launch<T, 8, true>(context, p);
+  return try_launch<T, 4, true>(context, p);
+}
+
+// Whether 8 rows of x fit, which W's shape alone decides: else results would depend on the rows.
+bool fits(SkinnyParams p) {
+  p.args.bias = &p;
+  p.args.accumulate = true;
+  return lay_out<8>(p, 8, false) <= shared_limit();
+}
+
+}  // namespace
+
+SkinnyArgs skinny_args(const MatmulArgs& args) {
+  const PackedMatrix& w = *args.w;
+  SkinnyArgs a;
+  a.w = w.data.view().data;
+  a.x = args.x.data;
+  a.y = args.y.data;
+  a.bias = args.bias.data;
+  a.x_stride = args.x.row_stride;
+  a.y_stride = args.y.row_stride;
+  a.tokens = static_cast<int>(args.x.shape[0]);
+  a.out = static_cast<int>(w.rows);
+  a.in = static_cast<int>(w.cols);
+  a.padded = static_cast<int>(w.padded_cols());
+  a.x_dtype = args.x.dtype;
+  a.y_dtype = args.y.dtype;
+  a.activation = args.activation;
+  a.accumulate = args.accumulate;
+  a.x_vector = reinterpret_cast<uintptr_t>(args.x.data) % 16 == 0 &&
+               a.x_stride * static_cast<int64_t>(size_of(a.x_dtype)) % 16 == 0;
+  return a;
+}
+
+MatmulArgs with_normed_x(const Context& context, const MatmulArgs& args) {
+  if (args.norm.weight.empty()) return args;
+  // In the weights' type where the norm can write it: what x would be rounded to next.
+  const DType dtype = args.w->dtype == context.activation ? context.activation : DType::kF32;
+  MatmulArgs normed = args;
+  normed.norm = {};
+  normed.x = context.arena->take(args.x.shape, dtype);
+  cuda::layer_norm(context, {.x = args.x, .norm = args.norm, .y = normed.x});
+  return normed;
+}
+
+void skinny_matmul(const Context& context, const MatmulArgs& args) {
+  if (args.x.shape[0] == 0) return;
+  if (args.w->dtype == DType::kF32) return fma_matmul(context, args);
+  SkinnyParams p;
+  p.args = skinny_args(args);
+  cut_columns(p);
+  if (!fits(p)) return fma_matmul(context, args);
+  const auto run = [&]<class T>() {
+    if (args.norm.weight.empty()) return launch_plain<T>(context, p);
+    p.norm = {args.norm.weight.as<float>(), args.norm.bias.as<float>(), args.norm.eps};
+    if (launch_normed<T>(context, p)) return true;
+    const Arena::Scope scope(*context.arena);
+    const MatmulArgs normed = with_normed_x(context, args);
+    p.args = skinny_args(normed);
+    return launch_plain<T>(context, p);
+  };
+  const bool launched = args.w->dtype == DType::kF16 ? run.template operator()<__half>()
+                                                     : run.template operator()<__nv_bfloat16>();
+  BOLIDE_CHECK(launched, "{} rows did not fit", p.args.tokens);
+}
+
+}  // namespace bolide::cuda
