@@ -36,19 +36,16 @@ if(BOLIDE_CUDA)
     message(FATAL_ERROR "BOLIDE_CUDA=ON needs CUDA's compiler, nvcc, which is not on the PATH nor in /usr/local/cuda/bin")
   endif()
   set(CMAKE_CUDA_COMPILER ${BOLIDE_NVCC})
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   if(BOLIDE_CCACHE)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${BOLIDE_CCACHE})
   endif()
   enable_language(CUDA)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)  # which CMake 3.25 does not know of nvcc
   find_package(CUDAToolkit 12.3 REQUIRED)
 endif()
 
 add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wall> $<$<COMPILE_LANGUAGE:CXX>:-Wextra>)
-# fmt 9 takes nvcc for a compiler without constexpr and 128-bit integers; its library was built with both.
-add_compile_options($<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra> $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>
-                    $<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_CONSTEXPR=1> $<$<COMPILE_LANGUAGE:CUDA>:-DFMT_USE_INT128=1>)
+add_compile_options($<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra> $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>)
 if(BOLIDE_WERROR)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Werror> $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
 endif()

@@ -1,7 +1,13 @@
 #pragma once
 
 // fail() throws bolide::Error (a user's fault); BOLIDE_CHECK aborts (ours).
+
+// Under nvcc, whose name fmt 9 takes for an old compiler without constexpr or 128-bit integers, its consteval
+// format strings do not compile and its argument store is laid out unlike that of the library.
+#pragma push_macro("__NVCC__")
+#undef __NVCC__
 #include <fmt/format.h>
+#pragma pop_macro("__NVCC__")
 
 #include <cstdio>
 #include <cstdlib>
