@@ -1,6 +1,6 @@
 // Tiny BLOOM checkpoints against what Hugging Face transformers computed from them (tests/golden), through
 // the public API: from the Hugging Face folder and from FT folders of several tensor-parallel sizes, alone,
-// in a batch of mixed lengths, and with prompts fed in chunks.
+// in a batch of mixed lengths, and with prompts fed in chunks. Built once for each device (TEST_DEVICE).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,6 +10,7 @@
 #include "bolide/checkpoint.h"
 #include "bolide/engine.h"
 #include "bolide/error.h"
+#include "tensor/device.h"
 
 namespace bolide {
 namespace {
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 const fs::path kGolden = fs::path(BOLIDE_SOURCE_DIR) / "tests/golden";
+constexpr bool kOnGpu = std::string_view(TEST_DEVICE) == "cuda";
 
 Json read_json(const fs::path& path) {
   std::ifstream file(path);
@@ -94,16 +96,21 @@ void expect_golden(const Golden& golden, const std::vector<Result>& results, siz
   }
 }
 
-// Alone, together, and together with prompts in chunks of 7 tokens.
+// Alone, together, and together with prompts in chunks of 7 tokens; on a GPU also without graphs, and
+// deterministic.
 void check_model(const fs::path& model, const std::string& name, const std::string& data_type,
                  const Bounds& bounds) {
   const Golden golden = read_golden(name);
-  for (int64_t chunk : {512, 7}) {
+  for (int variant = 0; variant < (kOnGpu ? 4 : 2); ++variant) {
+    const int64_t chunk = variant % 2 == 0 ? 512 : 7;
     EngineConfig config{.model = model,
+                        .device = TEST_DEVICE,
                         .data_type = data_type,
                         .threads = 2,
                         .max_kv_tokens = 2048,
-                        .max_chunk_tokens = chunk};
+                        .max_chunk_tokens = chunk,
+                        .deterministic_batching = variant == 3,
+                        .cuda_graphs = variant < 2};
     const auto engine = Engine::create(config);
     const size_t vocab = static_cast<size_t>(engine->info().vocab_size);
     std::vector<Request> requests;
@@ -120,17 +127,23 @@ void check_model(const fs::path& model, const std::string& name, const std::stri
   }
 }
 
-class GoldenTest : public testing::TestWithParam<std::string> {};
+class GoldenTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (kOnGpu && cuda_device_count() == 0) GTEST_SKIP() << "NOT RUN: this machine has no GPU";
+  }
+};
 
 TEST_P(GoldenTest, HuggingFaceFolderInFloat32) {
   check_model(kGolden / GetParam(), GetParam(), "fp32", {1e-4, true});
 }
 
-// fp16: weights are exact, the cache rounds keys and values to 11 bits; bf16: activations and cache are
-// rounded to 8 bits, and each of a few layers adds its share.
+// fp16: weights are exact, the cache rounds keys and values to 11 bits, and on a GPU activations, too; bf16:
+// activations and cache are rounded to 8 bits, and each of a few layers adds its share.
 TEST_P(GoldenTest, HuggingFaceFolderInStoredType) {
+  const double fp16 = kOnGpu ? 6e-3 : 3e-3;
   check_model(kGolden / GetParam(), GetParam(), "",
-              {GetParam().find("bf16") != std::string::npos ? 3e-2 : 3e-3, false});
+              {GetParam().find("bf16") != std::string::npos ? 3e-2 : fp16, false});
 }
 
 TEST_P(GoldenTest, FtFoldersOfSeveralSizes) {
@@ -155,6 +168,58 @@ TEST_P(GoldenTest, FtFoldersOfSeveralSizes) {
   }
   fs::remove_all(out);
   EXPECT_GE(tried, 2);
+}
+
+// One request's ids, whoever else is in the batch and however its prompt is cut, to the bit of its logits.
+TEST_P(GoldenTest, DeterministicToTheBit) {
+  if (!kOnGpu) GTEST_SKIP() << "a mode of the GPU";
+  const Golden golden = read_golden(GetParam());
+  for (const char* data_type : {"fp32", "fp16"}) {
+    std::vector<std::vector<Result>> runs;
+    for (int64_t chunk : {512, 7, 33}) {
+      for (bool graphs : {true, false}) {
+        const auto engine = Engine::create({.model = kGolden / GetParam(),
+                                            .device = TEST_DEVICE,
+                                            .data_type = data_type,
+                                            .max_kv_tokens = 2048,
+                                            .max_chunk_tokens = chunk,
+                                            .deterministic_batching = true,
+                                            .cuda_graphs = graphs});
+        std::vector<Request> requests;
+        for (size_t i = 0; i < golden.prompts.size(); ++i) requests.push_back(request_for(golden, i));
+        runs.push_back(engine->generate(requests));
+        std::vector<Result> alone;
+        for (const Request& request : requests) alone.push_back(engine->generate({request}).front());
+        runs.push_back(std::move(alone));
+      }
+    }
+    for (const auto& run : runs) {
+      for (size_t i = 0; i < run.size(); ++i) {
+        EXPECT_EQ(run[i].output_ids, runs[0][i].output_ids) << data_type << " prompt " << i;
+        EXPECT_TRUE(run[i].logits == runs[0][i].logits) << data_type << " prompt " << i;
+      }
+    }
+  }
+}
+
+// 1,000 generations leave the device's memory where it was.
+TEST_P(GoldenTest, GenerationsKeepMemoryFlat) {
+  if (!kOnGpu) GTEST_SKIP() << "the engine's own tests do this on the CPU";
+  const Golden golden = read_golden(GetParam());
+  const auto engine = Engine::create(
+      {.model = kGolden / GetParam(), .device = TEST_DEVICE, .data_type = "fp16", .max_kv_tokens = 2048});
+  const auto run = [&](int count) {
+    std::vector<Request> requests;
+    for (int i = 0; i < count; ++i)
+      requests.push_back(request_for(golden, static_cast<size_t>(i) % golden.prompts.size()));
+    engine->generate(std::move(requests));
+  };
+  run(100);
+  const size_t before = device_bytes_in_use(), free_before = cuda_memory_free();
+  run(1000);
+  EXPECT_EQ(device_bytes_in_use(), before);
+  // Captured graphs and the driver's own pools may still grow a little.
+  EXPECT_LT(free_before - std::min(free_before, cuda_memory_free()), size_t{64} << 20);
 }
 
 std::vector<std::string> case_names() {

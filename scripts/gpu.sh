@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Builds for the GPU of this machine, runs every GPU test, and prints the bench table. The last lines are the
+# summary: exit 0 only when every step passed.
+#
+#   scripts/gpu.sh [--prebuilt] [--sanitizer] [--no-bench]
+#
+#   --prebuilt    use build-cuda/ as it is (built elsewhere, for a machine without a compiler's packages)
+#   --sanitizer   also run compute-sanitizer's memcheck and racecheck over the op tests (minutes)
+#   --no-bench    tests only
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+prebuilt=no sanitizer=no bench=yes
+for argument in "$@"; do
+  case "$argument" in
+    --prebuilt) prebuilt=yes ;;
+    --sanitizer) sanitizer=yes ;;
+    --no-bench) bench=no ;;
+    *)
+      echo "gpu.sh: unknown argument '$argument' (see the head of scripts/gpu.sh)" >&2
+      exit 2
+      ;;
+  esac
+done
+
+failed=()
+step() {
+  local name=$1 begin=$SECONDS
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" || failed+=("$name")
+  printf '== %s: %d s\n' "$name" $((SECONDS - begin))
+}
+
+if ! nvidia-smi -L; then
+  echo "gpu.sh: this machine has no GPU, or no driver for it" >&2
+  exit 1
+fi
+if [ "$prebuilt" = no ]; then
+  ./scripts/setup.sh build test || exit 1
+  cmake --preset cuda && cmake --build --preset cuda || exit 1
+fi
+bin=build-cuda
+# Libraries that a prebuilt tree brings along.
+export LD_LIBRARY_PATH=$PWD/$bin/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+
+step "op tests" $bin/tests/ops/cuda_ops_test --gtest_brief=1
+step "goldens" $bin/tests/runtime/cuda_golden_test --gtest_brief=1
+step "LAMBADA on the demo model, fp32" $bin/apps/bolide lambada --model examples/demo/model --device cuda --data-type fp32 \
+  --dataset-path examples/demo/lambada.jsonl --acc-threshold 93.25
+step "LAMBADA on the demo model, fp16" $bin/apps/bolide lambada --model examples/demo/model --device cuda --data-type fp16 \
+  --dataset-path examples/demo/lambada.jsonl --acc-threshold 93
+if [ "$sanitizer" = yes ]; then
+  step memcheck compute-sanitizer --tool memcheck --error-exitcode 1 $bin/tests/ops/cuda_ops_test --gtest_brief=1
+  step racecheck compute-sanitizer --tool racecheck --error-exitcode 1 $bin/tests/ops/cuda_ops_test --gtest_brief=1
+fi
+if [ "$bench" = yes ]; then
+  step "bench bloom-560m" $bin/apps/bolide bench --model bench/configs/bloom-560m.json --load-format dummy --device cuda \
+    --data-type fp16 --batch-size 1,8,64
+  step "bench bloom-7b1, batch 1" $bin/apps/bolide bench --model bench/configs/bloom-7b1.json --load-format dummy \
+    --device cuda --data-type fp16
+  step "bench bloom-7b1, batch 32" $bin/apps/bolide bench --model bench/configs/bloom-7b1.json --load-format dummy \
+    --device cuda --data-type fp16 --batch-size 32 --input-len 512 --repeats 3
+fi
+
+printf '\n== summary: %d s\n' "$SECONDS"
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'failed: %s\n' "${failed[@]}"
+  exit 1
+fi
+echo "all passed"

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+#include "ops/attention.h"
+#include "ops/cuda/device/fast_divide.cuh"
+
+// The two families of attention kernels, both complete for what they accept: attention() chooses.
+namespace bolide::cuda {
+
+// A matrix whose type is known only at run time: activations are touched once a row, so that one branch for
+// each of their elements' vectors is cheaper than a kernel for each pair of types.
+struct Matrix {
+  void* data = nullptr;
+  int64_t stride = 0;  // elements from row to row
+  DType dtype = DType::kF32;
+  bool vectors = false;  // each head of each row starts at a multiple of 16 bytes
+};
+
+// What every kernel here takes, by value.
+struct AttentionParams {
+  Matrix q, y;  // [rows, heads * head_size]
+  Matrix k, v;  // [rows, kv_heads * head_size], for fused writes: see attention_rows()
+  const int64_t* slots;
+  void* k_pages;  // [pages, kv_heads, page_size, head_size]
+  void* v_pages;
+  const int32_t* page_table;  // [sequences, max_pages]
+  const int32_t* query_offsets;
+  const int32_t* kv_lengths;
+  const float* alibi_slopes;  // [heads] or null
+  int64_t max_pages;
+  int64_t rows;
+  FastDivide page_size;
+  int32_t sequences;
+  int32_t heads, kv_heads, head_size;
+  float scale_log2;  // scale * log2(e): softmax is computed with powers of two
+};
+
+// Any shape. Each row by itself and in the same order of additions, whatever else there is: its result is the
+// same, bit for bit, for every batch, every cut of a prompt and every max_kv_length. `fused`: every sequence
+// has exactly one row, and its key and value, not yet in the pages, are taken from k and v and stored on the
+// way.
+void attention_rows(const Context& context, const AttentionParams& params, DType pages, int64_t max_kv_length,
+                    bool fused);
+
+// Tensor cores, for sequences of many rows. q, y and the pages fp16 or bf16 alike, vectors, head_size a
+// multiple of 8 and flash_fits().
+void attention_flash(const Context& context, const AttentionParams& params, int64_t max_query);
+// Whether this GPU has the shared memory for it.
+bool flash_fits(int64_t head_size);
+
+}  // namespace bolide::cuda
