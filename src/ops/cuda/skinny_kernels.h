@@ -20,11 +20,7 @@ struct SkinnyArgs {
 };
 SkinnyArgs skinny_args(const MatmulArgs& args);
 
-// The args with x normed by a kernel of its own, into scratch of the caller's scope: the same bits as a norm
-// in the prologue gives.
-MatmulArgs with_normed_x(const Context& context, const MatmulArgs& args);
-
-// Without tensor cores, by fp32 fused multiply-adds: exact for fp32 weights; any dtype and shape.
+// Without tensor cores, by fp32 fused multiply-adds: exact for fp32 weights; any dtype and shape, no norm.
 void fma_matmul(const Context& context, const MatmulArgs& args);
 
 }  // namespace bolide::cuda

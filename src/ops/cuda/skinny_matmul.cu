@@ -10,13 +10,6 @@
 namespace bolide::cuda {
 namespace {
 
-// threadIdx.x, read anew: what derives from it need not be kept in registers, which the weights fill.
-__device__ __forceinline__ int thread_index() {
-  int index;
-  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
-  return index;
-}
-
 // This block's rank in its cluster, and rows of x.
 __device__ __forceinline__ int rank_of(const SkinnyParams& p) {
   return static_cast<int>(blockIdx.x) & (p.split() - 1);
@@ -225,19 +218,16 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
     stage_norm(p, reinterpret_cast<float*>(shared + p.norm_at), rank_of(p) * columns, columns);
   wait_for_previous();
   reduce.fetch_old(base + group_of(thread_index()));
-  {
-    const char* x =
-        static_cast<const char*>(a.x) + first_row<kRows>() * a.x_stride * (a.x_dtype == DType::kF32 ? 4 : 2);
-    const int rows = rows_of<kRows>(p), rank = rank_of(p);
-    if constexpr (kNorm) {
-      if (p.split_log2 > 0) {  // all blocks of the cluster run
-        cluster_wait();
-        cluster_arrive();
-      }
-      stage_normed_rows<T>(p, shared, reinterpret_cast<const float*>(x), rows, rank * columns, columns);
-    } else {
-      stage_rows<T>(p, shared, x, rows, rank * columns, columns);
+  if constexpr (kNorm) {
+    if (p.split_log2 > 0) {  // all blocks of the cluster run
+      cluster_wait();
+      cluster_arrive();
     }
+    stage_normed_rows<T>(p, shared, rank_of(p));
+  } else {
+    const int64_t skipped = first_row<kRows>() * a.x_stride * (a.x_dtype == DType::kF32 ? 4 : 2);
+    stage_rows<T>(p, shared, static_cast<const char*>(a.x) + skipped, rows_of<kRows>(p), rank_of(p) * columns,
+                  columns);
   }
   __syncthreads();
 
@@ -315,6 +305,8 @@ int lay_out(SkinnyParams& p, int rows, bool norm) {
     return here;
   };
   if (norm) {
+    const int per_row = columns / kNormSegment;
+    p.per_row_inverse = ((1 << 20) + per_row - 1) / per_row;
     p.norm_at = place(2 * columns * 4);
     p.moments_at =
         place(std::min(rows, kRows) * norm_segments(p.args.in) * static_cast<int>(sizeof(Moments)));
@@ -400,7 +392,8 @@ constexpr int kNormRows = 16;
 
 template <class T>
 bool launch_normed(const Context& context, const SkinnyParams& p) {
-  if (p.args.tokens > kNormRows) return false;
+  const auto aligned = [](const float* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
+  if (p.args.tokens > kNormRows || !aligned(p.norm.weight) || !aligned(p.norm.bias)) return false;
   if (p.args.tokens > 8) return try_launch<T, 16, true>(context, p);
   if (p.args.tokens > 4) return try_launch<T, 8, true>(context, p);
   return try_launch<T, 4, true>(context, p);
@@ -437,36 +430,42 @@ SkinnyArgs skinny_args(const MatmulArgs& args) {
   return a;
 }
 
-MatmulArgs with_normed_x(const Context& context, const MatmulArgs& args) {
-  if (args.norm.weight.empty()) return args;
+namespace {
+
+// By a norm kernel of its own: the same bits as the norm in the prologue gives.
+void normed_first(const Context& context, const MatmulArgs& args) {
+  const Arena::Scope scope(*context.arena);
+  MatmulArgs plain = args;
+  plain.norm = {};
   // In the weights' type where the norm can write it: what x would be rounded to next.
-  const DType dtype = args.w->dtype == context.activation ? context.activation : DType::kF32;
-  MatmulArgs normed = args;
-  normed.norm = {};
-  normed.x = context.arena->take(args.x.shape, dtype);
-  cuda::layer_norm(context, {.x = args.x, .norm = args.norm, .y = normed.x});
-  return normed;
+  plain.x =
+      context.arena->take(args.x.shape, args.w->dtype == context.activation ? args.w->dtype : DType::kF32);
+  cuda::layer_norm(context, {.x = args.x, .norm = args.norm, .y = plain.x});
+  skinny_matmul(context, plain);
 }
+
+template <class T>
+void launch_16_bit(const Context& context, const MatmulArgs& args, SkinnyParams& p) {
+  if (args.norm.weight.empty()) {
+    BOLIDE_CHECK(launch_plain<T>(context, p), "x does not fit");
+    return;
+  }
+  p.norm = {args.norm.weight.as<float>(), args.norm.bias.as<float>(), args.norm.eps};
+  if (!launch_normed<T>(context, p)) normed_first(context, args);
+}
+
+}  // namespace
 
 void skinny_matmul(const Context& context, const MatmulArgs& args) {
   if (args.x.shape[0] == 0) return;
-  if (args.w->dtype == DType::kF32) return fma_matmul(context, args);
   SkinnyParams p;
   p.args = skinny_args(args);
   cut_columns(p);
-  if (!fits(p)) return fma_matmul(context, args);
-  const auto run = [&]<class T>() {
-    if (args.norm.weight.empty()) return launch_plain<T>(context, p);
-    p.norm = {args.norm.weight.as<float>(), args.norm.bias.as<float>(), args.norm.eps};
-    if (launch_normed<T>(context, p)) return true;
-    const Arena::Scope scope(*context.arena);
-    const MatmulArgs normed = with_normed_x(context, args);
-    p.args = skinny_args(normed);
-    return launch_plain<T>(context, p);
-  };
-  const bool launched = args.w->dtype == DType::kF16 ? run.template operator()<__half>()
-                                                     : run.template operator()<__nv_bfloat16>();
-  BOLIDE_CHECK(launched, "{} rows did not fit", p.args.tokens);
+  if (args.w->dtype == DType::kF32 || !fits(p)) {
+    return args.norm.weight.empty() ? fma_matmul(context, args) : normed_first(context, args);
+  }
+  if (args.w->dtype == DType::kF16) return launch_16_bit<__half>(context, args, p);
+  launch_16_bit<__nv_bfloat16>(context, args, p);
 }
 
 }  // namespace bolide::cuda

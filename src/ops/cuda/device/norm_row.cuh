@@ -50,15 +50,17 @@ __device__ __forceinline__ int norm_column(int segment, int i) {
 // This lane's elements of a segment, 0 from `hidden` on. `vector`: the row is 16-byte aligned.
 __device__ __forceinline__ void load_segment(const float* row, int hidden, int segment, bool vector,
                                              float (&x)[kNormElements]) {
+  if (vector && (segment + 1) * kNormSegment <= hidden) {
 #pragma unroll
-  for (int i = 0; i < kNormElements; i += 4) {
-    const int column = norm_column(segment, i);
-    if (vector && column + 4 <= hidden) {
-      const float4 v = *reinterpret_cast<const float4*>(row + column);
+    for (int i = 0; i < kNormElements; i += 4) {
+      const float4 v = *reinterpret_cast<const float4*>(row + norm_column(segment, i));
       x[i] = v.x, x[i + 1] = v.y, x[i + 2] = v.z, x[i + 3] = v.w;
-    } else {
+    }
+  } else {
 #pragma unroll
-      for (int j = 0; j < 4; ++j) x[i + j] = column + j < hidden ? row[column + j] : 0.0f;
+    for (int i = 0; i < kNormElements; ++i) {
+      const int column = norm_column(segment, i);
+      x[i] = column < hidden ? row[column] : 0.0f;
     }
   }
 }
@@ -102,9 +104,11 @@ __device__ __forceinline__ NormFactors norm_factors(const Moments* moments, int 
     return static_cast<float>(min(kNormSegment, hidden - segment * kNormSegment));
   };
   float off = 0;
+#pragma unroll 1
   for (int s = first; s < segments; s += kNormLanes) off = fmaf(moments[s].mean - about, count(s), off);
   const float mean = fmaf(segment_sum(off), inverse, about);
   float squares = 0;
+#pragma unroll 1
   for (int s = first; s < segments; s += kNormLanes) {
     const float away = moments[s].mean - mean;
     squares += fmaf(__fmul_rn(away, away), count(s), moments[s].squares);

@@ -45,6 +45,8 @@ struct SkinnyParams {
   int pitch = 0, norm_at = 0, moments_at = 0, partial_at = 0, exchange_at = 0, mailboxes_at = 0, bias_at = 0,
       old_at = 0;
 
+  int per_row_inverse = 0;  // 2^20 / segments of a row in this block: quotients exact for 2^13 tasks
+
   __host__ __device__ int split() const { return 1 << split_log2; }
 };
 
@@ -65,6 +67,13 @@ struct SkinnyShape {
   static constexpr int kPartialBytes = kGroups * kTileWarps * kWarpPartial * 4;
   static constexpr int kExchangeBytes = kGroups * kOutputs * 4;
 };
+
+// threadIdx.x, read anew: what derives from it need not be kept in registers, which the weights fill.
+__device__ __forceinline__ int thread_index() {
+  int index;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
+  return index;
+}
 
 // 8 elements of two rows of W, 8 apart.
 struct WeightFragment {
@@ -88,6 +97,12 @@ __device__ __forceinline__ uint4 load_weights(const void* address, bool valid) {
 // of this thread.
 __device__ __forceinline__ void copy_word(void* to, const void* from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from) : "memory");
+}
+// 16 bytes, of which the first `bytes` are copied and the others 0.
+__device__ __forceinline__ void copy_vector(void* to, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+               "r"(bytes)
+               : "memory");
 }
 __device__ __forceinline__ void await_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
@@ -161,9 +176,7 @@ __device__ __forceinline__ void stage_rows(const SkinnyParams& p, char* stage, c
     char* to = stage + row * p.pitch + vector * 16;
     if (copies) {
       const int bytes = max(0, min(16, (a.in - column) * 2));
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)),
-                   "l"(static_cast<const T*>(x) + (bytes ? at : 0)), "r"(bytes)
-                   : "memory");
+      copy_vector(to, static_cast<const T*>(x) + (bytes ? at : 0), bytes);
       continue;
     }
     if (a.x_vector && a.x_dtype == DType::kF32 && column + 8 <= a.in) {
@@ -182,67 +195,79 @@ __device__ __forceinline__ void stage_rows(const SkinnyParams& p, char* stage, c
   if (copies) await_copies();
 }
 
-// The norm's weight and bias at this block's columns, for stage_normed_rows(): constant, and so read before
-// the previous kernel has ended.
+// The norm's weight and bias at this block's columns, for stage_normed_rows(): constant, and so on their way
+// before the previous kernel has ended. Weight and bias are 16-byte aligned.
 __device__ __forceinline__ void stage_norm(const SkinnyParams& p, float* stage, int first_column,
                                            int columns) {
-  for (int i = static_cast<int>(threadIdx.x); i < columns; i += static_cast<int>(blockDim.x)) {
-    const int column = first_column + i;
-    stage[i] = column < p.args.in ? p.norm.weight[column] : 0.0f;
-    stage[columns + i] = column < p.args.in ? p.norm.bias[column] : 0.0f;
+#pragma unroll 1
+  for (int i = static_cast<int>(threadIdx.x) * 4; i < columns; i += static_cast<int>(blockDim.x) * 4) {
+    const int column = first_column + i, bytes = max(0, min(16, (p.args.in - column) * 4));
+    copy_vector(stage + i, p.norm.weight + (bytes ? column : 0), bytes);
+    copy_vector(stage + columns + i, p.norm.bias + (bytes ? column : 0), bytes);
   }
 }
 
-// As stage_rows(), of normed rows. Each block takes the moments of its own columns; the cluster shares them.
+// As stage_rows(), of all of x's rows, normed. Each block takes the moments of its own columns; the cluster
+// shares them.
 template <class T>
-__device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* shared, const float* x,
-                                                  int rows, int first_column, int columns) {
-  const int in = p.args.in, segments = norm_segments(in), per_row = columns / kNormSegment;
-  const int first_segment = first_column / kNormSegment, tasks = rows * per_row;
-  const int lane = static_cast<int>(threadIdx.x) % 32, part = lane % kNormLanes;
-  const int warps = static_cast<int>(blockDim.x) / 32, warp = static_cast<int>(threadIdx.x) / 32;
+__device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* shared, int rank) {
+  const SkinnyArgs& a = p.args;
+  const int columns = kTileWarps * p.steps * kStep, per_row = columns / kNormSegment;
+  const int segments = norm_segments(a.in), tasks = a.tokens * per_row, first_segment = rank * per_row;
+  const int warps = static_cast<int>(blockDim.x) / 32;
   Moments* moments = reinterpret_cast<Moments*>(shared + p.moments_at);
-  const float* norm = reinterpret_cast<const float*>(shared + p.norm_at);
   uint64_t* mailbox = reinterpret_cast<uint64_t*>(shared + p.mailboxes_at) + kMomentsMailbox;
+  const auto row_at = [&](int row) { return static_cast<const float*>(a.x) + row * a.x_stride; };
+  const auto row_of = [&](int task) { return task * p.per_row_inverse >> 20; };
   // Tasks lie one to a warp first: with few of them all schedulers have one.
-  const int own = lane / kNormLanes * warps + warp;
+  const auto own = [&] {
+    const int thread = thread_index();
+    return thread % 32 / kNormLanes * warps + thread / 32;
+  };
+#pragma unroll 1
   for (int begin = 0; begin < tasks; begin += 4 * warps) {
-    const int task = begin + own, row = task < tasks ? task / per_row : 0;
-    const int segment = task < tasks ? first_segment + task % per_row : segments;
+    const int task = begin + own(), row = task < tasks ? row_of(task) : 0;
+    const int segment = task < tasks ? first_segment + task - row * per_row : segments;
     float values[kNormElements];
-    load_segment(x + row * p.args.x_stride, in, segment, p.args.x_vector, values);
-    const Moments m = segment_moments(values, in, segment);
+    load_segment(row_at(row), a.in, segment, a.x_vector, values);
+    const Moments m = segment_moments(values, a.in, segment);
     if (segment >= segments) continue;
     Moments* slot = moments + row * segments + segment;
+    const int part = thread_index() % kNormLanes;
     if (p.split_log2 == 0) {
       if (part == 0) *slot = m;
     } else if (part < p.split()) {
       send(reinterpret_cast<float2*>(slot), mailbox, part, {m.mean, m.squares});
     }
   }
-  if (p.split_log2 == 0) {
-    __syncthreads();
-  } else {
-    if (threadIdx.x == 0) expect_mail(mailbox, rows * segments * static_cast<int>(sizeof(Moments)));
+  await_copies();  // stage_norm()'s
+  __syncthreads();
+  if (p.split_log2 > 0) {
+    if (thread_index() == 0) expect_mail(mailbox, a.tokens * segments * static_cast<int>(sizeof(Moments)));
     await_mail(mailbox, 0);
   }
+#pragma unroll 1
   for (int begin = 0; begin < tasks; begin += 4 * warps) {
-    const int task = begin + own, row = task < tasks ? task / per_row : 0;
-    const int local = task < tasks ? task % per_row : 0, segment = first_segment + local;
-    float values[kNormElements];
-    // Again, from the first-level cache: W takes the registers that would keep them.
-    load_segment(x + row * p.args.x_stride, in, segment, p.args.x_vector, values);
-    const NormFactors factors = norm_factors(moments + row * segments, in, p.norm.eps);
+    const int task = begin + own(), row = task < tasks ? row_of(task) : 0;
+    const NormFactors factors = norm_factors(moments + row * segments, a.in, p.norm.eps);
     if (task >= tasks) continue;
+    // Again, from the first-level cache: W takes the registers that would keep them.
+    const int local = task - row * per_row;
+    float values[kNormElements];
+    load_segment(row_at(row), a.in, first_segment + local, a.x_vector, values);
 #pragma unroll
     for (int i = 0; i < kNormElements; i += 4) {
       const int column = norm_column(local, i);
+      const float* norm = reinterpret_cast<const float*>(shared + p.norm_at) + column;
+      const float4 weight = *reinterpret_cast<const float4*>(norm);
+      const float4 bias = *reinterpret_cast<const float4*>(norm + columns);
+      const float y[4] = {normalise(values[i], factors, weight.x, bias.x),
+                          normalise(values[i + 1], factors, weight.y, bias.y),
+                          normalise(values[i + 2], factors, weight.z, bias.z),
+                          normalise(values[i + 3], factors, weight.w, bias.w)};
       T v[4];
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const float y = normalise(values[i + j], factors, norm[column + j], norm[columns + column + j]);
-        v[j] = from_f32<T>(first_column + column + j < in ? y : 0.0f);
-      }
+      for (int j = 0; j < 4; ++j) v[j] = from_f32<T>(rank * columns + column + j < a.in ? y[j] : 0.0f);
       *reinterpret_cast<uint2*>(shared + row * p.pitch + column * 2) = {pack(v[0], v[1]), pack(v[2], v[3])};
     }
   }
