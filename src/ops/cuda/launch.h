@@ -28,6 +28,13 @@ struct LaunchShape {
   unsigned cluster_x = 1;   // blocks of a cluster along grid.x
 };
 
+// Up to 48 KiB need no permission, and a smaller one given would take it away.
+inline void allow_shared_memory(const void* kernel, const char* name, size_t bytes) {
+  if (bytes <= 48 * 1024) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        name);
+}
+
 // Launches with programmatic dependent launch: the kernel may start while its predecessor on the stream still
 // runs, so EVERY kernel launched by this function must call wait_for_previous() (device/grid.cuh) in every
 // thread before it reads what earlier kernels wrote or writes anything, and should call let_next_start()
@@ -35,12 +42,7 @@ struct LaunchShape {
 template <class... Params, class... Args>
 void launch(const Context& context, const char* name, void (*kernel)(Params...), const LaunchShape& shape,
             Args&&... args) {
-  if (shape.shared_bytes > 48 * 1024) {
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                               cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shape.shared_bytes)),
-          name);
-  }
+  allow_shared_memory(reinterpret_cast<const void*>(kernel), name, shape.shared_bytes);
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = 1;

@@ -333,9 +333,7 @@ int resident_clusters(Kernel kernel, const LaunchShape& shape) {
   const std::lock_guard lock(mutex);
   int& count = known[{function, shape.cluster_x, shape.shared_bytes}];
   if (count > 0) return count;
-  check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(shape.shared_bytes)),
-        "skinny_matmul");
+  allow_shared_memory(function, "skinny_matmul", shape.shared_bytes);
   if (shape.cluster_x == 1) {
     int blocks = 0;
     check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, function, static_cast<int>(shape.block.x),
