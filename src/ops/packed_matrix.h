@@ -31,10 +31,11 @@ struct PackedMatrix {
     const int64_t vector = 16 / static_cast<int64_t>(size_of(dtype));
     return (cols + vector - 1) / vector * vector;
   }
-  // Elements from one panel to the next.
+  // Elements from one panel to the next, on the CPU.
   int64_t panel_stride() const { return padded_cols() * kPanelRows; }
   // Element (row, col)'s place in data.
   int64_t offset(int64_t row, int64_t col) const {
+    if (device != Device::kCpu) return row * padded_cols() + col;
     const int64_t g = group(dtype);
     return row / kPanelRows * panel_stride() + col / g * kPanelRows * g + row % kPanelRows * g + col % g;
   }

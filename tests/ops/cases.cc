@@ -13,129 +13,204 @@ namespace {
 constexpr double kSumError = 1e-6;
 
 // The bound of an element where values are of size one: what is off is compared with the value, but with no
-// less than 1e-2.
-std::vector<double> around(const std::vector<double>& expected) {
+// less than `least`.
+std::vector<double> around(const std::vector<double>& expected, double least = 1e-2) {
   std::vector<double> bound;
-  for (double x : expected) bound.push_back(std::max(std::abs(x), 1e-2));
+  for (double x : expected) bound.push_back(std::max(std::abs(x), least));
   return bound;
 }
+
+float rounded(float value, DType dtype) {
+  return dispatch_float(dtype, [&]<class T>() { return to_float(from_float<T>(value)); });
+}
+
+// Made on first use in each memory: a benchmark on a GPU needs none on the host, and no oracle's layout.
+class Weights {
+ public:
+  Weights(int64_t rows, int64_t cols, DType dtype, uint32_t seed)
+      : rows_(rows), cols_(cols), dtype_(dtype), seed_(seed) {}
+  const PackedMatrix& on(const Context& context) const {
+    PackedMatrix& matrix = context.device == Device::kCpu ? host_ : device_;
+    if (matrix.data.empty()) matrix = random_packed(context, rows_, cols_, dtype_, seed_);
+    return matrix;
+  }
+  const PackedMatrix& host() const { return on({.threads = 2}); }
+  double bytes() const { return static_cast<double>(rows_ * cols_) * static_cast<double>(size_of(dtype_)); }
+
+ private:
+  int64_t rows_, cols_;
+  DType dtype_;
+  uint32_t seed_;
+  mutable PackedMatrix host_, device_;
+};
 
 class MatmulCase : public OpCase {
  public:
   explicit MatmulCase(const MatmulShape& s)
-      : OpCase(fmt::format(
-            "matmul/{}/{}x{}x{}{}{}{}", name_of(s.dtype), s.tokens, s.out, s.in, s.bias ? "/bias" : "",
-            s.activation == Activation::kNone ? ""
-                                              : fmt::format("/activation{}", static_cast<int>(s.activation)),
-            s.gap ? "/strided" : "")),
+      : OpCase(fmt::format("matmul/{}/{}x{}x{}/{}to{}{}{}{}{}{}", name_of(s.dtype), s.tokens, s.out, s.in,
+                           name_of(s.x), name_of(s.y), s.norm ? "/norm" : "", s.bias ? "/bias" : "",
+                           s.activation == Activation::kNone
+                               ? ""
+                               : fmt::format("/activation{}", static_cast<int>(s.activation)),
+                           s.accumulate ? "/accumulate" : "", s.gap ? "/strided" : "")),
         shape_(s),
-        w_(random_packed(s.out, s.in, s.dtype, 7)) {
+        w_(s.out, s.in, s.dtype, 7) {
     Source source(11);
-    x_ = Guarded::random(s.tokens, s.in, s.gap, source);
-    bias_ = Guarded::random(1, s.out, 0, source);
-    y_ = Guarded(s.tokens, s.out, s.gap);
-    args_ = {.x = x_.view(),
-             .w = &w_,
-             .bias = s.bias ? bias_.vector() : View(),
-             .y = y_.view(),
-             .activation = s.activation};
+    x_ = Guarded::random(s.tokens, s.in, s.gap, source, 1, s.x);
+    bias_ = Guarded::random(1, s.out, 0, source, 1, s.y);
+    norm_weight_ = Guarded::random(1, s.in, 0, source);
+    norm_bias_ = Guarded::random(1, s.in, 0, source);
+    before_ = Guarded::random(s.accumulate ? s.tokens : 0, s.out, 0, source);
+    y_ = Guarded(s.tokens, s.out, s.gap, s.y);
   }
-  void run(const Context& context) override { matmul(context, args_); }
+  void prepare(const Context& context) override {
+    on_gpu_ = context.device == Device::kCuda;
+    y_.assign(before_);
+    y_.bring(context);
+    args(context);
+  }
+  void compute(const Context& context) override { matmul(context, args(context)); }
+  void finish(const Context& context) override { y_.fetch(context); }
   void poison() override { y_.poison(); }
   std::vector<std::byte> output() const override { return y_.bytes(); }
   std::string check() const override {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
-    std::string wrong = compare(x_);
-    if (wrong.empty() || shape_.dtype != DType::kBF16) return wrong;
-    // bf16 weights may meet x rounded to bf16; all rows alike.
-    Guarded rounded(shape_.tokens, shape_.in, 0);
-    for (int64_t r = 0; r < shape_.tokens; ++r)
-      for (int64_t k = 0; k < shape_.in; ++k) rounded.row(r)[k] = to_float(to_bf16(x_.row(r)[k]));
-    return compare(rounded).empty() ? "" : wrong;
+    // A GPU rounds x to the weights' type. A CPU may, to bf16; all rows alike.
+    const bool narrow = shape_.dtype == DType::kBF16 || (on_gpu_ && shape_.dtype == DType::kF16);
+    if (on_gpu_) return compare(narrow);
+    std::string wrong = compare(false);
+    return wrong.empty() || !narrow || compare(true).empty() ? "" : wrong;
   }
   double bytes() const override {
-    return static_cast<double>(w_.data.bytes()) +
-           4.0 * static_cast<double>(shape_.tokens * (shape_.in + shape_.out));
+    return w_.bytes() + static_cast<double>(shape_.tokens) *
+                            static_cast<double>(shape_.in * static_cast<int64_t>(size_of(shape_.x)) +
+                                                shape_.out * static_cast<int64_t>(size_of(shape_.y)) *
+                                                    (shape_.accumulate ? 2 : 1));
   }
   double flops() const override { return 2.0 * static_cast<double>(shape_.tokens * shape_.in * shape_.out); }
   DType dtype() const override { return shape_.dtype; }
+  DType activation() const override { return shape_.x != DType::kF32 ? shape_.x : shape_.y; }
 
  private:
-  std::string compare(const Guarded& x) const {
-    MatmulArgs args = args_;
-    args.x = x.view();
-    const std::vector<double> expected = ref::matmul(args);
-    std::vector<double> bound;
-    for (int64_t t = 0; t < shape_.tokens; ++t) {
-      for (int64_t row = 0; row < shape_.out; ++row) {
-        double sum = shape_.bias ? std::abs(bias_.row(0)[row]) : 0;
-        for (int64_t k = 0; k < shape_.in; ++k)
-          sum += std::abs(static_cast<double>(x.row(t)[k]) * ref::element(w_, row, k));
-        bound.push_back(sum + 1e-3);
+  MatmulArgs args(const Context& context) const {
+    MatmulArgs made = {.x = x_.view(context),
+                       .w = &w_.on(context),
+                       .bias = shape_.bias ? bias_.vector(context) : View(),
+                       .y = y_.view(context),
+                       .activation = shape_.activation,
+                       .accumulate = shape_.accumulate};
+    if (shape_.norm) made.norm = {.weight = norm_weight_.vector(context), .bias = norm_bias_.vector(context)};
+    return made;
+  }
+  // x as the products see it. Where a normed value lies near the middle between two of the weights' type,
+  // fp32 and double may round it differently: those errors are bounded by what rounding costs altogether, 6
+  // sigma of a sum of independent ones.
+  std::string compare(bool narrow) const {
+    const MatmulShape& s = shape_;
+    const Context host;
+    MatmulArgs like = args(host);
+    Guarded x(s.tokens, s.in, 0);
+    const std::vector<double> normed =
+        s.norm ? ref::layer_norm({.x = x_.view(), .norm = like.norm, .y = {}}) : std::vector<double>();
+    for (int64_t t = 0; t < s.tokens; ++t) {
+      for (int64_t k = 0; k < s.in; ++k) {
+        const double value = s.norm ? normed[static_cast<size_t>(t * s.in + k)] : x_.get(t, k);
+        const bool round = narrow && !s.norm;
+        x.row(t)[k] = round ? rounded(static_cast<float>(value), s.dtype) : static_cast<float>(value);
       }
     }
-    return y_.compare(expected, bound, kSumError);
+    like.x = x.view();
+    like.norm = {};
+    if (s.accumulate) like.y = before_.view();
+    const std::vector<double> expected = ref::matmul(like);
+    std::vector<double> w(static_cast<size_t>(s.in)), bound(expected.size());
+    for (int64_t row = 0; row < s.out; ++row) {
+      for (int64_t k = 0; k < s.in; ++k) w[static_cast<size_t>(k)] = ref::element(w_.host(), row, k);
+      for (int64_t t = 0; t < s.tokens; ++t) {
+        double sum = s.bias ? std::abs(bias_.get(0, row)) : 0, squares = 0;
+        for (int64_t k = 0; k < s.in; ++k) {
+          const double term = x.row(t)[k] * w[static_cast<size_t>(k)];
+          sum += std::abs(term);
+          squares += term * term;
+        }
+        if (s.accumulate) sum += std::abs(before_.get(t, row));
+        double& allowed = bound[static_cast<size_t>(t * s.out + row)];
+        allowed = kSumError * (sum + 1e-3);
+        if (s.norm && narrow) allowed += 6 * half_ulp(s.dtype) * std::sqrt(squares);
+      }
+    }
+    return y_.compare(expected, bound, 1);
   }
+
   MatmulShape shape_;
-  PackedMatrix w_;
-  Guarded x_, bias_, y_;
-  MatmulArgs args_;
+  Weights w_;
+  Guarded x_, bias_, norm_weight_, norm_bias_, before_, y_;
+  bool on_gpu_ = false;
 };
 
 class LayerNormCase : public OpCase {
  public:
-  LayerNormCase(int64_t tokens, int64_t hidden, bool in_place)
-      : OpCase(fmt::format("layer_norm/{}x{}{}", tokens, hidden, in_place ? "/in_place" : "")),
+  LayerNormCase(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap)
+      : OpCase(fmt::format("layer_norm/{}/{}x{}/gap{}{}", name_of(y), tokens, hidden, gap,
+                           in_place ? "/in_place" : "")),
         in_place_(in_place) {
     Source source(3);
-    x_ = Guarded::random(tokens, hidden, 3, source, 2);
+    x_ = Guarded::random(tokens, hidden, gap, source, 2);
     for (int64_t i = 0; i < hidden; ++i) x_.row(0)[i] += 100;  // a mean far from 0 must not cancel
     weight_ = Guarded::random(1, hidden, 0, source);
     bias_ = Guarded::random(1, hidden, 0, source);
-    y_ = in_place ? Guarded(tokens, hidden, 3) : Guarded(tokens, hidden, 5);
-    args_ = {.x = x_.view(), .norm = {.weight = weight_.vector(), .bias = bias_.vector()}, .y = y_.view()};
-    bytes_ = 8.0 * static_cast<double>(tokens * hidden);
+    y_ = Guarded(tokens, hidden, gap, y);
+    bytes_ = static_cast<double>(4 + size_of(y)) * static_cast<double>(tokens * hidden);
   }
-  void run(const Context& context) override {
-    LayerNormArgs args = args_;
-    if (in_place_) {
-      for (int64_t r = 0; r < args.y.shape[0]; ++r) std::copy_n(x_.row(r), args.y.shape[1], y_.row(r));
-      args.x = args.y;
-    }
-    layer_norm(context, args);
+  void prepare(const Context& context) override {
+    if (in_place_) y_.assign(x_);
+    y_.bring(context);
+    args(context);
   }
+  void compute(const Context& context) override { layer_norm(context, args(context)); }
+  void finish(const Context& context) override { y_.fetch(context); }
   void poison() override { y_.poison(); }
   std::vector<std::byte> output() const override { return y_.bytes(); }
   std::string check() const override {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
+    LayerNormArgs like = args({});
+    like.x = x_.view();
     // The row of mean 100 has lost 50 times the precision of the others in its input already.
-    const std::vector<double> expected = ref::layer_norm(args_);
-    std::vector<double> bound = around(expected);
-    for (double& b : bound) b = std::max(b, 1.0);
-    return y_.compare(expected, bound, 2e-5);
+    const std::vector<double> expected = ref::layer_norm(like);
+    return y_.compare(expected, around(expected, 1), 2e-5);
   }
   double bytes() const override { return bytes_; }
+  DType activation() const override { return y_.dtype(); }
 
  private:
+  LayerNormArgs args(const Context& context) const {
+    return {.x = in_place_ ? y_.view(context) : x_.view(context),
+            .norm = {.weight = weight_.vector(context), .bias = bias_.vector(context)},
+            .y = y_.view(context)};
+  }
   bool in_place_;
   Guarded x_, weight_, bias_, y_;
-  LayerNormArgs args_;
   double bytes_ = 0;
 };
 
 class AddCase : public OpCase {
  public:
-  AddCase(int64_t tokens, int64_t hidden) : OpCase(fmt::format("add/{}x{}", tokens, hidden)) {
+  AddCase(int64_t tokens, int64_t hidden, DType x, int64_t gap)
+      : OpCase(fmt::format("add/{}/{}x{}/gap{}", name_of(x), tokens, hidden, gap)) {
     Source source(5);
-    x_ = Guarded::random(tokens, hidden, 1, source);
+    x_ = Guarded::random(tokens, hidden, gap, source, 1, x);
     before_ = Guarded::random(tokens, hidden, 2, source);
-    y_ = Guarded(tokens, hidden, 2);
+    y_ = Guarded(tokens, hidden, gap);
   }
-  void run(const Context& context) override {
-    for (int64_t r = 0; r < y_.view().shape[0]; ++r)
-      std::copy_n(before_.row(r), y_.view().shape[1], y_.row(r));
-    add(context, {.x = x_.view(), .y = y_.view()});
+  void prepare(const Context& context) override {
+    y_.assign(before_);
+    y_.bring(context);
+    x_.view(context);
   }
+  void compute(const Context& context) override {
+    add(context, {.x = x_.view(context), .y = y_.view(context)});
+  }
+  void finish(const Context& context) override { y_.fetch(context); }
   void poison() override { y_.poison(); }
   std::vector<std::byte> output() const override { return y_.bytes(); }
   std::string check() const override {
@@ -143,7 +218,10 @@ class AddCase : public OpCase {
     const std::vector<double> expected = ref::add({.x = x_.view(), .y = before_.view()});
     return y_.compare(expected, around(expected), 2e-6);
   }
-  double bytes() const override { return 12.0 * static_cast<double>(y_.view().shape.count()); }
+  double bytes() const override {
+    return static_cast<double>(8 + size_of(x_.dtype())) * static_cast<double>(y_.view().shape.count());
+  }
+  DType activation() const override { return x_.dtype(); }
 
  private:
   Guarded x_, before_, y_;
@@ -151,198 +229,196 @@ class AddCase : public OpCase {
 
 class EmbeddingCase : public OpCase {
  public:
-  EmbeddingCase(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin)
-      : OpCase(fmt::format("embedding/{}/{}x{}x{}{}", name_of(dtype), tokens, vocab, hidden,
+  EmbeddingCase(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin, int64_t gap)
+      : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}", name_of(dtype), tokens, vocab, hidden, gap,
                            vocab_begin ? "/slice" : "")),
-        table_(random_packed(vocab, hidden, dtype, 13)),
-        y_(tokens, hidden, 2) {
+        hidden_(hidden),
+        vocab_begin_(vocab_begin),
+        dtype_(dtype),
+        table_(vocab, hidden, dtype, 13),
+        y_(tokens, hidden, gap) {
     Source source(17);
-    for (int64_t t = 0; t < tokens; ++t)
-      ids_.push_back(
-          static_cast<int32_t>(vocab_begin ? source.below(vocab + 2 * vocab_begin) : source.below(vocab)));
-    ids_[0] = static_cast<int32_t>(vocab_begin + vocab - 1);
-    args_ = {.ids = ids_, .table = &table_, .vocab_begin = vocab_begin, .y = y_.view()};
+    const auto draw = [&] {
+      return static_cast<int32_t>(vocab_begin ? source.below(vocab + 2 * vocab_begin) : source.below(vocab));
+    };
+    // What the step before drew: the last of it is kNanRow, which has no embedding.
+    std::vector<int32_t> previous = {draw(), draw(), -1}, ids;
+    for (int64_t t = 0; t < tokens; ++t) {
+      const bool late = t % 3 == 2;
+      ids.push_back(late ? static_cast<int32_t>(-1 - t % 4 % 3) : draw());
+      resolved_.push_back(late ? previous[static_cast<size_t>(t % 4 % 3)] : ids.back());
+    }
+    ids[0] = resolved_[0] = static_cast<int32_t>(vocab_begin + vocab - 1);
+    ids_ = Mirrored(ids);
+    previous_ = Mirrored(previous);
   }
-  void run(const Context& context) override { embedding(context, args_); }
+  void prepare(const Context& context) override {
+    y_.bring(context);
+    args(context);
+  }
+  void compute(const Context& context) override { embedding(context, args(context)); }
+  void finish(const Context& context) override { y_.fetch(context); }
   void poison() override { y_.poison(); }
   std::vector<std::byte> output() const override { return y_.bytes(); }
   std::string check() const override {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
-    const std::vector<double> expected = ref::embedding(args_);
+    EmbeddingArgs like = args({});
+    like.ids = resolved_;
+    const std::vector<double> expected = ref::embedding(like);
     return y_.compare(expected, around(expected), 0);
   }
   double bytes() const override {
-    return static_cast<double>(ids_.size()) * static_cast<double>(table_.cols) *
-           static_cast<double>(4 + size_of(table_.dtype));
+    return static_cast<double>(static_cast<int64_t>(resolved_.size()) * hidden_) *
+           static_cast<double>(4 + size_of(dtype_));
   }
 
  private:
-  PackedMatrix table_;
-  std::vector<int32_t> ids_;
+  EmbeddingArgs args(const Context& context) const {
+    return {.ids = ids_.span<int32_t>(context),
+            .table = &table_.on(context),
+            .vocab_begin = vocab_begin_,
+            .y = y_.view(context),
+            .previous_ids = previous_.span<int32_t>(context)};
+  }
+  int64_t hidden_, vocab_begin_;
+  DType dtype_;
+  Weights table_;
+  std::vector<int32_t> resolved_;
+  Mirrored ids_, previous_;
   Guarded y_;
-  EmbeddingArgs args_;
 };
 
 class GatherRowsCase : public OpCase {
  public:
-  GatherRowsCase(int64_t rows, int64_t hidden)
-      : OpCase(fmt::format("gather_rows/{}x{}", rows, hidden)), y_(rows, hidden, 1) {
+  GatherRowsCase(int64_t rows, int64_t hidden, int64_t gap)
+      : OpCase(fmt::format("gather_rows/{}x{}/gap{}", rows, hidden, gap)), y_(rows, hidden, gap) {
     Source source(19);
-    x_ = Guarded::random(rows * 2, hidden, 3, source);
-    for (int64_t i = 0; i < rows; ++i) rows_.push_back(static_cast<int32_t>(source.below(rows * 2)));
-    args_ = {.x = x_.view(), .rows = rows_, .y = y_.view()};
+    x_ = Guarded::random(rows * 2, hidden, gap, source);
+    std::vector<int32_t> chosen;
+    for (int64_t i = 0; i < rows; ++i) chosen.push_back(static_cast<int32_t>(source.below(rows * 2)));
+    rows_ = Mirrored(chosen);
   }
-  void run(const Context& context) override { gather_rows(context, args_); }
+  void prepare(const Context& context) override {
+    y_.bring(context);
+    args(context);
+  }
+  void compute(const Context& context) override { gather_rows(context, args(context)); }
+  void finish(const Context& context) override { y_.fetch(context); }
   void poison() override { y_.poison(); }
   std::vector<std::byte> output() const override { return y_.bytes(); }
   std::string check() const override {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
-    const std::vector<double> expected = ref::gather_rows(args_);
+    const std::vector<double> expected = ref::gather_rows(args({}));
     return y_.compare(expected, around(expected), 0);
   }
-  double bytes() const override { return 8.0 * static_cast<double>(args_.y.shape.count()); }
+  double bytes() const override { return 8.0 * static_cast<double>(y_.view().shape.count()); }
 
  private:
-  std::vector<int32_t> rows_;
+  GatherRowsArgs args(const Context& context) const {
+    return {.x = x_.view(context), .rows = rows_.span<int32_t>(context), .y = y_.view(context)};
+  }
+  Mirrored rows_;
   Guarded x_, y_;
-  GatherRowsArgs args_;
 };
 
-// Fills the cache through kv_write, so that one case proves both.
-class AttentionCase : public OpCase {
+class SampleCase : public OpCase {
  public:
-  explicit AttentionCase(const AttentionShape& s)
-      : OpCase(fmt::format("attention/{}/queries{}/lengths{}/{}x{}x{}/page{}{}", name_of(s.dtype),
-                           fmt::join(s.queries, "+"), fmt::join(s.lengths, "+"), s.heads, s.kv_heads,
-                           s.head_size, s.page_size, s.alibi ? "/alibi" : "")),
-        shape_(s) {
-    Source source(23);
-    const int64_t sequences = static_cast<int64_t>(s.queries.size());
-    int64_t tokens = 0, max_pages = 0, pages = 1;
-    offsets_.push_back(0);
-    for (int64_t i = 0; i < sequences; ++i) {
-      tokens += s.queries[static_cast<size_t>(i)];
-      offsets_.push_back(static_cast<int32_t>(tokens));
-      lengths_.push_back(static_cast<int32_t>(s.lengths[static_cast<size_t>(i)]));
-      max_pages = std::max(max_pages, page_count(i));
-      pages += page_count(i);
-    }
-    // Pages in no order: the last free page first.
-    table_.assign(static_cast<size_t>(sequences * max_pages), 0);
-    int32_t page = static_cast<int32_t>(pages);
-    for (int64_t i = 0; i < sequences; ++i)
-      for (int64_t p = 0; p < page_count(i); ++p) table_[static_cast<size_t>(i * max_pages + p)] = --page;
-    const Shape shape = {pages, s.kv_heads, s.page_size, s.head_size};
-    k_ = Tensor::zeros(shape, s.dtype);
-    v_ = Tensor::zeros(shape, s.dtype);
-    fill(source, max_pages);
-    q_ = Guarded::random(tokens, s.heads * s.head_size, 7, source);
-    y_ = Guarded(tokens, s.heads * s.head_size, 3);
-    slopes_ = Guarded(1, s.heads, 0);
-    for (int64_t h = 0; h < s.heads; ++h) slopes_.row(0)[h] = alibi_slopes(s.heads)[static_cast<size_t>(h)];
-    args_ = {.q = q_.view(),
-             .kv = {.k = k_, .v = v_, .page_table = table_, .max_pages = max_pages},
-             .query_offsets = offsets_,
-             .kv_lengths = lengths_,
-             .max_query = *std::max_element(s.queries.begin(), s.queries.end()),
-             .max_kv_length = *std::max_element(s.lengths.begin(), s.lengths.end()),
-             .heads = s.heads,
-             .alibi_slopes = s.alibi ? slopes_.vector() : View(),
-             .scale = 1 / std::sqrt(static_cast<float>(s.head_size)),
-             .y = y_.view()};
+  SampleCase(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs)
+      : OpCase(fmt::format("sample/{}x{}/k{}/p{}{}", rows, vocab, row.top_k, row.top_p,
+                           log_probs ? "/log_probs" : "")),
+        host_rows_(static_cast<size_t>(rows), row),
+        with_log_probs_(log_probs) {
+    Source source(41);
+    logits_ = Guarded::random(rows, vocab, 0, source, 3);
+    for (size_t r = 0; r < host_rows_.size(); ++r) host_rows_[r].request = r;
+    rows_ = Mirrored(host_rows_);
+    ids_ = Mirrored(std::vector<int32_t>(host_rows_.size()));
+    log_probs_ = Mirrored(std::vector<float>(host_rows_.size()));
   }
-  void run(const Context& context) override { attention(context, args_); }
-  void poison() override { y_.poison(); }
-  std::vector<std::byte> output() const override { return y_.bytes(); }
+  void prepare(const Context& context) override {
+    logits_.view(context);
+    rows_.on(context);
+    ids_.bring(context);
+    log_probs_.bring(context);
+  }
+  void compute(const Context& context) override {
+    sample(context, {.logits = logits_.view(context),
+                     .rows = rows_.span<const SampleRow>(context),
+                     .ids = ids_.span<int32_t>(context),
+                     .log_probs = with_log_probs_ ? log_probs_.span<float>(context) : std::span<float>(),
+                     .all_greedy = is_greedy(host_rows_[0])});
+  }
+  void finish(const Context& context) override {
+    ids_.fetch(context);
+    log_probs_.fetch(context);
+  }
+  void poison() override { std::memset(ids_.host().view().data, 0xEE, ids_.host().bytes()); }
+  std::vector<std::byte> output() const override {
+    const auto* begin = static_cast<const std::byte*>(ids_.host().view().data);
+    return {begin, begin + ids_.host().bytes()};
+  }
   std::string check() const override {
-    if (!wrote_wrong_.empty()) return wrote_wrong_;
-    if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
-    const std::vector<double> expected = ref::attention(args_);
-    return y_.compare(expected, std::vector<double>(expected.size(), 1.0), 4e-6);
-  }
-  double bytes() const override {
-    double tokens = 0;
-    for (int64_t length : shape_.lengths) tokens += static_cast<double>(length);
-    return tokens * 2 * static_cast<double>(shape_.kv_heads * shape_.head_size) *
-           static_cast<double>(size_of(shape_.dtype));
-  }
-  double flops() const override {
-    double pairs = 0;
-    for (size_t i = 0; i < shape_.queries.size(); ++i) {
-      const double q = static_cast<double>(shape_.queries[i]), n = static_cast<double>(shape_.lengths[i]);
-      pairs += q * (n - q) + q * (q + 1) / 2;
+    const std::span<const int32_t> ids = ids_.span<const int32_t>({});
+    const std::span<const float> log_probs = log_probs_.span<const float>({});
+    for (size_t r = 0; r < ids.size(); ++r) {
+      const int64_t row = static_cast<int64_t>(r);
+      const ref::Drawn want = ref::sample(logits_.row(row), logits_.view().shape[1], host_rows_[r]);
+      const bool near = want.margin < 1e-5;
+      if (ids[r] != want.id && !(near && ids[r] == want.other))
+        return fmt::format("row {} drew {} instead of {}", r, ids[r], want.id);
+      if (with_log_probs_ && !near &&
+          !(std::abs(log_probs[r] - want.log_prob) <= 1e-5 * (1 + std::abs(want.log_prob))))
+        return fmt::format("row {} has log-probability {} instead of {}", r, log_probs[r], want.log_prob);
     }
-    return pairs * 4 * static_cast<double>(shape_.heads * shape_.head_size);
+    return "";
   }
+  double bytes() const override { return 4.0 * static_cast<double>(logits_.view().shape.count()); }
 
  private:
-  int64_t page_count(int64_t sequence) const {
-    return (shape_.lengths[static_cast<size_t>(sequence)] + shape_.page_size - 1) / shape_.page_size;
-  }
-  void fill(Source& source, int64_t max_pages) {
-    std::vector<int64_t> slots;
-    for (size_t i = 0; i < lengths_.size(); ++i)
-      for (int64_t j = 0; j < lengths_[i]; ++j)
-        slots.push_back(
-            table_[i * static_cast<size_t>(max_pages) + static_cast<size_t>(j / shape_.page_size)] *
-                shape_.page_size +
-            j % shape_.page_size);
-    const int64_t width = shape_.kv_heads * shape_.head_size, tokens = static_cast<int64_t>(slots.size());
-    const Guarded k = Guarded::random(tokens, width, 5, source),
-                  v = Guarded::random(tokens, width, 1, source);
-    kv_write({.threads = 2}, {.k = k.view(), .v = v.view(), .slots = slots, .k_pages = k_, .v_pages = v_});
-    for (int64_t t = 0; t < tokens; ++t) {
-      for (int64_t i = 0; i < width; ++i) {
-        const int64_t at =
-            ((slots[static_cast<size_t>(t)] / shape_.page_size * shape_.kv_heads + i / shape_.head_size) *
-                 shape_.page_size +
-             slots[static_cast<size_t>(t)] % shape_.page_size) *
-                shape_.head_size +
-            i % shape_.head_size;
-        dispatch_float(shape_.dtype, [&]<class T>() {
-          if (to_float(k_.as<T>()[at]) != to_float(from_float<T>(k.row(t)[i])) ||
-              to_float(v_.as<T>()[at]) != to_float(from_float<T>(v.row(t)[i])))
-            wrote_wrong_ = fmt::format("kv_write: token {} element {}", t, i);
-        });
-      }
-    }
-  }
-  AttentionShape shape_;
-  std::vector<int32_t> table_, offsets_, lengths_;
-  Tensor k_, v_;
-  Guarded q_, y_, slopes_;
-  AttentionArgs args_;
-  std::string wrote_wrong_;
+  std::vector<SampleRow> host_rows_;
+  bool with_log_probs_;
+  Guarded logits_;
+  Mirrored rows_, ids_, log_probs_;
 };
 
 }  // namespace
 
-PackedMatrix random_packed(int64_t rows, int64_t cols, DType dtype, uint32_t seed) {
-  PackedMatrix matrix = allocate_packed(rows, cols, dtype);
+PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed) {
+  PackedMatrix matrix = allocate_packed(rows, cols, dtype, context.device);
   Source source(seed);
   // A pool of values repeated at a prime length: the benchmark's gigabytes would take minutes to draw.
   Tensor pool = Tensor::allocate({std::min<int64_t>(rows * cols, 65521)}, DType::kF32);
   for (int64_t i = 0; i < pool.shape()[0]; ++i) pool.as<float>()[i] = source.normal();
-  Tensor block = Tensor::allocate({std::min<int64_t>(rows, 256), cols}, DType::kF32);
+  Mirrored block(Tensor::allocate({std::min<int64_t>(rows, 256), cols}, DType::kF32));
+  float* values = block.host().as<float>();
   int64_t next = 0;
   for (int64_t row = 0; row < rows; row += 256) {
     const int64_t count = std::min<int64_t>(256, rows - row);
-    for (int64_t i = 0; i < count * cols; ++i)
-      block.as<float>()[i] = pool.as<float>()[next++ % pool.shape()[0]];
-    pack_block({.threads = 2}, block.view().slice_rows(0, count), false, row, 0, matrix);
+    for (int64_t i = 0; i < count * cols; ++i, next = next + 1 < pool.shape()[0] ? next + 1 : 0)
+      values[i] = pool.as<float>()[next];
+    block.bring(context);
+    pack_block(context, block.on(context).view().slice_rows(0, count), false, row, 0, matrix);
   }
+  synchronize(context);
   return matrix;
 }
 
 Case matmul_case(const MatmulShape& shape) { return std::make_unique<MatmulCase>(shape); }
-Case attention_case(const AttentionShape& shape) { return std::make_unique<AttentionCase>(shape); }
-Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place) {
-  return std::make_unique<LayerNormCase>(tokens, hidden, in_place);
+Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap) {
+  return std::make_unique<LayerNormCase>(tokens, hidden, in_place, y, gap);
 }
-Case add_case(int64_t tokens, int64_t hidden) { return std::make_unique<AddCase>(tokens, hidden); }
-Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin) {
-  return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin);
+Case add_case(int64_t tokens, int64_t hidden, DType x, int64_t gap) {
+  return std::make_unique<AddCase>(tokens, hidden, x, gap);
 }
-Case gather_rows_case(int64_t rows, int64_t hidden) { return std::make_unique<GatherRowsCase>(rows, hidden); }
+Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
+                    int64_t gap) {
+  return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin, gap);
+}
+Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap) {
+  return std::make_unique<GatherRowsCase>(rows, hidden, gap);
+}
+Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs) {
+  return std::make_unique<SampleCase>(rows, vocab, row, log_probs);
+}
 
 }  // namespace bolide::test

@@ -5,24 +5,34 @@
 #include <vector>
 
 #include "ops/matmul.h"
+#include "ops/sample.h"
 
 namespace bolide::test {
 
-// One op with its inputs: what the tests run on every instruction set and thread count and compare with the
-// oracle, and what the benchmark times.
+// One op with its inputs: what the tests run on every device, instruction set and thread count and compare
+// with the oracle, and what the benchmark times.
 class OpCase {
  public:
   explicit OpCase(std::string name) : name_(std::move(name)) {}
   virtual ~OpCase() = default;
   const std::string& name() const { return name_; }
-  virtual void run(const Context& context) = 0;
+  void run(const Context& context) {
+    prepare(context);
+    compute(context);
+    finish(context);
+  }
+  // The three parts of a run. compute() is the op alone: it may be repeated, timed and captured.
+  virtual void prepare(const Context& context) = 0;  // inputs and outputs into the device's memory
+  virtual void compute(const Context& context) = 0;
+  virtual void finish(const Context& context) = 0;    // outputs back
   virtual void poison() = 0;                          // the outputs, before a run
   virtual std::string check() const = 0;              // the outputs against the oracle: "" or what is wrong
   virtual std::vector<std::byte> output() const = 0;  // all of it, guards included
   // For the benchmark: bytes that must move at least, and FLOPs.
   virtual double bytes() const = 0;
   virtual double flops() const { return 0; }
-  virtual DType dtype() const { return DType::kF32; }  // of the weights or the cache
+  virtual DType dtype() const { return DType::kF32; }       // of the weights or the cache
+  virtual DType activation() const { return DType::kF32; }  // Context::activation that it needs
 
  private:
   std::string name_;
@@ -32,8 +42,10 @@ using Case = std::unique_ptr<OpCase>;
 struct MatmulShape {
   int64_t tokens = 1, out = 1, in = 1;
   DType dtype = DType::kF32;
+  DType x = DType::kF32, y = DType::kF32;
   bool bias = false;
   Activation activation = Activation::kNone;
+  bool norm = false, accumulate = false;
   int64_t gap = 0;  // between rows of x and y
 };
 Case matmul_case(const MatmulShape& shape);
@@ -41,17 +53,23 @@ Case matmul_case(const MatmulShape& shape);
 struct AttentionShape {
   std::vector<int64_t> queries, lengths;  // by sequence
   int64_t heads = 1, kv_heads = 1, head_size = 64, page_size = 16;
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;       // of the pages
+  DType activation = DType::kF32;  // of q, k, v and y
   bool alibi = true;
+  bool fused = false;  // attention() stores the keys and values of its queries itself
+  int64_t gap = 3;     // between rows of q, k, v and y
 };
 Case attention_case(const AttentionShape& shape);
 
-Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place);
-Case add_case(int64_t tokens, int64_t hidden);
-Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin);
-Case gather_rows_case(int64_t rows, int64_t hidden);
+Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y = DType::kF32, int64_t gap = 5);
+Case add_case(int64_t tokens, int64_t hidden, DType x = DType::kF32, int64_t gap = 1);
+Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
+                    int64_t gap = 2);
+Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap = 1);
+// Every row with these parameters.
+Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs);
 
-// Random weights of one dtype in the packed layout.
-PackedMatrix random_packed(int64_t rows, int64_t cols, DType dtype, uint32_t seed);
+// Random weights of one dtype in the packed layout of the context's device. The same on all of them.
+PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed);
 
 }  // namespace bolide::test

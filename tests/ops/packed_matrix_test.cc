@@ -1,77 +1,12 @@
-#include "ops/packed_matrix.h"
-
 #include <gtest/gtest.h>
 
-#include "ops/guarded.h"
+#include "ops/pack_checks.h"
 
 namespace bolide::test {
 namespace {
 
-Tensor random_block(int64_t rows, int64_t cols, DType dtype) {
-  Source source(37);
-  Tensor wide = Tensor::allocate({rows, cols}, DType::kF32), block = Tensor::allocate({rows, cols}, dtype);
-  for (int64_t i = 0; i < rows * cols; ++i) wide.as<float>()[i] = source.normal();
-  if (dtype == DType::kF64) {
-    for (int64_t i = 0; i < rows * cols; ++i)
-      block.as<double>()[i] = static_cast<double>(wide.as<float>()[i]);
-  } else {
-    convert_elements(wide.view().data, DType::kF32, block.view().data, dtype,
-                     static_cast<size_t>(rows * cols));
-  }
-  return block;
-}
-
-float value(const Tensor& block, int64_t i) {
-  if (block.dtype() == DType::kF64) return static_cast<float>(block.as<double>()[i]);
-  return static_cast<float>(ref::element(block.view().data, block.dtype(), i));
-}
-
-// One block, placed anywhere: its elements where offset() says, rounded once, and everything else still 0.
-void expect_packed(int64_t rows, int64_t cols, int64_t row0, int64_t col0, DType from, DType to,
-                   bool transposed) {
-  SCOPED_TRACE(fmt::format("[{}, {}] at ({}, {}) {} to {}{}", rows, cols, row0, col0, name_of(from),
-                           name_of(to), transposed ? " transposed" : ""));
-  const Tensor block = transposed ? random_block(cols, rows, from) : random_block(rows, cols, from);
-  PackedMatrix matrix = allocate_packed(row0 + rows + 9, col0 + cols + 5, to);
-  pack_block({.threads = 3}, block, transposed, row0, col0, matrix);
-  Tensor expected = Tensor::zeros(matrix.data.shape(), to);
-  dispatch_float(to, [&]<class T>() {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < cols; ++c)
-        expected.as<T>()[matrix.offset(row0 + r, col0 + c)] =
-            from_float<T>(value(block, transposed ? c * rows + r : r * cols + c));
-  });
-  EXPECT_EQ(std::memcmp(expected.view().data, matrix.data.view().data, expected.bytes()), 0);
-}
-
-TEST(PackBlock, AnyPlaceAnyType) {
-  for (DType to : {DType::kF32, DType::kF16, DType::kBF16}) {
-    for (DType from : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64}) {
-      for (bool transposed : {false, true}) {
-        expect_packed(48, 64, 0, 0, from, to, transposed);
-        expect_packed(16, 300, 16, 32, from, to, transposed);
-        expect_packed(37, 51, 5, 7, from, to, transposed);
-        expect_packed(200, 9, 3, 1, from, to, transposed);
-        expect_packed(1, 1, 0, 0, from, to, transposed);
-      }
-    }
-  }
-}
-
-// A matrix assembled from blocks is the matrix packed whole: the loader reads q, k and v head by head.
-TEST(PackBlock, BlocksMeet) {
-  const Tensor whole = random_block(50, 40, DType::kF32);
-  for (DType to : {DType::kF32, DType::kF16, DType::kBF16}) {
-    PackedMatrix at_once = allocate_packed(50, 40, to), pieces = allocate_packed(50, 40, to);
-    pack_block({.threads = 2}, whole, false, 0, 0, at_once);
-    for (int64_t r = 0; r < 50; r += 7)
-      for (int64_t c = 0; c < 40; c += 9) {
-        const View rows = whole.view().slice_rows(r, std::min<int64_t>(r + 7, 50));
-        pack_block({.threads = 2}, rows.slice_columns(c, std::min<int64_t>(c + 9, 40)), false, r, c, pieces);
-      }
-    EXPECT_EQ(std::memcmp(at_once.data.view().data, pieces.data.view().data, at_once.data.bytes()), 0);
-  }
-}
+TEST(PackBlock, AnyPlaceAnyType) { expect_blocks_go_anywhere({.threads = 3}); }
+TEST(PackBlock, BlocksMeet) { expect_blocks_meet({.threads = 2}); }
 
 }  // namespace
 }  // namespace bolide::test

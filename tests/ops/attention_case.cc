@@ -1,0 +1,192 @@
+#include <algorithm>
+
+#include "ops/cases.h"
+#include "ops/guarded.h"
+#include "ops/ref/ref.h"
+
+namespace bolide::test {
+namespace {
+
+// Rows of keys and values and where they belong.
+struct Tokens {
+  Guarded k, v;
+  std::vector<int64_t> places;  // slots, on the host
+  Mirrored slots;
+};
+
+// Keys and values reach the pages through kv_write, or those of the queries with the attention itself, so
+// that one case proves all of it.
+class AttentionCase : public OpCase {
+ public:
+  explicit AttentionCase(const AttentionShape& s)
+      : OpCase(fmt::format("attention/{}/{}/queries{}/lengths{}/{}x{}x{}/page{}{}{}", name_of(s.dtype),
+                           name_of(s.activation), fmt::join(s.queries, "+"), fmt::join(s.lengths, "+"),
+                           s.heads, s.kv_heads, s.head_size, s.page_size, s.alibi ? "/alibi" : "",
+                           s.fused ? "/fused" : "")),
+        shape_(s) {
+    Source source(23);
+    std::vector<int32_t> offsets = {0}, lengths;
+    int64_t pages = 1;
+    for (size_t i = 0; i < s.queries.size(); ++i) {
+      offsets.push_back(offsets.back() + static_cast<int32_t>(s.queries[i]));
+      lengths.push_back(static_cast<int32_t>(s.lengths[i]));
+      max_pages_ = std::max(max_pages_, page_count(i));
+      pages += page_count(i);
+    }
+    // Pages in no order: the last free page first.
+    std::vector<int32_t> table(s.queries.size() * static_cast<size_t>(max_pages_), 0);
+    int32_t page = static_cast<int32_t>(pages);
+    for (size_t i = 0; i < s.queries.size(); ++i)
+      for (int64_t p = 0; p < page_count(i); ++p)
+        table[i * static_cast<size_t>(max_pages_) + static_cast<size_t>(p)] = --page;
+    table_ = Mirrored(table);
+    offsets_ = Mirrored(offsets);
+    lengths_ = Mirrored(lengths);
+    // What an earlier owner left where nothing is written must not show.
+    const Shape of_pages = {pages, s.kv_heads, s.page_size, s.head_size};
+    for (Tensor* cache : {&before_, &wanted_k_, &wanted_v_}) {
+      *cache = Tensor::allocate(of_pages, s.dtype);
+      dispatch_float(s.dtype,
+                     [&]<class T>() { std::fill_n(cache->as<T>(), of_pages.count(), from_float<T>(100)); });
+    }
+    k_ = Mirrored(Tensor::allocate(of_pages, s.dtype));
+    v_ = Mirrored(Tensor::allocate(of_pages, s.dtype));
+    fill(table, source);
+    const int64_t width = s.heads * s.head_size;
+    q_ = Guarded::random(offsets.back(), width, s.gap, source, 1, s.activation);
+    y_ = Guarded(offsets.back(), width, s.gap, s.activation);
+    slopes_ = Guarded(1, s.heads, 0);
+    for (int64_t h = 0; h < s.heads; ++h) slopes_.row(0)[h] = alibi_slopes(s.heads)[static_cast<size_t>(h)];
+  }
+  void prepare(const Context& context) override {
+    for (Mirrored* cache : {&k_, &v_}) {
+      std::memcpy(cache->host().view().data, before_.view().data, before_.bytes());
+      cache->bring(context);
+    }
+    write(context, old_);
+    if (!shape_.fused) write(context, new_);
+    y_.bring(context);
+    args(context);
+  }
+  void compute(const Context& context) override { attention(context, args(context)); }
+  void finish(const Context& context) override {
+    y_.fetch(context);
+    k_.fetch(context);
+    v_.fetch(context);
+  }
+  void poison() override { y_.poison(); }
+  std::vector<std::byte> output() const override { return y_.bytes(); }
+  std::string check() const override {
+    const auto same = [](const Mirrored& a, const Tensor& b) {
+      return std::memcmp(a.host().view().data, b.view().data, b.bytes()) == 0;
+    };
+    if (!same(k_, wanted_k_)) return "the pages of keys are not as they should be";
+    if (!same(v_, wanted_v_)) return "the pages of values are not as they should be";
+    if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
+    AttentionArgs like = args({});
+    like.kv.k = wanted_k_;
+    like.kv.v = wanted_v_;
+    const std::vector<double> expected = ref::attention(like);
+    // Tensor cores take probabilities as the values' type, whose rounding is a share of sum p |v|.
+    const bool narrow = shape_.activation != DType::kF32;
+    return y_.compare(expected, std::vector<double>(expected.size(), 1.0),
+                      narrow ? 2 * half_ulp(shape_.activation) : 4e-6);
+  }
+  double bytes() const override {
+    double tokens = 0;
+    for (int64_t length : shape_.lengths) tokens += static_cast<double>(length);
+    return tokens * 2 * static_cast<double>(shape_.kv_heads * shape_.head_size) *
+           static_cast<double>(size_of(shape_.dtype));
+  }
+  double flops() const override {
+    double pairs = 0;
+    for (size_t i = 0; i < shape_.queries.size(); ++i) {
+      const double q = static_cast<double>(shape_.queries[i]), n = static_cast<double>(shape_.lengths[i]);
+      pairs += q * (n - q) + q * (q + 1) / 2;
+    }
+    return pairs * 4 * static_cast<double>(shape_.heads * shape_.head_size);
+  }
+  DType dtype() const override { return shape_.dtype; }
+  DType activation() const override { return shape_.activation; }
+
+ private:
+  int64_t page_count(size_t sequence) const {
+    return (shape_.lengths[sequence] + shape_.page_size - 1) / shape_.page_size;
+  }
+  AttentionArgs args(const Context& context) const {
+    AttentionArgs made = {.q = q_.view(context),
+                          .k = {},
+                          .v = {},
+                          .slots = {},
+                          .kv = {.k = k_.on(context),
+                                 .v = v_.on(context),
+                                 .page_table = table_.span<const int32_t>(context),
+                                 .max_pages = max_pages_},
+                          .query_offsets = offsets_.span<const int32_t>(context),
+                          .kv_lengths = lengths_.span<const int32_t>(context),
+                          .max_query = *std::max_element(shape_.queries.begin(), shape_.queries.end()),
+                          .max_kv_length = *std::max_element(shape_.lengths.begin(), shape_.lengths.end()),
+                          .heads = shape_.heads,
+                          .alibi_slopes = shape_.alibi ? slopes_.vector(context) : View(),
+                          .scale = 1 / std::sqrt(static_cast<float>(shape_.head_size)),
+                          .y = y_.view(context)};
+    if (shape_.fused) {
+      made.k = new_.k.view(context);
+      made.v = new_.v.view(context);
+      made.slots = new_.slots.span<const int64_t>(context);
+    }
+    return made;
+  }
+  void write(const Context& context, const Tokens& tokens) const {
+    kv_write(context, {.k = tokens.k.view(context),
+                       .v = tokens.v.view(context),
+                       .slots = tokens.slots.span<const int64_t>(context),
+                       .k_pages = k_.on(context),
+                       .v_pages = v_.on(context)});
+  }
+
+  // Draws all keys and values, and puts them where kv_write should.
+  void fill(const std::vector<int32_t>& table, Source& source) {
+    for (size_t i = 0; i < shape_.lengths.size(); ++i) {
+      for (int64_t j = 0; j < shape_.lengths[i]; ++j) {
+        const size_t page = i * static_cast<size_t>(max_pages_) + static_cast<size_t>(j / shape_.page_size);
+        const bool is_new = j >= shape_.lengths[i] - shape_.queries[i];
+        (is_new ? new_ : old_).places.push_back(table[page] * shape_.page_size + j % shape_.page_size);
+      }
+    }
+    for (Tokens* tokens : {&old_, &new_}) {
+      const int64_t count = static_cast<int64_t>(tokens->places.size());
+      const int64_t width = shape_.kv_heads * shape_.head_size;
+      tokens->k = Guarded::random(count, width, shape_.gap, source, 1, shape_.activation);
+      tokens->v = Guarded::random(count, width, shape_.gap, source, 1, shape_.activation);
+      tokens->slots = Mirrored(tokens->places);
+      for (int64_t t = 0; t < count; ++t) {
+        place(tokens->k, t, tokens->places[static_cast<size_t>(t)], wanted_k_);
+        place(tokens->v, t, tokens->places[static_cast<size_t>(t)], wanted_v_);
+      }
+    }
+  }
+  void place(const Guarded& from, int64_t row, int64_t slot, const Tensor& pages) const {
+    const int64_t size = shape_.head_size, page = shape_.page_size;
+    dispatch_float(shape_.dtype, [&]<class T>() {
+      for (int64_t head = 0; head < shape_.kv_heads; ++head)
+        for (int64_t i = 0; i < size; ++i)
+          pages.as<T>()[((slot / page * shape_.kv_heads + head) * page + slot % page) * size + i] =
+              from_float<T>(static_cast<float>(from.get(row, head * size + i)));
+    });
+  }
+
+  AttentionShape shape_;
+  int64_t max_pages_ = 0;
+  Mirrored table_, offsets_, lengths_;
+  Tensor before_, wanted_k_, wanted_v_;
+  Mirrored k_, v_;
+  Tokens old_, new_;
+  Guarded q_, y_, slopes_;
+};
+
+}  // namespace
+
+Case attention_case(const AttentionShape& shape) { return std::make_unique<AttentionCase>(shape); }
+
+}  // namespace bolide::test

@@ -1,0 +1,286 @@
+#include "ops/shapes.h"
+
+#include <algorithm>
+
+namespace bolide::test {
+namespace {
+
+constexpr DType kDtypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+
+void add(Cases& cases, const MatmulShape& shape) {
+  cases.push_back([shape] { return matmul_case(shape); });
+}
+void add(Cases& cases, const AttentionShape& shape) {
+  cases.push_back([shape] { return attention_case(shape); });
+}
+
+}  // namespace
+
+// Odd sizes around every limit: panels of 16 and pairs of them, k of 32 and blocks of 512, row tiles of 4, 6,
+// 12, 16 and 32; tiles of 64 and 128 on a GPU, and where it changes its kernel.
+Cases matmul_shapes(Device device) {
+  const int64_t shapes[][3] = {{1, 1, 1},    {1, 16, 32},  {1, 33, 65},    {1, 70, 1100},  {2, 17, 31},
+                               {3, 48, 64},  {4, 40, 100}, {5, 31, 33},    {6, 64, 513},   {7, 50, 40},
+                               {8, 96, 256}, {11, 33, 77}, {12, 40, 64},   {13, 100, 515}, {16, 35, 130},
+                               {17, 20, 33}, {31, 16, 96}, {33, 70, 1030}, {50, 130, 64},  {200, 37, 70}};
+  const int64_t aligned[][3] = {{1, 1024, 1024}, {1, 96, 4096},   {1, 4096, 144},   {2, 1040, 1040},
+                                {5, 4096, 1024}, {8, 3072, 512},  {16, 1024, 1024}, {33, 1024, 256},
+                                {64, 256, 1024}, {65, 256, 1024}, {130, 512, 256},  {300, 272, 144}};
+  Cases cases;
+  for (DType dtype : kDtypes) {
+    const DType a = activation_dtype(device, dtype);
+    for (const auto& s : shapes)
+      add(cases, {.tokens = s[0], .out = s[1], .in = s[2], .dtype = dtype, .x = a, .y = a});
+    if (device == Device::kCpu) continue;
+    for (const auto& s : aligned)
+      add(cases, {.tokens = s[0], .out = s[1], .in = s[2], .dtype = dtype, .x = a, .y = a});
+    // A gap that keeps rows aligned.
+    add(cases, {.tokens = 7, .out = 256, .in = 1024, .dtype = dtype, .x = a, .y = a, .gap = 64});
+    add(cases, {.tokens = 130, .out = 256, .in = 1024, .dtype = dtype, .x = a, .y = a, .gap = 64});
+  }
+  return cases;
+}
+
+// Every height of the register tiles.
+Cases matmul_row_counts(Device device) {
+  Cases cases;
+  for (DType dtype : kDtypes) {
+    for (int64_t tokens = 1; tokens <= (device == Device::kCpu ? 34 : 70); ++tokens)
+      add(cases, {.tokens = tokens, .out = 40, .in = 70, .dtype = dtype, .gap = 5});
+    if (device == Device::kCpu) continue;
+    for (int64_t tokens = 1; tokens <= 70; ++tokens)
+      add(cases, {.tokens = tokens, .out = 48, .in = 320, .dtype = dtype, .x = dtype, .y = dtype});
+    for (int64_t tokens : {130, 300})
+      add(cases, {.tokens = tokens, .out = 40, .in = 70, .dtype = dtype, .x = dtype, .y = dtype, .gap = 5});
+  }
+  return cases;
+}
+
+Cases matmul_epilogues(Device device) {
+  Cases cases;
+  for (DType dtype : kDtypes) {
+    std::vector<DType> types = {DType::kF32};
+    if (activation_dtype(device, dtype) != DType::kF32) types.push_back(dtype);
+    for (Activation activation : {Activation::kNone, Activation::kGeluTanh, Activation::kGeluErf,
+                                  Activation::kRelu, Activation::kSilu}) {
+      for (int64_t tokens : {1, 5, 40, 70}) {
+        for (DType x : types) {
+          for (DType y : types) {
+            MatmulShape shape = {.tokens = tokens,
+                                 .out = 43,
+                                 .in = 24,
+                                 .dtype = dtype,
+                                 .x = x,
+                                 .y = y,
+                                 .bias = true,
+                                 .activation = activation,
+                                 .gap = 1};
+            add(cases, shape);
+            if (device == Device::kCpu) continue;
+            shape.out = 64;
+            shape.in = 128;
+            shape.gap = 0;
+            add(cases, shape);
+          }
+        }
+      }
+    }
+  }
+  return cases;
+}
+
+// As a layer calls it: the norm on the way in, the residual stream on the way out.
+Cases matmul_norms(Device device) {
+  const int64_t shapes[][3] = {{1, 48, 64},  {1, 33, 65},   {3, 40, 100},  {8, 64, 1024},
+                               {9, 43, 130}, {17, 96, 256}, {40, 64, 200}, {66, 48, 96}};
+  const int64_t aligned[][3] = {
+      {1, 3072, 1024}, {4, 256, 4096}, {16, 128, 2048}, {64, 128, 1024}, {130, 256, 512}};
+  Cases cases;
+  const auto both = [&](DType dtype, const int64_t(&s)[3], int64_t gap) {
+    const DType a = activation_dtype(device, dtype);
+    add(cases, {.tokens = s[0],
+                .out = s[1],
+                .in = s[2],
+                .dtype = dtype,
+                .y = a,
+                .bias = true,
+                .norm = true,
+                .gap = gap});
+    add(cases, {.tokens = s[0],
+                .out = s[1],
+                .in = s[2],
+                .dtype = dtype,
+                .y = a,
+                .bias = true,
+                .activation = Activation::kGeluTanh,
+                .norm = true,
+                .gap = gap});
+    add(cases, {.tokens = s[0],
+                .out = s[1],
+                .in = s[2],
+                .dtype = dtype,
+                .x = a,
+                .bias = true,
+                .accumulate = true,
+                .gap = gap});
+    add(cases, {.tokens = s[0],
+                .out = s[1],
+                .in = s[2],
+                .dtype = dtype,
+                .norm = true,
+                .accumulate = true,
+                .gap = gap});
+  };
+  for (DType dtype : kDtypes) {
+    for (const auto& s : shapes) both(dtype, s, 3);
+    if (device == Device::kCpu) continue;
+    for (const auto& s : aligned) both(dtype, s, 0);
+  }
+  return cases;
+}
+
+Cases row_ops(Device device) {
+  Cases cases;
+  std::vector<DType> types = {DType::kF32};
+  std::vector<int64_t> widths = {1, 7, 16, 33, 64, 100, 1024, 1030};
+  std::vector<int64_t> gaps = {5};
+  if (device == Device::kCuda) {
+    types.assign(std::begin(kDtypes), std::end(kDtypes));
+    widths.insert(widths.end(), {2048, 4096, 8192, 8200, 14336});
+    gaps.push_back(8);
+  }
+  for (int64_t hidden : widths) {
+    const int64_t least = std::max<int64_t>(hidden, 2);
+    for (int64_t gap : gaps) {
+      for (DType type : types) {
+        if (hidden > 1) cases.push_back([=] { return layer_norm_case(3, hidden, false, type, gap); });
+        cases.push_back([=] { return add_case(5, least, type, gap); });
+      }
+      cases.push_back([=] { return layer_norm_case(5, least, true, DType::kF32, gap); });
+      cases.push_back([=] { return gather_rows_case(5, hidden, gap); });
+    }
+  }
+  for (DType dtype : kDtypes)
+    for (int64_t hidden : {1, 8, 31, 64, 100, 1024})
+      for (int64_t begin : {0, 30})
+        for (int64_t gap : gaps)
+          cases.push_back([=] { return embedding_case(9, 37, hidden, dtype, begin, gap); });
+  return cases;
+}
+
+Cases attention_decode(Device device) {
+  Cases cases;
+  for (DType dtype : kDtypes) {
+    const DType a = activation_dtype(device, dtype);
+    for (int64_t head_size : {8, 20, 31, 64, 80, 128, 256})
+      for (bool fused : {false, true})
+        add(cases, {.queries = {1, 1, 1, 2},
+                    .lengths = {1, 17, 300, 40},
+                    .heads = 6,
+                    .kv_heads = 3,
+                    .head_size = head_size,
+                    .dtype = dtype,
+                    .activation = a,
+                    .fused = fused});
+    if (device == Device::kCpu) continue;
+    for (int64_t head_size : {1, 40, 64, 128}) {
+      for (bool fused : {false, true}) {
+        add(cases, {.queries = {1},
+                    .lengths = {3000},
+                    .heads = 4,
+                    .kv_heads = 4,
+                    .head_size = head_size,
+                    .dtype = dtype,
+                    .activation = a,
+                    .fused = fused,
+                    .gap = 0});
+        add(cases, {.queries = std::vector<int64_t>(20, 1),
+                    .lengths = {1,  2,   15,  16,  17,  31,  32,  33,  63,  64,
+                                65, 127, 128, 129, 255, 256, 257, 511, 512, 900},
+                    .heads = 16,
+                    .kv_heads = 2,
+                    .head_size = head_size,
+                    .dtype = dtype,
+                    .activation = a,
+                    .fused = fused,
+                    .gap = 64});
+      }
+    }
+    // A cache of another type than the activations, one key a page, no ALiBi.
+    for (DType other : kDtypes)
+      if (other != dtype)
+        add(cases, {.queries = {1, 1},
+                    .lengths = {40, 333},
+                    .heads = 3,
+                    .kv_heads = 3,
+                    .page_size = 1,
+                    .dtype = other,
+                    .activation = a,
+                    .alibi = false,
+                    .fused = true});
+  }
+  return cases;
+}
+
+Cases attention_prefill(Device device) {
+  Cases cases;
+  for (DType dtype : kDtypes) {
+    const DType a = activation_dtype(device, dtype);
+    for (int64_t head_size : {8, 31, 64, 96})
+      for (bool alibi : {false, true})
+        add(cases, {.queries = {70, 1, 33, 5, 16},
+                    .lengths = {70, 40, 133, 5, 31},
+                    .heads = 3,
+                    .kv_heads = 3,
+                    .head_size = head_size,
+                    .page_size = head_size == 31 ? 8 : 16,
+                    .dtype = dtype,
+                    .activation = a,
+                    .alibi = alibi,
+                    .fused = alibi});
+    add(cases, {.queries = {150},
+                .lengths = {300},
+                .heads = 4,
+                .kv_heads = 2,
+                .page_size = 3,
+                .dtype = dtype,
+                .activation = a});
+    if (device == Device::kCpu) continue;
+    for (int64_t head_size : {64, 80, 128, 256}) {
+      for (bool fused : {false, true}) {
+        add(cases, {.queries = {300, 1, 64, 65, 128, 17},
+                    .lengths = {300, 70, 64, 200, 513, 17},
+                    .heads = 4,
+                    .kv_heads = 2,
+                    .head_size = head_size,
+                    .dtype = dtype,
+                    .activation = a,
+                    .fused = fused,
+                    .gap = 64});
+      }
+      add(cases, {.queries = {257},
+                  .lengths = {1025},
+                  .heads = 2,
+                  .kv_heads = 2,
+                  .head_size = head_size,
+                  .page_size = 64,
+                  .dtype = dtype,
+                  .activation = a,
+                  .alibi = false,
+                  .gap = 0});
+    }
+    for (DType other : kDtypes)
+      if (other != dtype)
+        add(cases, {.queries = {90, 3},
+                    .lengths = {100, 33},
+                    .heads = 2,
+                    .kv_heads = 1,
+                    .dtype = other,
+                    .activation = a,
+                    .fused = true,
+                    .gap = 64});
+  }
+  return cases;
+}
+
+}  // namespace bolide::test

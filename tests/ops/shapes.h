@@ -1,0 +1,21 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "ops/cases.h"
+
+namespace bolide::test {
+
+// The cases that the tests run on every device, in groups. On a GPU activations have the weights' type, and
+// shapes come on top that its fast paths are made for.
+using Cases = std::vector<std::function<Case()>>;
+Cases matmul_shapes(Device device);
+Cases matmul_row_counts(Device device);
+Cases matmul_epilogues(Device device);
+Cases matmul_norms(Device device);
+Cases row_ops(Device device);
+Cases attention_decode(Device device);
+Cases attention_prefill(Device device);
+
+}  // namespace bolide::test
