@@ -83,8 +83,13 @@ class Guarded {
   static Guarded random(int64_t rows, int64_t columns, int64_t gap, Source& source, float scale = 1,
                         DType dtype = DType::kF32) {
     Guarded made(rows, columns, gap, dtype);
+    // Of more than a million, values repeat at a prime length: to draw a benchmark's would take minutes.
+    std::vector<float> pool(static_cast<size_t>(rows * columns <= 1 << 20 ? rows * columns : 65521));
+    for (float& value : pool) value = scale * source.normal();
+    size_t next = 0;
     for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < columns; ++c) made.set(r, c, scale * source.normal());
+      for (int64_t c = 0; c < columns; ++c, next = next + 1 < pool.size() ? next + 1 : 0)
+        made.set(r, c, pool[next]);
     return made;
   }
 
