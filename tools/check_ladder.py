@@ -31,7 +31,7 @@ THIRD_PARTY = {
     "unicode/": {"text"},
     "CLI/": {"apps"},
 }
-CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|cusparse|nccl|nvtx|cub/|cute/|cutlass/|thrust/|mma\.h)")
+CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|cusparse|nccl|nvtx|cub/|cute/|cutlass/|thrust/|mma\.h|cooperative_groups)")
 CUDA_PLACES = ("src/ops/cuda/", "src/tensor/", "src/comm/")
 
 # Headers of the C library, POSIX and the compiler that end in .h or hold a slash.
