@@ -12,6 +12,8 @@ namespace {
 
 // Queries of a sequence from which a tile of them is better than row by row.
 constexpr int64_t kFlashQueries = 8;
+// And from which tiles of 128 of them are better than tiles of 64.
+constexpr int64_t kHopperQueries = 65;
 constexpr int64_t kMaxHeadSize = 256;
 
 // Grid: x = tokens, y = k and v. One block stores one token's keys or values of all heads.
@@ -76,7 +78,7 @@ void set_pages(AttentionParams& p, const View& k, const View& v) {
 
 bool flash_possible(const AttentionParams& p, DType pages) {
   return pages != DType::kF32 && p.q.dtype == pages && p.head_size % 8 == 0 && p.q.vectors && p.y.vectors &&
-         flash_fits(p.head_size);
+         p.scale_log2 > 0 && flash_fits(p.head_size);
 }
 
 }  // namespace
@@ -116,7 +118,11 @@ void attention(const Context& context, const AttentionArgs& args) {
   const bool fused = brings && args.max_query == 1 && p.rows == p.sequences;
   if (brings && !fused) dispatch_float(kv.k.dtype, [&]<class T>() { write_pages<device_t<T>>(context, p); });
   if (args.max_query >= kFlashQueries && !context.deterministic && flash_possible(p, kv.k.dtype)) {
-    attention_flash(context, p, args.max_query);
+    if (args.max_query >= kHopperQueries && hopper_fits(p, kv.k.shape[0])) {
+      attention_hopper(context, p, kv.k.shape[0], args.max_kv_length);
+    } else {
+      attention_flash(context, p, args.max_kv_length);
+    }
   } else {
     attention_rows(context, p, kv.k.dtype, args.max_kv_length, fused);
   }

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <limits>
+
 #include "ops/cuda/device/attention_flash.cuh"
 #include "ops/cuda/launch.h"
 
@@ -15,16 +18,26 @@ decltype(auto) dispatch_head(int64_t head_size, F&& f) {
 }
 
 template <class Traits>
-void launch_flash(const Context& context, const AttentionParams& p, int64_t max_query) {
-  const int64_t tiles = (max_query + kFlashRows - 1) / kFlashRows;
-  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.heads), static_cast<unsigned>(p.sequences),
-                                       static_cast<unsigned>(tiles)),
+void launch_flash(const Context& context, const AttentionParams& p, int64_t max_kv_length) {
+  const FlashGrid grid = flash_grid(p, kFlashRows, max_kv_length);
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(grid.slots) * static_cast<unsigned>(p.heads)),
                           .block = dim3(kFlashThreads),
                           .shared_bytes = Traits::kSharedBytes};
-  launch(context, "attention_flash", attention_flash_kernel<Traits>, shape, p);
+  launch(context, "attention_flash", attention_flash_kernel<Traits>, shape, p, grid);
 }
 
 }  // namespace
+
+FlashGrid flash_grid(const AttentionParams& p, int64_t tile_rows, int64_t max_kv_length) {
+  // A third of the L2 of the smallest GPU of note, so that it holds the next heads' keys as well.
+  constexpr int64_t kL2 = int64_t{16} << 20;
+  const int64_t slots = p.rows / tile_rows + p.sequences, group = p.heads / p.kv_heads;
+  BOLIDE_CHECK(slots * p.heads <= std::numeric_limits<int32_t>::max());
+  const int64_t key_heads =
+      kL2 / (std::max<int64_t>(max_kv_length, 1) * p.head_size * 4);  // 16-bit keys and values
+  const int64_t section = std::clamp<int64_t>(key_heads, 1, p.kv_heads) * group;
+  return {static_cast<int>(slots), static_cast<int>(section)};
+}
 
 bool flash_fits(int64_t head_size) {
   static const int most = [] {
@@ -39,13 +52,13 @@ bool flash_fits(int64_t head_size) {
   return need <= static_cast<size_t>(most);
 }
 
-void attention_flash(const Context& context, const AttentionParams& params, int64_t max_query) {
+void attention_flash(const Context& context, const AttentionParams& params, int64_t max_kv_length) {
   const auto with_type = [&]<class T>() {
     dispatch_head(params.head_size, [&]<int kHead>() {
       if (params.alibi_slopes) {
-        launch_flash<FlashTraits<T, kHead, Alibi>>(context, params, max_query);
+        launch_flash<FlashTraits<T, kHead, Alibi>>(context, params, max_kv_length);
       } else {
-        launch_flash<FlashTraits<T, kHead, NoBias>>(context, params, max_query);
+        launch_flash<FlashTraits<T, kHead, NoBias>>(context, params, max_kv_length);
       }
     });
   };

@@ -44,9 +44,20 @@ void attention_rows(const Context& context, const AttentionParams& params, DType
                     bool fused);
 
 // Tensor cores, for sequences of many rows. q, y and the pages fp16 or bf16 alike, vectors, head_size a
-// multiple of 8 and flash_fits().
-void attention_flash(const Context& context, const AttentionParams& params, int64_t max_query);
+// multiple of 8, scale above 0 and flash_fits().
+void attention_flash(const Context& context, const AttentionParams& params, int64_t max_kv_length);
 // Whether this GPU has the shared memory for it.
 bool flash_fits(int64_t head_size);
+
+// The same on Hopper's own tensor core instructions, for pages of which hopper_fits() approves.
+void attention_hopper(const Context& context, const AttentionParams& params, int64_t pages,
+                      int64_t max_kv_length);
+bool hopper_fits(const AttentionParams& params, int64_t pages);
+
+// How tiles of query rows are shared out among blocks: see flash_tile() in device/attention_tiles.cuh.
+struct FlashGrid {
+  int slots, section;
+};
+FlashGrid flash_grid(const AttentionParams& params, int64_t tile_rows, int64_t max_kv_length);
 
 }  // namespace bolide::cuda

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "ops/cuda/device/attention_bias.cuh"
 #include "ops/cuda/device/attention_pages.cuh"
 #include "ops/cuda/device/attention_ptx.cuh"
+#include "ops/cuda/device/attention_tiles.cuh"
 #include "ops/cuda/device/grid.cuh"
 
 // Attention of tiles of query rows by tensor cores (mma.sync): keys and values pass through shared memory in
@@ -24,15 +24,6 @@ struct FlashTraits {
   static constexpr size_t kSharedBytes = 2 * (kFlashRows * kPitch + 4 * kTile);
 };
 
-// One block's tile of rows.
-struct FlashTile {
-  int sequence, first;  // the first row, of the sequence's query rows
-  int rows;             // at most kFlashRows
-  int64_t row;          // the first row of q and y
-  int position;         // of the first row in its sequence
-  int keys;             // that the last row sees
-};
-
 template <class Traits>
 struct FlashWorker {
   using T = typename Traits::T;
@@ -43,11 +34,11 @@ struct FlashWorker {
   const AttentionParams& p;
   const FlashTile& tile;
   uint32_t q_shared, k_shared, v_shared;  // two tiles of k, two of v
-  int head, kv_head;
+  int kv_head;
   const int32_t* table;
 
   __device__ __forceinline__ void load_q() const {
-    const T* q = static_cast<const T*>(p.q.data) + tile.row * p.q.stride + head * p.head_size;
+    const T* q = static_cast<const T*>(p.q.data) + tile.row * p.q.stride + tile.head * p.head_size;
 #pragma unroll 4
     for (int i = static_cast<int>(threadIdx.x); i < kFlashRows * kPieces; i += kFlashThreads) {
       const int r = i / kPieces, d = i % kPieces * 8;
@@ -154,9 +145,8 @@ struct FlashWorker {
 
   // y through the warp's own rows of q's place in shared memory, so that it leaves in 16-byte pieces.
   __device__ __forceinline__ void write(T* shared_q, const float (&y)[kHead / 8][4],
-                                        const float (&sum)[2]) const {
+                                        const float (&factor)[2]) const {
     T* rows = shared_q + warp() * 16 * kPitch;
-    const float factor[2] = {1.0f / sum[0], 1.0f / sum[1]};
     __syncwarp();
 #pragma unroll
     for (int n = 0; n < kHead / 8; ++n) {
@@ -168,7 +158,7 @@ struct FlashWorker {
       }
     }
     __syncwarp();
-    T* to = static_cast<T*>(p.y.data) + tile.row * p.y.stride + head * p.head_size;
+    T* to = static_cast<T*>(p.y.data) + tile.row * p.y.stride + tile.head * p.head_size;
 #pragma unroll 4
     for (int i = lane(); i < 16 * kPieces; i += 32) {
       const int r = i / kPieces, d = i % kPieces * 8;
@@ -179,109 +169,23 @@ struct FlashWorker {
   }
 };
 
-// The softmax of a thread's two rows, lane / 4 and lane / 4 + 8 of a warp's 16.
-template <class Bias>
-struct FlashSoftmax {
-  const Bias bias;
-  const float scale;
-  const int position;  // of the first of the two rows
-  float max[2], sum[2];
-
-  __device__ __forceinline__ FlashSoftmax(const Bias& b, float scale_log2, int row_position)
-      : bias(b), scale(scale_log2), position(row_position) {
-    // Finite, so that a row that sees no key of its first tiles has differences that are not NaN.
-    max[0] = max[1] = -1e30f;
-    sum[0] = sum[1] = 0;
-  }
-  // Scores of keys from `first` on become weights; y is brought to the new maximum. kMasked: some row of the
-  // tile does not see all of these keys.
-  template <bool kMasked, int kBlocks, int kColumns>
-  __device__ __forceinline__ void weigh(int first, float (&score)[kBlocks][4], float (&y)[kColumns][4]) {
-    const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-    float top[2] = {max[0], max[1]};
-#pragma unroll
-    for (int n = 0; n < kBlocks; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int j = first + n * 8 + column + i % 2, row = i / 2;
-        float& x = score[n][i];
-        if constexpr (Bias::kZero) {
-          x *= scale;
-        } else {
-          x = fmaf(x, scale,
-                   bias(static_cast<float>(position + row * 8),
-                        static_cast<float>(first + column) + static_cast<float>(n * 8 + i % 2)));
-        }
-        if (kMasked && j > position + row * 8) x = -INFINITY;
-        top[row] = fmaxf(top[row], x);
-      }
-    }
-    float shrink[2];
-#pragma unroll
-    for (int row = 0; row < 2; ++row) {
-      // The four lanes that share a row.
-      top[row] = fmaxf(top[row], __shfl_xor_sync(~0u, top[row], 1));
-      top[row] = fmaxf(top[row], __shfl_xor_sync(~0u, top[row], 2));
-      shrink[row] = exp2_approx(max[row] - top[row]);
-      max[row] = top[row];
-      sum[row] *= shrink[row];
-    }
-#pragma unroll
-    for (int n = 0; n < kBlocks; ++n) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        score[n][i] = exp2_approx(score[n][i] - top[i / 2]);
-        sum[i / 2] += score[n][i];
-      }
-    }
-#pragma unroll
-    for (int n = 0; n < kColumns; ++n)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) y[n][i] *= shrink[i / 2];
-  }
-  // The sums so far are of the thread's own columns.
-  __device__ __forceinline__ void finish() {
-#pragma unroll
-    for (int row = 0; row < 2; ++row) {
-      sum[row] += __shfl_xor_sync(~0u, sum[row], 1);
-      sum[row] += __shfl_xor_sync(~0u, sum[row], 2);
-    }
-  }
-};
-
-// The tile of this block, false if it has none. Grid: x = heads, y = sequences, z = tiles, the heaviest
-// first.
-__device__ __forceinline__ bool flash_tile(const AttentionParams& p, int tile_rows, FlashTile& tile) {
-  tile.sequence = static_cast<int>(blockIdx.y);
-  const int begin = p.query_offsets[tile.sequence], queries = p.query_offsets[tile.sequence + 1] - begin;
-  tile.first = static_cast<int>(gridDim.z - 1 - blockIdx.z) * tile_rows;
-  if (tile.first >= queries) return false;
-  tile.rows = min(tile_rows, queries - tile.first);
-  tile.row = begin + tile.first;
-  tile.position = p.kv_lengths[tile.sequence] - queries + tile.first;
-  tile.keys = tile.position + tile.rows;
-  return true;
-}
-
 template <class Traits>
 __global__ void __launch_bounds__(kFlashThreads)
-    attention_flash_kernel(const __grid_constant__ AttentionParams p) {
+    attention_flash_kernel(const __grid_constant__ AttentionParams p, const FlashGrid grid) {
   using T = typename Traits::T;
   using Worker = FlashWorker<Traits>;
   constexpr int kKeys = Traits::kKeys, kHead = Traits::kHead;
   extern __shared__ __align__(16) unsigned char shared[];
   let_next_start();
   FlashTile tile;
-  if (!flash_tile(p, kFlashRows, tile)) return;
-  const int head = static_cast<int>(blockIdx.x), kv_head = head / (p.heads / p.kv_heads);
+  if (!flash_tile(p, grid, kFlashRows, tile)) return;
   const uint32_t q_shared = shared_address(shared), k_shared = q_shared + 2 * kFlashRows * Traits::kPitch;
   const Worker worker{p,
                       tile,
                       q_shared,
                       k_shared,
                       k_shared + 2 * 2 * Traits::kTile,
-                      head,
-                      kv_head,
+                      tile.head / (p.heads / p.kv_heads),
                       p.page_table + tile.sequence * p.max_pages};
   int t = (tile.keys - 1) / kKeys, stage = 0;
   wait_for_previous();
@@ -289,9 +193,9 @@ __global__ void __launch_bounds__(kFlashThreads)
   worker.load_keys(t, 0);
 
   const int row = worker.warp() * 16 + worker.lane() / 4;
-  FlashSoftmax<typename Traits::Bias> softmax({p, head}, p.scale_log2, tile.position + row);
+  FlashSoftmax<typename Traits::Bias> softmax({p, tile.head}, p.scale_log2, tile.position + row);
   uint32_t q[Worker::kSteps][4];
-  float y[kHead / 8][4], score[kKeys / 8][4];
+  float y[kHead / 8][4], score[kKeys / 8][4], factor[2];
 #pragma unroll
   for (int n = 0; n < kHead / 8; ++n)
 #pragma unroll
@@ -306,18 +210,19 @@ __global__ void __launch_bounds__(kFlashThreads)
     worker.load_keys(t - 1, stage ^ 1);
     worker.multiply_keys(stage, q, score);
     if (t * kKeys + kKeys - 1 > tile.position) {
-      softmax.template weigh<true>(t * kKeys, score, y);
+      softmax.template weigh<true>(t * kKeys, score, factor);
     } else {
-      softmax.template weigh<false>(t * kKeys, score, y);
+      softmax.template weigh<false>(t * kKeys, score, factor);
     }
+    scale_rows(y, factor);
     copy_async_wait<2>();  // this tile's values
     __syncthreads();
     worker.multiply_values(stage, score, y);
     copy_async_wait<1>();  // the next tile's keys
     __syncthreads();
   }
-  softmax.finish();
-  worker.write(reinterpret_cast<T*>(shared), y, softmax.sum);
+  softmax.factors(factor);
+  worker.write(reinterpret_cast<T*>(shared), y, factor);
 }
 
 }  // namespace bolide::cuda

@@ -1,0 +1,326 @@
+#pragma once
+
+#include "ops/cuda/device/attention_hopper_ptx.cuh"
+#include "ops/cuda/device/attention_pages.cuh"
+#include "ops/cuda/device/attention_tiles.cuh"
+#include "ops/cuda/device/grid.cuh"
+
+// Attention of tiles of query rows by Hopper's warpgroup products (wgmma). Of three warpgroups one asks the
+// copy engine for queries, keys and values, page by page; the two others have 64 rows each. While the
+// products of the next scores and of the last weights run, softmax turns scores into weights; and the two
+// take turns, so that one's softmax falls into the other's products.
+namespace bolide::cuda {
+
+inline constexpr int kHopperThreads = 384, kHopperConsumers = 2;
+inline constexpr int kHopperRows = 128, kHopperKeys = 128;  // of a tile
+inline constexpr int kSwizzle = 128;                        // bytes of a row in shared memory: 64 columns
+
+template <class T_, int kHead_, class Bias_>
+struct HopperTraits {
+  using T = T_;
+  using Bias = Bias_;
+  static constexpr int kHead = kHead_;        // head_size, padded with zeros
+  static constexpr int kHalves = kHead / 64;  // blocks of 64 columns, one after the other
+  static constexpr int kStages = kHead == 64 ? 4 : 2;
+  static constexpr int kQBytes = kHopperRows * kHead * 2, kTileBytes = kHopperKeys * kHead * 2;
+  // Shared memory begins at a multiple of 16 only; swizzled rows need one of 1024.
+  static constexpr size_t kSharedBytes = 1024 + kQBytes + 2 * kStages * kTileBytes;
+};
+
+// q as [rows, heads, head_size] in boxes of 64 rows of a head, k and v as [rows of pages, head_size] in boxes
+// of a page (128 rows at most), all by 64 columns.
+struct HopperMaps {
+  CUtensorMap q, k, v;
+};
+
+// A ring of tiles of keys or of values, and its barriers.
+struct HopperRing {
+  uint32_t tiles, full, empty;  // addresses in shared memory
+};
+template <class Traits>
+struct HopperShared {
+  uint32_t q, q_full;
+  HopperRing k, v;
+  __device__ __forceinline__ static uint32_t tile(const HopperRing& ring, int n) {
+    return ring.tiles + static_cast<uint32_t>(n % Traits::kStages * Traits::kTileBytes);
+  }
+  __device__ __forceinline__ static uint32_t full(const HopperRing& ring, int n) {
+    return ring.full + static_cast<uint32_t>(n % Traits::kStages) * 8;
+  }
+  __device__ __forceinline__ static uint32_t empty(const HopperRing& ring, int n) {
+    return ring.empty + static_cast<uint32_t>(n % Traits::kStages) * 8;
+  }
+  __device__ __forceinline__ static uint32_t parity(int n) {
+    return static_cast<uint32_t>(n / Traits::kStages) & 1;
+  }
+};
+
+// Key tiles are visited from the last, n-th is tiles - 1 - n.
+__device__ __forceinline__ int hopper_tiles(const FlashTile& tile) {
+  return (tile.keys + kHopperKeys - 1) / kHopperKeys;
+}
+
+// One warp's work.
+template <class Traits>
+struct HopperProducer {
+  using Shared = HopperShared<Traits>;
+  const AttentionParams& p;
+  const HopperMaps& maps;
+  const FlashTile& tile;
+  const Shared& shared;
+  int lane;
+
+  __device__ __forceinline__ void load_q() const {
+    if (lane == 0) barrier_expect(shared.q_full, Traits::kQBytes);
+    __syncwarp();
+    if (lane >= kHopperConsumers * Traits::kHalves) return;
+    const int consumer = lane / Traits::kHalves, half = lane % Traits::kHalves;
+    copy_box(shared.q + static_cast<uint32_t>(lane * 64 * kSwizzle), maps.q, half * 64, tile.head,
+             static_cast<int>(tile.row) + consumer * 64, shared.q_full);
+  }
+  // The n-th tile of keys or values, each lane one box. Pages that no row of the tile sees are left out.
+  __device__ __forceinline__ void load(const CUtensorMap& map, const HopperRing& ring, int n) const {
+    const int page = static_cast<int>(p.page_size.divisor), box_rows = min(page, kHopperKeys);
+    const int first = (hopper_tiles(tile) - 1 - n) * kHopperKeys, keys = min(tile.keys - first, kHopperKeys);
+    const int boxes = (keys + box_rows - 1) / box_rows;
+    const uint32_t full = Shared::full(ring, n);
+    barrier_wait(Shared::empty(ring, n), Shared::parity(n) ^ 1);
+    if (lane == 0) barrier_expect(full, boxes * box_rows * kSwizzle * Traits::kHalves);
+    __syncwarp();
+    const int box = lane / Traits::kHalves, half = lane % Traits::kHalves;
+    if (box >= boxes) return;
+    const int32_t* table = p.page_table + tile.sequence * p.max_pages;
+    const uint32_t row = page_row(p, table, static_cast<int>(p.max_pages) - 1,
+                                  tile.head / (p.heads / p.kv_heads), first + box * box_rows);
+    copy_box(Shared::tile(ring, n) + static_cast<uint32_t>((half * kHopperKeys + box * box_rows) * kSwizzle),
+             map, half * 64, static_cast<int>(row), full);
+  }
+  __device__ __forceinline__ void run() const {
+    const int tiles = hopper_tiles(tile);
+    load_q();
+    load(maps.k, shared.k, 0);
+    for (int n = 0; n < tiles; ++n) {
+      if (n + 1 < tiles) load(maps.k, shared.k, n + 1);
+      load(maps.v, shared.v, n);
+    }
+  }
+};
+
+// One warpgroup's work.
+template <class Traits>
+struct HopperConsumer {
+  using T = typename Traits::T;
+  using Shared = HopperShared<Traits>;
+  static constexpr int kHead = Traits::kHead;
+  // Named barriers: whose turn it is (one for each consumer), both, one for each.
+  static constexpr int kTurn = 1, kBoth = 3, kOwn = 4;
+
+  const AttentionParams& p;
+  const FlashTile& tile;
+  const Shared& shared;
+  int group, warp, lane;  // the consumer, the warp of it
+  FlashSoftmax<typename Traits::Bias> softmax;
+  float score[kHopperKeys / 8][4], y[kHead / 8][4];
+  uint32_t weight[kHopperKeys / 16][4];
+
+  __device__ __forceinline__ HopperConsumer(const AttentionParams& params, const FlashTile& t,
+                                            const Shared& s, int thread)
+      : p(params),
+        tile(t),
+        shared(s),
+        group(thread / 128),
+        warp(thread % 128 / 32),
+        lane(thread % 32),
+        softmax({params, t.head}, params.scale_log2, t.position + thread / 32 * 16 + thread % 32 / 4) {
+#pragma unroll
+    for (int n = 0; n < kHead / 8; ++n)
+#pragma unroll
+      for (float& x : y[n]) x = 0;
+  }
+  __device__ __forceinline__ uint32_t own_q() const {
+    return shared.q + static_cast<uint32_t>(group * Traits::kHalves * 64 * kSwizzle);
+  }
+
+  // score = q k^T of the n-th tile, on its way.
+  __device__ __forceinline__ void begin_scores(int n) {
+    keep(score);
+    group_begin();
+    const uint32_t q = own_q(), k = Shared::tile(shared.k, n);
+#pragma unroll
+    for (int step = 0; step < kHead / 16; ++step) {
+      const uint32_t half = static_cast<uint32_t>(step / 4), column = static_cast<uint32_t>(step % 4) * 32;
+      multiply_rows<T>(score, operand(q + half * 64 * kSwizzle + column, 16),
+                       operand(k + half * kHopperKeys * kSwizzle + column, 16), step > 0);
+    }
+    group_issue();
+  }
+  // y += weight v of the n-th tile, on its way.
+  __device__ __forceinline__ void begin_values(int n) {
+    keep(y);
+    keep(weight);
+    group_begin();
+    const uint32_t v = Shared::tile(shared.v, n);
+#pragma unroll
+    for (int step = 0; step < kHopperKeys / 16; ++step)
+      multiply_values<T>(y, weight[step],
+                         operand(v + static_cast<uint32_t>(step * 16 * kSwizzle), kHopperKeys * kSwizzle));
+    group_issue();
+  }
+  // Each warp says that it no longer reads the n-th tile.
+  __device__ __forceinline__ void release(const HopperRing& ring, int n) const {
+    if (lane == 0) barrier_arrive(Shared::empty(ring, n));
+  }
+  template <bool kMasked>
+  __device__ __forceinline__ void weigh(int n, float (&shrink)[2]) {
+    softmax.template weigh<kMasked>((hopper_tiles(tile) - 1 - n) * kHopperKeys, score, shrink);
+  }
+  __device__ __forceinline__ void pack_weights() {
+#pragma unroll
+    for (int n = 0; n < kHopperKeys / 16; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float(&x)[4] = score[2 * n + i / 2];
+        weight[n][i] = pack_pair<T>(x[i % 2 * 2], x[i % 2 * 2 + 1]);
+      }
+    }
+  }
+  // The last tile's values of keys that nobody sees: what lies in the pages or in shared memory may be NaN,
+  // which a weight of zero does not remove. (Their scores are masked.)
+  __device__ __forceinline__ void clear_tail() const {
+    const int keys = tile.keys - (hopper_tiles(tile) - 1) * kHopperKeys;
+    if (keys == kHopperKeys) return;
+    barrier_wait(Shared::full(shared.v, 0), 0);
+    unsigned char* v = static_cast<unsigned char*>(__cvta_shared_to_generic(Shared::tile(shared.v, 0)));
+    constexpr int kPieces = kSwizzle / 16;
+    const int count = (kHopperKeys - keys) * kPieces;
+    for (int i = group * 128 + warp * 32 + lane; i < count * Traits::kHalves; i += kHopperConsumers * 128) {
+      const int half = i / count, piece = i % count;
+      *reinterpret_cast<uint4*>(v + (half * kHopperKeys + keys) * kSwizzle + piece * 16) = uint4{};
+    }
+    async_proxy_fence();
+    named_wait(kBoth, kHopperConsumers * 128);
+  }
+
+  // Scores of tile n and values of tile n - 1.
+  template <bool kMasked>
+  __device__ __forceinline__ void step(int n, bool last) {
+    float shrink[2];
+    barrier_wait(Shared::full(shared.k, n), Shared::parity(n));
+    barrier_wait(Shared::full(shared.v, n - 1), Shared::parity(n - 1));
+    named_wait(kTurn + group, kHopperConsumers * 128);
+    begin_scores(n);
+    begin_values(n - 1);
+    // The first consumer hands on its turn in each step, the second where there is a next one.
+    if (group == 0 || !last) named_arrive(kTurn + 1 - group, kHopperConsumers * 128);
+    group_wait<1>();
+    keep(score);
+    release(shared.k, n);
+    weigh<kMasked>(n, shrink);
+    group_wait<0>();
+    keep(y);
+    keep(weight);
+    release(shared.v, n - 1);
+    scale_rows(y, shrink);
+    pack_weights();
+  }
+
+  // y by way of the consumer's place of q, so that it leaves in 16-byte pieces.
+  __device__ __forceinline__ void write() {
+    float factor[2];
+    softmax.factors(factor);
+    scale_rows(y, factor);
+    named_wait(kOwn + group, 128);  // all warps have read q
+    unsigned char* own = static_cast<unsigned char*>(__cvta_shared_to_generic(own_q()));
+    const auto at = [&](int row, int column) {
+      return own + column / 64 * 64 * kSwizzle + row * kSwizzle + (column % 64 * 2 ^ (row % 8) * 16);
+    };
+#pragma unroll
+    for (int n = 0; n < kHead / 8; ++n)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        *reinterpret_cast<uint32_t*>(at(warp * 16 + lane / 4 + half * 8, n * 8 + lane % 4 * 2)) =
+            pack_pair<T>(y[n][2 * half], y[n][2 * half + 1]);
+    __syncwarp();
+    T* to = static_cast<T*>(p.y.data) + tile.row * p.y.stride + tile.head * p.head_size;
+#pragma unroll 4
+    for (int i = lane; i < 16 * kHead / 8; i += 32) {
+      const int row = warp * 16 + i / (kHead / 8), d = i % (kHead / 8) * 8;
+      if (group * 64 + row < tile.rows && d < p.head_size)
+        *reinterpret_cast<uint4*>(to + (group * 64 + row) * p.y.stride + d) =
+            *reinterpret_cast<const uint4*>(at(row, d));
+    }
+  }
+
+  __device__ __forceinline__ void run() {
+    const int tiles = hopper_tiles(tile);
+    float shrink[2];
+    barrier_wait(shared.q_full, 0);
+    barrier_wait(Shared::full(shared.k, 0), 0);
+    if (group == 1 && tiles > 1) named_arrive(kTurn, kHopperConsumers * 128);
+    begin_scores(0);
+    group_wait<0>();
+    keep(score);
+    release(shared.k, 0);
+    weigh<true>(0, shrink);
+    pack_weights();
+    clear_tail();
+    // Tiles with keys that some row of this consumer does not see come first.
+    const int first = tile.position + group * 64;
+    int n = 1;
+    for (; n < tiles && (tiles - n) * kHopperKeys - 1 > first; ++n) step<true>(n, n + 1 == tiles);
+    for (; n < tiles; ++n) step<false>(n, n + 1 == tiles);
+    barrier_wait(Shared::full(shared.v, tiles - 1), Shared::parity(tiles - 1));
+    begin_values(tiles - 1);
+    group_wait<0>();
+    keep(y);
+    write();
+  }
+};
+
+template <class Traits>
+__global__ void __launch_bounds__(kHopperThreads, 1)
+    attention_hopper_kernel(const __grid_constant__ AttentionParams p,
+                            const __grid_constant__ HopperMaps maps, const FlashGrid grid) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ __align__(16) unsigned char dynamic[];
+  // hopper_fits() looks for static shared memory to see whether there is code for this GPU.
+  __shared__ uint64_t barriers[1 + 4 * Traits::kStages];
+  let_next_start();
+  FlashTile tile;
+  if (!flash_tile(p, grid, kHopperRows, tile)) return;
+  HopperShared<Traits> shared;
+  shared.q = (shared_address(dynamic) + 1023) / 1024 * 1024;
+  shared.k.tiles = shared.q + Traits::kQBytes;
+  shared.v.tiles = shared.k.tiles + Traits::kStages * Traits::kTileBytes;
+  shared.q_full = shared_address(barriers);
+  shared.k.full = shared.q_full + 8;
+  shared.k.empty = shared.k.full + 8 * Traits::kStages;
+  shared.v.full = shared.k.empty + 8 * Traits::kStages;
+  shared.v.empty = shared.v.full + 8 * Traits::kStages;
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) {
+    prefetch_map(maps.q);
+    prefetch_map(maps.k);
+    prefetch_map(maps.v);
+    barrier_init(shared.q_full, 1);
+    for (uint32_t i = 0; i < Traits::kStages; ++i) {
+      barrier_init(shared.k.full + i * 8, 1);
+      barrier_init(shared.v.full + i * 8, 1);
+      barrier_init(shared.k.empty + i * 8, kHopperConsumers * 4);
+      barrier_init(shared.v.empty + i * 8, kHopperConsumers * 4);
+    }
+    barrier_init_fence();
+  }
+  __syncthreads();
+  wait_for_previous();
+  if (thread < 128) {
+    fewer_registers<24>();
+    if (thread < 32) HopperProducer<Traits>{p, maps, tile, shared, thread}.run();
+  } else {
+    more_registers<240>();
+    HopperConsumer<Traits>(p, tile, shared, thread - 128).run();
+  }
+#endif
+}
+
+}  // namespace bolide::cuda

@@ -1,0 +1,129 @@
+#pragma once
+
+#include "ops/cuda/device/attention_bias.cuh"
+#include "ops/cuda/device/attention_ptx.cuh"
+
+// What the tiled kernels, on mma.sync and on wgmma, have in common: which rows a block computes, and softmax
+// on the tensor cores' registers.
+namespace bolide::cuda {
+
+// One block's tile of rows of one head.
+struct FlashTile {
+  int head, sequence;
+  int rows;      // of the tile
+  int64_t row;   // the first row, of q and y
+  int position;  // of the first row in its sequence
+  int keys;      // that the last row sees
+};
+
+// Sequence s has the slots from offsets[s] / tile_rows + s on, of which there are enough for its tiles, and
+// one is left over at times: so a block finds its tile by a binary search, and few blocks find none, however
+// unlike the sequences are. Blocks run through slots from the last, since later tiles have more keys, with
+// `section` heads side by side: as many as have keys and values that L2 holds.
+__device__ __forceinline__ bool flash_tile(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
+                                           FlashTile& tile) {
+  const int block = static_cast<int>(blockIdx.x), section = block / (grid.section * grid.slots);
+  const int rest = block - section * grid.section * grid.slots;
+  const int heads = min(grid.section, p.heads - section * grid.section);
+  tile.head = section * grid.section + rest % heads;
+  const int slot = grid.slots - 1 - rest / heads;
+  int low = 0, high = p.sequences;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (p.query_offsets[middle] / tile_rows + middle <= slot ? low : high) = middle;
+  }
+  tile.sequence = low;
+  const int begin = p.query_offsets[low], queries = p.query_offsets[low + 1] - begin;
+  const int first = (slot - begin / tile_rows - low) * tile_rows;
+  if (first >= queries) return false;
+  tile.rows = min(tile_rows, queries - first);
+  tile.row = begin + first;
+  tile.position = p.kv_lengths[low] - queries + first;
+  tile.keys = tile.position + tile.rows;
+  return true;
+}
+
+// The softmax of a thread's two rows, lane / 4 and lane / 4 + 8 of a warp's 16, whose scores it has in
+// columns 8n + 2 * (lane % 4) and the next: score[n][0 and 1] of the first row, [2 and 3] of the second.
+template <class Bias>
+struct FlashSoftmax {
+  const Bias bias;
+  const float scale;
+  const int position;  // of the first of the two rows
+  float max[2], sum[2];
+
+  __device__ __forceinline__ FlashSoftmax(const Bias& b, float scale_log2, int row_position)
+      : bias(b), scale(scale_log2), position(row_position) {
+    // Finite, so that a row that sees no key of its first tiles has differences that are not NaN.
+    max[0] = max[1] = -1e30f;
+    sum[0] = sum[1] = 0;
+  }
+  // Scores of keys from `first` on become weights; what was summed up before is to be multiplied by `shrink`.
+  // kMasked: some row does not see all of these keys.
+  template <bool kMasked, int kBlocks>
+  __device__ __forceinline__ void weigh(int first, float (&score)[kBlocks][4], float (&shrink)[2]) {
+    const int column = static_cast<int>(threadIdx.x) % 4 * 2;
+    const float origin[2] = {bias(static_cast<float>(position), static_cast<float>(first + column)),
+                             bias(static_cast<float>(position + 8), static_cast<float>(first + column))};
+    float top[2] = {max[0], max[1]};
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int offset = n * 8 + i % 2, row = i / 2;
+        float& x = score[n][i];
+        if constexpr (Bias::kLinear) {
+          x = fmaf(x, scale, fmaf(bias.slope, static_cast<float>(offset), origin[row]));
+        } else if constexpr (!Bias::kZero) {
+          x = fmaf(x, scale,
+                   bias(static_cast<float>(position + row * 8),
+                        static_cast<float>(first + column) + static_cast<float>(offset)));
+        }
+        if (kMasked && first + column + offset > position + row * 8) x = -INFINITY;
+        top[row] = fmaxf(top[row], x);
+      }
+    }
+    // Without a bias, scores are scaled where they are subtracted from.
+    const float unit = Bias::kZero ? scale : 1.0f;
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      // The four lanes that share a row.
+      top[row] = fmaxf(top[row], __shfl_xor_sync(~0u, top[row], 1));
+      top[row] = fmaxf(top[row], __shfl_xor_sync(~0u, top[row], 2));
+      shrink[row] = exp2_approx((max[row] - top[row]) * unit);
+      max[row] = top[row];
+      sum[row] *= shrink[row];
+    }
+    const float scaled_top[2] = {top[0] * unit, top[1] * unit};
+#pragma unroll
+    for (int n = 0; n < kBlocks; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        float& x = score[n][i];
+        x = exp2_approx(Bias::kZero ? fmaf(x, scale, -scaled_top[i / 2]) : x - top[i / 2]);
+        sum[i / 2] += x;
+      }
+    }
+  }
+  // 1 / the sum of each row's weights.
+  __device__ __forceinline__ void factors(float (&factor)[2]) const {
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      float total = sum[row];
+      total += __shfl_xor_sync(~0u, total, 1);
+      total += __shfl_xor_sync(~0u, total, 2);
+      factor[row] = 1.0f / total;
+    }
+  }
+};
+
+// Multiplies the rows of an accumulator, laid out as scores are.
+template <int kColumns>
+__device__ __forceinline__ void scale_rows(float (&y)[kColumns][4], const float (&factor)[2]) {
+#pragma unroll
+  for (int n = 0; n < kColumns; ++n)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) y[n][i] *= factor[i / 2];
+}
+
+}  // namespace bolide::cuda
