@@ -65,7 +65,7 @@ class MatmulCase : public OpCase {
   }
   void prepare(const Context& context) override {
     on_gpu_ = context.device == Device::kCuda;
-    y_.assign(before_);
+    if (shape_.accumulate) y_.assign(before_);
     y_.bring(context);
     args(context);
   }

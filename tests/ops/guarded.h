@@ -96,8 +96,9 @@ class Guarded {
   void poison() {
     for (int64_t i = 0; i < size(); ++i) std::memcpy(at(i), &kPoison, width());
   }
-  // Copies another's elements, the guards stay.
+  // Copies the elements of another of the same shape and type, the guards stay.
   void assign(const Guarded& other) {
+    BOLIDE_CHECK(rows_ == other.rows_ && columns_ == other.columns_ && dtype() == other.dtype());
     for (int64_t r = 0; r < rows_; ++r)
       std::memcpy(at(kGuard + r * stride_), other.at(kGuard + r * other.stride_),
                   static_cast<size_t>(columns_) * width());
