@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -28,6 +29,20 @@ class Source {
 inline double half_ulp(DType dtype) {
   return dtype == DType::kF16 ? 0x1p-11 : dtype == DType::kBF16 ? 0x1p-8 : 0x1p-24;
 }
+
+// Made by the oracle when first asked for, and kept: it takes longer than the runs compared with it.
+template <class T>
+class Kept {
+ public:
+  template <class Make>
+  const T& get(const Make& make) const {
+    if (!made_) made_ = make();
+    return *made_;
+  }
+
+ private:
+  mutable std::optional<T> made_;
+};
 
 // Host memory and its copy in the memory of a context's device: on the CPU the same thing.
 class Mirrored {

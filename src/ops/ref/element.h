@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "ops/packed_matrix.h"
 
 namespace bolide::ref {
@@ -14,6 +16,18 @@ inline double element(const View& view, int64_t row, int64_t column) {
 }
 inline double element(const PackedMatrix& matrix, int64_t row, int64_t column) {
   return element(matrix.data.view().data, matrix.dtype, matrix.offset(row, column));
+}
+// All of a matrix, row by row without padding; a row of a packed one.
+inline std::vector<double> elements(const View& view) {
+  std::vector<double> all;
+  for (int64_t r = 0; r < view.shape[0]; ++r)
+    for (int64_t c = 0; c < view.shape[1]; ++c) all.push_back(element(view, r, c));
+  return all;
+}
+inline std::vector<double> row_of(const PackedMatrix& matrix, int64_t row) {
+  std::vector<double> all;
+  for (int64_t k = 0; k < matrix.cols; ++k) all.push_back(element(matrix, row, k));
+  return all;
 }
 
 }  // namespace bolide::ref

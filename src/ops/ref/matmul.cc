@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "ops/ref/element.h"
+#include "ops/ref/parallel.h"
 #include "ops/ref/ref.h"
 
 namespace bolide::ref {
@@ -24,22 +25,20 @@ double activate(Activation activation, double x) {
 
 std::vector<double> matmul(const MatmulArgs& args) {
   const PackedMatrix& w = *args.w;
-  std::vector<double> y;
-  std::vector<double> x;
-  if (args.norm.weight.empty()) {
-    for (int64_t t = 0; t < args.x.shape[0]; ++t)
-      for (int64_t k = 0; k < w.cols; ++k) x.push_back(element(args.x, t, k));
-  } else {
-    x = layer_norm({.x = args.x, .norm = args.norm, .y = {}});
-  }
-  for (int64_t t = 0; t < args.x.shape[0]; ++t) {
-    for (int64_t row = 0; row < w.rows; ++row) {
+  const int64_t tokens = args.x.shape[0];
+  const std::vector<double> x =
+      args.norm.weight.empty() ? elements(args.x) : layer_norm({.x = args.x, .norm = args.norm, .y = {}});
+  std::vector<double> y(static_cast<size_t>(tokens * w.rows));
+  for_each(w.rows, tokens * w.rows * w.cols, [&](int64_t row) {
+    const std::vector<double> weights = row_of(w, row);
+    for (int64_t t = 0; t < tokens; ++t) {
       double sum = args.bias.empty() ? 0 : element(args.bias, row, 0);
       if (args.accumulate) sum += element(args.y, t, row);
-      for (int64_t k = 0; k < w.cols; ++k) sum += x[static_cast<size_t>(t * w.cols + k)] * element(w, row, k);
-      y.push_back(activate(args.activation, sum));
+      for (size_t k = 0; k < weights.size(); ++k)
+        sum += x[static_cast<size_t>(t) * weights.size() + k] * weights[k];
+      y[static_cast<size_t>(t * w.rows + row)] = activate(args.activation, sum);
     }
-  }
+  });
   return y;
 }
 
