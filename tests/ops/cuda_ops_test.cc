@@ -28,7 +28,8 @@ class CudaOps : public testing::Test {
             .arena = arena_.get()};
   }
 
-  // Right, in either mode, and the same again, and from a graph.
+  // Right, in either mode, and the same again, and from a graph. (A deterministic kernel is also the one of
+  // some smaller case without the promise, and captured there.)
   void expect_right(OpCase& op) const {
     for (bool deterministic : {false, true}) {
       SCOPED_TRACE(op.name() + (deterministic ? " deterministic" : ""));
@@ -40,6 +41,7 @@ class CudaOps : public testing::Test {
       op.poison();
       op.run(on_gpu);  // also leaves the arena in one piece: nothing may be allocated during a capture
       EXPECT_TRUE(op.output() == once) << "differs the second time";
+      if (deterministic) continue;
       op.poison();
       op.prepare(on_gpu);
       Graph graph;
@@ -50,9 +52,12 @@ class CudaOps : public testing::Test {
     }
   }
   void expect_right(const Cases& cases) const {
+    const testing::TestResult& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
+    int failed = 0;
     for (const auto& make : cases) {
+      const int before = result.total_part_count();
       expect_right(*make());
-      if (HasFailure() && ++failed_ == 20) FAIL() << "and so on: the rest is left out";
+      if (result.total_part_count() > before && ++failed == 20) FAIL() << "and so on: the rest is left out";
     }
   }
 
@@ -80,7 +85,6 @@ class CudaOps : public testing::Test {
  private:
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Arena> arena_;
-  mutable int failed_ = 0;
 };
 
 TEST_F(CudaOps, MatmulShapes) { expect_right(matmul_shapes(Device::kCuda)); }
