@@ -117,7 +117,6 @@ void time_one(const Options& options, Context context, Roofs& roofs, const Timin
   fmt::print("{:42} {:10.1f} us {:8.1f} GB/s ({:4.0f} %) {:9.3f} TFLOP/s ({:4.0f} %)  roof {:4.0f} %\n",
              timing.name, seconds * 1e6, bytes / 1e9, 100 * bytes / roofs.bandwidth, flops / 1e12,
              100 * flops / roofs.flops[one.dtype()], 100 * floor / seconds);
-  std::fflush(stdout);
 }
 
 // A model's shapes.
@@ -154,8 +153,17 @@ void add_matmuls(std::vector<Timing>& all, const Options& options, const Model& 
                                        .activation = name == "up" ? Activation::kGeluTanh : Activation::kNone,
                                        .norm = gpu && !last,
                                        .accumulate = gpu && last};
-      all.push_back({fmt::format("{}/matmul/{}/{}/{}", model.name, name_of(dtype), name, tokens),
-                     [shape] { return test::matmul_case(shape); }, true});
+      const auto push = [&](std::string_view kind, const test::MatmulShape& one) {
+        all.push_back({fmt::format("{}/matmul/{}/{}{}/{}", model.name, name_of(dtype), name, kind, tokens),
+                       [one] { return test::matmul_case(one); }, true});
+      };
+      push("", shape);
+      // What the norm costs where the product does it on the way.
+      if (!shape.norm || head || tokens > 8) continue;
+      test::MatmulShape plain = shape;
+      plain.norm = false;
+      plain.x = activation;
+      push("_plain", plain);
     }
   }
 }
@@ -172,7 +180,8 @@ void add_attention(std::vector<Timing>& all, const Options& options, const Model
                                      .fused = true,
                                      .gap = 0};
   for (int64_t batch : batches) {
-    for (int64_t length : {128, 1024}) {
+    // 144 is the middle of what `bolide bench` decodes: 32 tokens after 128.
+    for (int64_t length : {options.device == Device::kCpu ? 128 : 144, 1024}) {
       test::AttentionShape shape = base;
       shape.queries.assign(static_cast<size_t>(batch), 1);
       shape.lengths.assign(static_cast<size_t>(batch), length);
@@ -204,7 +213,7 @@ void add_rows(std::vector<Timing>& all, const Options& options, const Model& mod
 
 void add_sampling(std::vector<Timing>& all) {
   const auto push = [&](const char* kind, const SampleRow& row, bool log_probs) {
-    for (int64_t rows : {1, 64})
+    for (int64_t rows : {1, 8, 64})
       all.push_back({fmt::format("sample/{}/{}", kind, rows),
                      [=] { return test::sample_case(rows, 250880, row, log_probs); }});
   };
@@ -228,10 +237,10 @@ std::vector<Timing> timings(const Options& options) {
   } else {
     for (DType dtype : {DType::kF16, DType::kF32}) {
       add_matmuls(all, options, kSmall, dtype, {1, 8, 64, 512, 2048});
-      add_attention(all, options, kSmall, dtype, {1, 64}, {2048, 8192});
+      add_attention(all, options, kSmall, dtype, {1, 8, 64}, {2048, 8192});
     }
     add_matmuls(all, options, kLarge, DType::kF16, {1, 8, 64, 512, 2048});
-    add_attention(all, options, kLarge, DType::kF16, {1, 64}, {2048, 8192});
+    add_attention(all, options, kLarge, DType::kF16, {1, 8, 64}, {2048, 8192});
     for (const Model& model : {kSmall, kLarge}) add_rows(all, options, model, {1, 64, 2048});
   }
   add_sampling(all);
@@ -239,6 +248,7 @@ std::vector<Timing> timings(const Options& options) {
 }
 
 int run(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // a line out as soon as it is measured, also into a file
   Options options;
   for (int i = 1; i < argc; i += 2) {
     const std::string_view flag = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
