@@ -76,7 +76,6 @@ __device__ __forceinline__ void sum_lanes(float (&v)[kCount]) {
 template <class T, int kRows>
 __global__ void __launch_bounds__(kThreads, 2) fma_kernel(const __grid_constant__ SkinnyArgs a) {
   constexpr int kOutputs = kRows == 1 ? 8 : 4, kSums = kRows * kOutputs, kWarps = kThreads / 32;
-  let_next_start();
   __shared__ float partial[kWarps][kSums];
   const int first_output = static_cast<int>(blockIdx.x) * kOutputs;
   const int64_t first_row = static_cast<int64_t>(blockIdx.y) * kRows;
@@ -91,6 +90,7 @@ __global__ void __launch_bounds__(kThreads, 2) fma_kernel(const __grid_constant_
   Four w[kOutputs] = {};
   load_w(column, w);
   wait_for_previous();
+  let_next_start();
   float sums[kSums] = {};
   for (; column < a.padded; column += kThreads * 4) {
     Four next[kOutputs] = {};

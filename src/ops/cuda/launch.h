@@ -38,7 +38,10 @@ inline void allow_shared_memory(const void* kernel, const char* name, size_t byt
 // Launches with programmatic dependent launch: the kernel may start while its predecessor on the stream still
 // runs, so EVERY kernel launched by this function must call wait_for_previous() (device/grid.cuh) in every
 // thread before it reads what earlier kernels wrote or writes anything, and should call let_next_start()
-// early. Since each kernel waits for its predecessor's end, the wait covers all before it, too.
+// right after it: the next kernel's blocks then ask for their weights while this one computes, but not those
+// of the kernel after next while this one still waits for its few bytes of x (17.1 against 15.2 us for the
+// four products of a layer of bloom-560m on an H200). Since each kernel waits for its predecessor's end, the
+// wait covers all before it, too.
 template <class... Params, class... Args>
 void launch(const Context& context, const char* name, void (*kernel)(Params...), const LaunchShape& shape,
             Args&&... args) {

@@ -2,11 +2,16 @@
 
 #include "ops/matmul.h"
 
-// The two ways in which cuda::matmul() computes, both complete: it chooses by the number of rows.
+// The ways in which cuda::matmul() computes: it chooses by the number of rows.
 namespace bolide::cuda {
 
 // Rows up to which skinny_matmul() is made to be fast: it is bound by the stream of weights.
 inline constexpr int64_t kSkinnyRows = 64;
+
+// Up to 8 rows in the shapes of a decode step; false when it does not take the case, and nothing is done. The
+// shortest from the end of the previous kernel to its own, but its sums have an order of their own: rows are
+// the same bits for 1 to 8 rows only.
+bool few_rows_matmul(const Context& context, const MatmulArgs& args);
 
 // Own kernels, which read each weight once for up to kSkinnyRows rows of x (more rows: once for every
 // kSkinnyRows). Any shape and dtype. The result of a row is the same, bit for bit, for every number of rows.

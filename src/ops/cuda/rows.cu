@@ -93,27 +93,18 @@ void move(const Context& context, const char* name, const Source& source, DType 
   });
 }
 
+// Columns [column, column + 4) of a row, as far as it goes.
 template <class Y>
-__device__ __forceinline__ void store_segment(Y* row, int hidden, int segment, bool vector,
-                                              const float (&y)[kNormElements]) {
-#pragma unroll
-  for (int i = 0; i < kNormElements; i += 4) {
-    const int column = norm_column(segment, i);
-    alignas(16) Y out[4];
-#pragma unroll
-    for (int j = 0; j < 4; ++j) out[j] = from_f32<Y>(y[i + j]);
-    if (vector && column + 4 <= hidden) {
-      if constexpr (sizeof(Y) == 4) {
-        *reinterpret_cast<uint4*>(row + column) = *reinterpret_cast<const uint4*>(out);
-      } else {
-        *reinterpret_cast<uint2*>(row + column) = *reinterpret_cast<const uint2*>(out);
-      }
-    } else {
-#pragma unroll
-      for (int j = 0; j < 4; ++j)
-        if (column + j < hidden) row[column + j] = out[j];
-    }
+__device__ __forceinline__ void store_columns(Y* row, int column, int hidden, bool vector, float4 y) {
+  alignas(16) const Y out[4] = {from_f32<Y>(y.x), from_f32<Y>(y.y), from_f32<Y>(y.z), from_f32<Y>(y.w)};
+  if (vector && column + 4 <= hidden) {
+    using Vector = std::conditional_t<sizeof(Y) == 4, uint4, uint2>;
+    *reinterpret_cast<Vector*>(row + column) = *reinterpret_cast<const Vector*>(out);
+    return;
   }
+#pragma unroll
+  for (int j = 0; j < 4; ++j)
+    if (column + j < hidden) row[column + j] = out[j];
 }
 
 struct NormRows {
@@ -127,46 +118,28 @@ struct NormRows {
   bool x_vector, parameters_vector, y_vector;
 };
 
-constexpr int kNormThreads = 512;
-
-// One block a row, as wide as the row. A row of up to 8192 elements stays in registers; what is longer is
-// read again, from the first-level cache. Parameters are no kernel's work and are read while the previous
-// kernel ends.
+// One block a row. What is longer than a chunk is read again, from the first-level cache. Parameters are no
+// kernel's work and are read while the previous kernel ends.
 template <class Y>
 __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
-  const int at_once = static_cast<int>(blockDim.x) / kNormLanes;
-  extern __shared__ float dynamic[];
-  Moments* moments = reinterpret_cast<Moments*>(dynamic);
-  const int segments = norm_segments(args.hidden), mine = static_cast<int>(threadIdx.x) / kNormLanes;
-  float weight[kNormElements], bias[kNormElements], kept[kNormElements], x[kNormElements];
-  load_segment(args.weight, args.hidden, mine, args.parameters_vector, weight);
-  load_segment(args.bias, args.hidden, mine, args.parameters_vector, bias);
+  __shared__ alignas(16) float scratch[kNormScratchBytes<1> / 4];
+  const int first = static_cast<int>(threadIdx.x) * 4;
+  float4 weight = load_columns(args.weight, first, args.hidden, args.parameters_vector);
+  float4 bias = load_columns(args.bias, first, args.hidden, args.parameters_vector);
   wait_for_previous();
   let_next_start();
   const float* row = args.x + static_cast<int64_t>(blockIdx.x) * args.x_stride;
   y += static_cast<int64_t>(blockIdx.x) * args.y_stride;
-  // All lanes go along with every round: the sums are of whole warps.
-  for (int round = 0; round < segments; round += at_once) {
-    const int segment = round + mine;
-    load_segment(row, args.hidden, segment, args.x_vector, x);
-    const Moments m = segment_moments(x, args.hidden, segment);
-    if (threadIdx.x % kNormLanes == 0 && segment < segments) moments[segment] = m;
-    if (round == 0) {
-#pragma unroll
-      for (int i = 0; i < kNormElements; ++i) kept[i] = x[i];
+  float4 kept = load_columns(row, first, args.hidden, args.x_vector);
+  NormFactors factors[1];
+  row_factors([&](int) { return row; }, args.hidden, args.eps, args.x_vector, scratch, kept, factors);
+  for (int column = first; column < args.hidden; column += kNormChunk) {
+    if (column != first) {
+      kept = load_columns(row, column, args.hidden, args.x_vector);
+      weight = load_columns(args.weight, column, args.hidden, args.parameters_vector);
+      bias = load_columns(args.bias, column, args.hidden, args.parameters_vector);
     }
-  }
-  __syncthreads();
-  const NormFactors factors = norm_factors(moments, args.hidden, args.eps);
-  for (int segment = mine; segment < segments; segment += at_once) {
-    if (segment != mine) {
-      load_segment(row, args.hidden, segment, args.x_vector, kept);
-      load_segment(args.weight, args.hidden, segment, args.parameters_vector, weight);
-      load_segment(args.bias, args.hidden, segment, args.parameters_vector, bias);
-    }
-#pragma unroll
-    for (int i = 0; i < kNormElements; ++i) x[i] = normalise(kept[i], factors, weight[i], bias[i]);
-    store_segment(y, args.hidden, segment, args.y_vector, x);
+    store_columns(y, column, args.hidden, args.y_vector, normalise(kept, factors[0], weight, bias));
   }
 }
 
@@ -186,10 +159,8 @@ void layer_norm(const Context& context, const LayerNormArgs& args) {
                            .x_vector = aligned(args.x, 16),
                            .parameters_vector = aligned(args.norm.weight, 16) && aligned(args.norm.bias, 16),
                            .y_vector = aligned(args.y, 4 * sizeof(Y))};
-    const int threads = std::min((norm_segments(hidden) * kNormLanes + 31) / 32 * 32, kNormThreads);
     const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(args.x.shape[0])),
-                               .block = dim3(static_cast<unsigned>(threads)),
-                               .shared_bytes = static_cast<size_t>(norm_segments(hidden)) * sizeof(Moments)};
+                               .block = dim3(kNormThreads)};
     launch(context, "layer_norm", norm_rows<Y>, shape, rows, static_cast<Y*>(args.y.data));
   });
 }

@@ -313,7 +313,6 @@ __global__ void __launch_bounds__(kRowThreads)
   using Worker = RowWorker<Traits>;
   constexpr int kHeads = Traits::kHeads, kElements = Traits::kElements;
   extern __shared__ __align__(16) float shared[];
-  let_next_start();
 
   const int64_t row = int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
   if (row >= p.rows) return;
@@ -352,6 +351,7 @@ __global__ void __launch_bounds__(kRowThreads)
   worker.load_pages(p.k_pages, chunk, k);
   worker.load_pages(p.v_pages, chunk, v);
   if (launch.fused) wait_for_previous();
+  let_next_start();
 
   // All that had to be waited for is asked for before any of it is used.
   typename Worker::HeadVectors asked;

@@ -22,6 +22,13 @@ __device__ __forceinline__ void cluster_wait() {
 #endif
 }
 
+// By threads of a warp that have taken different ways.
+__device__ __forceinline__ void cluster_wait_unaligned() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }

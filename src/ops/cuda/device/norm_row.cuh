@@ -3,33 +3,17 @@
 #include <cstdint>
 
 // The arithmetic of a layer norm's row, shared by the layer_norm kernel and by the matmuls that norm x in
-// their prologue, so that all of them give the same bits. A row is cut into segments of 128 elements; 8 lanes
-// sum up one segment in a fixed order, about the segment's own mean (a mean far from 0 costs no precision),
-// and the segments' moments are joined in a fixed order. Neither the number of rows nor who takes which
-// segment shows in the result: a warp takes 4 segments at a time, of one row or of different ones, and a
-// row's segments may be spread over warps and blocks. Every product is rounded, or fused by an explicit fmaf,
-// as written here: left to the compiler that would differ between kernels.
-//
-// How to use it, with `moments` [rows][norm_segments(hidden)] in shared memory:
-//   for each of this warp's tasks, 4 at a time (lanes 8i .. 8i+7 have task i; a lane group without a task
-//   goes along with any valid row and segment and stores nothing):
-//     load_segment(row, hidden, segment, vector, x);
-//     Moments m = segment_moments(x, hidden, segment);       // same in all 8 lanes
-//     if (lane % 8 == 0) moments[row][segment] = m;
-//   __syncthreads();
-//   NormFactors f = norm_factors(moments[row], hidden, eps);  // by all 32 lanes; each 8 may have another row
-//   y[column] = normalise(x[column], f, weight[column], bias[column]);
+// their prologue, so that all of them give the same bits: 256 threads share a row, thread t takes columns 4t
+// to 4t + 3 and those 1024 further on, sums go over each thread's columns in order, over the lanes of a warp
+// by butterflies, and over the 8 warps in a fixed order. The number of rows shows nowhere. Every product is
+// rounded, or fused by an explicit fmaf, as written here: left to the compiler that would differ between
+// kernels. Short on purpose: at batch 1 this runs 49 times a step on the critical path, and instructions that
+// are fetched once cost more than those that compute.
 namespace bolide::cuda {
 
-inline constexpr int kNormSegment = 128;
-inline constexpr int kNormLanes = 8;                             // lanes that share a segment
-inline constexpr int kNormElements = kNormSegment / kNormLanes;  // of a segment, in one lane
-
-// The moments of one segment.
-struct Moments {
-  float mean;
-  float squares;  // sum of (x - mean)^2
-};
+inline constexpr int kNormThreads = 256;
+inline constexpr int kNormWarps = kNormThreads / 32;
+inline constexpr int kNormChunk = 4 * kNormThreads;  // columns that the threads take at once
 
 // What a row's elements are normed with.
 struct NormFactors {
@@ -37,88 +21,102 @@ struct NormFactors {
   float scale;  // 1 / sqrt(variance + eps)
 };
 
-__host__ __device__ __forceinline__ int norm_segments(int hidden) {
-  return (hidden + kNormSegment - 1) / kNormSegment;
-}
-
-// The column that element i of this lane's part of a segment has: 8 lanes read 128 contiguous bytes at once.
-__device__ __forceinline__ int norm_column(int segment, int i) {
-  return segment * kNormSegment + i / 4 * (4 * kNormLanes) + static_cast<int>(threadIdx.x) % kNormLanes * 4 +
-         i % 4;
-}
-
-// This lane's elements of a segment, 0 from `hidden` on. `vector`: the row is 16-byte aligned.
-__device__ __forceinline__ void load_segment(const float* row, int hidden, int segment, bool vector,
-                                             float (&x)[kNormElements]) {
-  if (vector && (segment + 1) * kNormSegment <= hidden) {
-#pragma unroll
-    for (int i = 0; i < kNormElements; i += 4) {
-      const float4 v = *reinterpret_cast<const float4*>(row + norm_column(segment, i));
-      x[i] = v.x, x[i + 1] = v.y, x[i + 2] = v.z, x[i + 3] = v.w;
-    }
+// Columns [column, column + 4) of a row, 0 from `hidden` on. `vector`: the row is 16-byte aligned.
+__device__ __forceinline__ float4 load_columns(const float* row, int column, int hidden, bool vector) {
+  float4 v = {0, 0, 0, 0};
+  if (vector && column + 4 <= hidden) {
+    v = *reinterpret_cast<const float4*>(row + column);
   } else {
+    if (column < hidden) v.x = row[column];
+    if (column + 1 < hidden) v.y = row[column + 1];
+    if (column + 2 < hidden) v.z = row[column + 2];
+    if (column + 3 < hidden) v.w = row[column + 3];
+  }
+  return v;
+}
+
+// values[i] summed over the block's 256 threads, in all of them. `scratch`: [kCount][kNormWarps] floats in
+// shared memory, 16-byte aligned, free of readers. One barrier.
+template <int kCount>
+__device__ __forceinline__ void sum_over_block(float (&values)[kCount], float* scratch) {
 #pragma unroll
-    for (int i = 0; i < kNormElements; ++i) {
-      const int column = norm_column(segment, i);
-      x[i] = column < hidden ? row[column] : 0.0f;
+  for (int offset = 16; offset > 0; offset /= 2) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) values[i] += __shfl_xor_sync(0xffffffffu, values[i], offset);
+  }
+  if (threadIdx.x % 32 == 0) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) scratch[i * kNormWarps + threadIdx.x / 32] = values[i];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float4* sums = reinterpret_cast<const float4*>(scratch + i * kNormWarps);
+    const float4 a = sums[0], b = sums[1];
+    values[i] = ((a.x + a.y) + (a.z + a.w)) + ((b.x + b.y) + (b.z + b.w));
+  }
+}
+
+// Bytes of shared memory that row_factors() takes for kRows rows.
+template <int kRows>
+inline constexpr int kNormScratchBytes = 3 * kRows* kNormWarps * 4;
+
+// The factors of kRows rows; row_at(r) is where row r begins. `kept` is load_columns() of this thread's first
+// columns of row 0; all else is read again for each use, from the first-level cache: there are no registers
+// to keep it. Called by all 256 threads; two barriers. `scratch` is 16-byte aligned shared memory.
+template <int kRows, class RowAt>
+__device__ __forceinline__ void row_factors(const RowAt& row_at, int hidden, float eps, bool vector,
+                                            float* scratch, float4 kept, NormFactors (&factors)[kRows]) {
+  const int first = static_cast<int>(threadIdx.x) * 4;
+  const float inverse = __frcp_rn(static_cast<float>(hidden));
+  float sums[kRows], seconds[2 * kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float4 v = r == 0 ? kept : load_columns(row_at(r), first, hidden, vector);
+    sums[r] = (v.x + v.y) + (v.z + v.w);
+  }
+  for (int column = first + kNormChunk; column < hidden; column += kNormChunk) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const float4 v = load_columns(row_at(r), column, hidden, vector);
+      sums[r] += (v.x + v.y) + (v.z + v.w);
     }
   }
-}
-
-// Sum over the 8 lanes of a segment, in all of them. Called by whole warps.
-__device__ __forceinline__ float segment_sum(float value) {
+  sum_over_block(sums, scratch);
+  // About the mean, so that one far from 0 costs no precision; what its own rounding left is taken off again.
 #pragma unroll
-  for (int offset = kNormLanes / 2; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
-
-// From load_segment()'s elements. Called by whole warps. A segment past the row's end has no meaning.
-__device__ __forceinline__ Moments segment_moments(const float (&x)[kNormElements], int hidden, int segment) {
-  const int count = max(1, min(kNormSegment, hidden - segment * kNormSegment));
-  const float inverse = __frcp_rn(static_cast<float>(count));
-  float sums[kNormElements / 4];
+  for (int r = 0; r < kRows; ++r) {
+    const float mean = __fmul_rn(sums[r], inverse);
+    float off = 0, squares = 0;
+    const auto take = [&](float4 v, int column) {
+      const float d[4] = {v.x - mean, column + 1 < hidden ? v.y - mean : 0.0f,
+                          column + 2 < hidden ? v.z - mean : 0.0f, column + 3 < hidden ? v.w - mean : 0.0f};
+      off += (d[0] + d[1]) + (d[2] + d[3]);
 #pragma unroll
-  for (int i = 0; i < kNormElements / 4; ++i)
-    sums[i] = (x[4 * i] + x[4 * i + 1]) + (x[4 * i + 2] + x[4 * i + 3]);
-  // Near the mean, up to the rounding of this sum; what is left of it comes out of the second pass.
-  const float center = __fmul_rn(segment_sum((sums[0] + sums[1]) + (sums[2] + sums[3])), inverse);
-  float first[2] = {0, 0}, second[2] = {0, 0};
-#pragma unroll
-  for (int i = 0; i < kNormElements; ++i) {
-    const float difference = norm_column(segment, i) < hidden ? x[i] - center : 0.0f;
-    first[i % 2] += difference;
-    second[i % 2] = fmaf(difference, difference, second[i % 2]);
-  }
-  const float off = segment_sum(first[0] + first[1]), squares = segment_sum(second[0] + second[1]);
-  const float correction = __fmul_rn(off, inverse);
-  return {center + correction, fmaf(-off, correction, squares)};
-}
-
-// A row's factors from the moments of all its segments. Called by whole warps; each group of 8 lanes may pass
-// another row's moments.
-__device__ __forceinline__ NormFactors norm_factors(const Moments* moments, int hidden, float eps) {
-  const int segments = norm_segments(hidden), first = static_cast<int>(threadIdx.x) % kNormLanes;
-  const float inverse = __frcp_rn(static_cast<float>(hidden)), about = moments[0].mean;
-  const auto count = [&](int segment) {
-    return static_cast<float>(min(kNormSegment, hidden - segment * kNormSegment));
-  };
-  float off = 0;
+      for (float x : d) squares = fmaf(x, x, squares);
+    };
+    if (first < hidden) take(r == 0 ? kept : load_columns(row_at(r), first, hidden, vector), first);
 #pragma unroll 1
-  for (int s = first; s < segments; s += kNormLanes) off = fmaf(moments[s].mean - about, count(s), off);
-  const float mean = fmaf(segment_sum(off), inverse, about);
-  float squares = 0;
-#pragma unroll 1
-  for (int s = first; s < segments; s += kNormLanes) {
-    const float away = moments[s].mean - mean;
-    squares += fmaf(__fmul_rn(away, away), count(s), moments[s].squares);
+    for (int column = first + kNormChunk; column < hidden; column += kNormChunk)
+      take(load_columns(row_at(r), column, hidden, vector), column);
+    seconds[2 * r] = off;
+    seconds[2 * r + 1] = squares;
   }
-  const float variance = __fmul_rn(segment_sum(squares), inverse);
-  return {mean, rsqrtf(fmaxf(variance, 0.0f) + eps)};
+  sum_over_block(seconds, scratch + kRows * kNormWarps);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float correction = __fmul_rn(seconds[2 * r], inverse);
+    const float variance = __fmul_rn(fmaf(-seconds[2 * r], correction, seconds[2 * r + 1]), inverse);
+    factors[r] = {__fmul_rn(sums[r], inverse) + correction, rsqrtf(fmaxf(variance, 0.0f) + eps)};
+  }
 }
 
 __device__ __forceinline__ float normalise(float x, NormFactors factors, float weight, float bias) {
   return fmaf(__fmul_rn(x - factors.mean, factors.scale), weight, bias);
+}
+__device__ __forceinline__ float4 normalise(float4 x, NormFactors factors, float4 weight, float4 bias) {
+  return {normalise(x.x, factors, weight.x, bias.x), normalise(x.y, factors, weight.y, bias.y),
+          normalise(x.z, factors, weight.z, bias.z), normalise(x.w, factors, weight.w, bias.w)};
 }
 
 }  // namespace bolide::cuda

@@ -25,7 +25,7 @@ inline constexpr int kStep = 32;      // columns of a k-step
 inline constexpr int kTileWarps = 8;  // warps that share a tile within a block
 inline constexpr int kUnitSteps = 4;  // k-steps that a warp has in flight
 
-inline constexpr int kMomentsMailbox = 2, kMailboxes = 3;
+inline constexpr int kMailboxes = 2;  // one for each tile of a block
 
 struct SkinnyNorm {
   const float* weight = nullptr;  // [in]
@@ -40,12 +40,9 @@ struct SkinnyParams {
   int total_steps = 0;  // of a row of W
   int split_log2 = 0;   // blocks of a cluster: 1, 2, 4 or 8
   int steps = 0;        // of a warp in one tile
-  // Bytes in shared memory: a row of x, and where things are. Mailboxes: one for each tile of the block, then
-  // one for the moments.
+  // Bytes in shared memory: a row of x, and where things are.
   int pitch = 0, norm_at = 0, moments_at = 0, partial_at = 0, exchange_at = 0, mailboxes_at = 0, bias_at = 0,
       old_at = 0;
-
-  int per_row_inverse = 0;  // 2^20 / segments of a row in this block: quotients exact for 2^13 tasks
 
   __host__ __device__ int split() const { return 1 << split_log2; }
 };
@@ -207,68 +204,38 @@ __device__ __forceinline__ void stage_norm(const SkinnyParams& p, float* stage, 
   }
 }
 
-// As stage_rows(), of all of x's rows, normed. Each block takes the moments of its own columns; the cluster
-// shares them.
-template <class T>
-__device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* shared, int rank) {
+// As stage_rows(), of all of x's rows, normed. Each block of a cluster takes the sums of whole rows: they
+// come from the second-level cache at once, where sums of parts would cross the cluster. Called by 256
+// threads.
+template <class T, int kRows>  // at least as many as x's
+__device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* shared, int first_column,
+                                                  int columns) {
   const SkinnyArgs& a = p.args;
-  const int columns = kTileWarps * p.steps * kStep, per_row = columns / kNormSegment;
-  const int segments = norm_segments(a.in), tasks = a.tokens * per_row, first_segment = rank * per_row;
-  const int warps = static_cast<int>(blockDim.x) / 32;
-  Moments* moments = reinterpret_cast<Moments*>(shared + p.moments_at);
-  uint64_t* mailbox = reinterpret_cast<uint64_t*>(shared + p.mailboxes_at) + kMomentsMailbox;
-  const auto row_at = [&](int row) { return static_cast<const float*>(a.x) + row * a.x_stride; };
-  const auto row_of = [&](int task) { return task * p.per_row_inverse >> 20; };
-  // Tasks lie one to a warp first: with few of them all schedulers have one.
-  const auto own = [&] {
-    const int thread = thread_index();
-    return thread % 32 / kNormLanes * warps + thread / 32;
+  const auto row_at = [&](int row) {
+    return static_cast<const float*>(a.x) + min(row, a.tokens - 1) * a.x_stride;
   };
+  const int first = static_cast<int>(threadIdx.x) * 4;
+  const float4 kept = load_columns(row_at(0), first, a.in, a.x_vector);
+  NormFactors factors[kRows];
+  row_factors(row_at, a.in, p.norm.eps, a.x_vector, reinterpret_cast<float*>(shared + p.moments_at), kept,
+              factors);
+  await_copies();  // stage_norm()'s, each thread its own
 #pragma unroll 1
-  for (int begin = 0; begin < tasks; begin += 4 * warps) {
-    const int task = begin + own(), row = task < tasks ? row_of(task) : 0;
-    const int segment = task < tasks ? first_segment + task - row * per_row : segments;
-    float values[kNormElements];
-    load_segment(row_at(row), a.in, segment, a.x_vector, values);
-    const Moments m = segment_moments(values, a.in, segment);
-    if (segment >= segments) continue;
-    Moments* slot = moments + row * segments + segment;
-    const int part = thread_index() % kNormLanes;
-    if (p.split_log2 == 0) {
-      if (part == 0) *slot = m;
-    } else if (part < p.split()) {
-      send(reinterpret_cast<float2*>(slot), mailbox, part, {m.mean, m.squares});
-    }
-  }
-  await_copies();  // stage_norm()'s
-  __syncthreads();
-  if (p.split_log2 > 0) {
-    if (thread_index() == 0) expect_mail(mailbox, a.tokens * segments * static_cast<int>(sizeof(Moments)));
-    await_mail(mailbox, 0);
-  }
-#pragma unroll 1
-  for (int begin = 0; begin < tasks; begin += 4 * warps) {
-    const int task = begin + own(), row = task < tasks ? row_of(task) : 0;
-    const NormFactors factors = norm_factors(moments + row * segments, a.in, p.norm.eps);
-    if (task >= tasks) continue;
-    // Again, from the first-level cache: W takes the registers that would keep them.
-    const int local = task - row * per_row;
-    float values[kNormElements];
-    load_segment(row_at(row), a.in, first_segment + local, a.x_vector, values);
+  for (int local = first; local < columns; local += kNormChunk) {
+    const int column = first_column + local;
+    const float* norm = reinterpret_cast<const float*>(shared + p.norm_at) + local;
+    const float4 weight = *reinterpret_cast<const float4*>(norm);
+    const float4 bias = *reinterpret_cast<const float4*>(norm + columns);
 #pragma unroll
-    for (int i = 0; i < kNormElements; i += 4) {
-      const int column = norm_column(local, i);
-      const float* norm = reinterpret_cast<const float*>(shared + p.norm_at) + column;
-      const float4 weight = *reinterpret_cast<const float4*>(norm);
-      const float4 bias = *reinterpret_cast<const float4*>(norm + columns);
-      const float y[4] = {normalise(values[i], factors, weight.x, bias.x),
-                          normalise(values[i + 1], factors, weight.y, bias.y),
-                          normalise(values[i + 2], factors, weight.z, bias.z),
-                          normalise(values[i + 3], factors, weight.w, bias.w)};
-      T v[4];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) v[j] = from_f32<T>(rank * columns + column + j < a.in ? y[j] : 0.0f);
-      *reinterpret_cast<uint2*>(shared + row * p.pitch + column * 2) = {pack(v[0], v[1]), pack(v[2], v[3])};
+    for (int r = 0; r < kRows; ++r) {
+      if (r >= a.tokens) break;
+      const float4 x = r == 0 && column == first ? kept : load_columns(row_at(r), column, a.in, a.x_vector);
+      const float4 y = normalise(x, factors[r], weight, bias);
+      uint2 packed = {pack(from_f32<T>(y.x), from_f32<T>(y.y)), pack(from_f32<T>(y.z), from_f32<T>(y.w))};
+      // Whole vectors or nothing lie past the row's end, but for its last: W is 0 there, and these are
+      // finite.
+      if (column >= a.in) packed = {0, 0};
+      *reinterpret_cast<uint2*>(shared + r * p.pitch + local * 2) = packed;
     }
   }
 }

@@ -1,0 +1,274 @@
+// The products of a decode step: 1 to 8 rows of x. Bound by the chain of kernels rather than by their work,
+// so everything that can be is done before the previous kernel has ended, and what remains is short: 32 KiB
+// of W wait in each block's registers, x goes from memory straight into the products' fragments.
+#include <algorithm>
+
+#include "ops/cuda/device/activation.cuh"
+#include "ops/cuda/device/any_dtype.cuh"
+#include "ops/cuda/device/cluster.cuh"
+#include "ops/cuda/device/grid.cuh"
+#include "ops/cuda/device/skinny_mma.cuh"
+#include "ops/cuda/launch.h"
+#include "ops/cuda/matmul_kernels.h"
+#include "ops/cuda/skinny_kernels.h"
+
+namespace bolide::cuda {
+namespace {
+
+constexpr int kRows = 8;  // the columns of one product
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+constexpr int kSteps = 4;                               // k-steps of 32 columns that each warp takes
+constexpr int kBlockColumns = kWarps * kSteps * kStep;  // 1024 columns of W to a block; a cluster shares more
+constexpr int kPitch = 20;                              // floats of a row of sums: 16 and no bank conflicts
+
+struct FewRows {
+  const void* w;
+  const void* x;
+  void* y;
+  const void* bias;
+  const float* norm_weight;
+  const float* norm_bias;
+  int x_stride, y_stride;  // elements
+  int rows, in, padded;
+  float eps, inverse_in;
+  Activation activation;
+};
+
+// Sum over a warp, in all lanes.
+__device__ __forceinline__ float warp_sum(float v) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) v += __shfl_xor_sync(0xffffffffu, v, offset);
+  return v;
+}
+
+// Mean and scale of one row by one warp. Two passes over registers.
+__device__ __forceinline__ float2 norm_row(const float* row, int in, float inverse, float eps) {
+  const int first = static_cast<int>(threadIdx.x) % 32 * 4;
+  float4 x[kBlockColumns / 128];
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < kBlockColumns / 128; ++i) {
+    x[i] =
+        first + i * 128 < in ? *reinterpret_cast<const float4*>(row + first + i * 128) : float4{0, 0, 0, 0};
+  }
+#pragma unroll
+  for (int i = 0; i < kBlockColumns / 128; ++i) sum += (x[i].x + x[i].y) + (x[i].z + x[i].w);
+  const float mean = warp_sum(sum) * inverse;
+  float off = 0, squares = 0;
+#pragma unroll
+  for (int i = 0; i < kBlockColumns / 128; ++i) {
+    if (first + i * 128 >= in) continue;
+    const float d[4] = {x[i].x - mean, x[i].y - mean, x[i].z - mean, x[i].w - mean};
+    off += (d[0] + d[1]) + (d[2] + d[3]);
+    squares += (d[0] * d[0] + d[1] * d[1]) + (d[2] * d[2] + d[3] * d[3]);
+  }
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    off += __shfl_xor_sync(0xffffffffu, off, offset);
+    squares += __shfl_xor_sync(0xffffffffu, squares, offset);
+  }
+  const float correction = off * inverse;
+  return {mean + correction, rsqrtf(fmaxf((squares - off * correction) * inverse, 0.0f) + eps)};
+}
+
+// One block takes 16 outputs and 1024 columns, each warp 128 of them. kSplit blocks of a cluster share the
+// columns of 16 outputs; the first adds up. kAccumulate: y is fp32 and added to; else it is T.
+template <class T, bool kNorm, int kSplit, bool kAccumulate>
+__global__ void __launch_bounds__(kThreads, kNorm ? 3 : 4)
+    few_rows_kernel(const __grid_constant__ FewRows p) {
+  __shared__ float sums[kWarps * kRows * kPitch];
+  __shared__ float others[kSplit > 1 ? (kSplit - 1) * kRows * 16 : 1];
+  __shared__ alignas(16) float norm[kNorm ? 2 * kBlockColumns : 4];
+  __shared__ float2 factors[kRows];
+  __shared__ uint64_t mailbox;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32, g = lane / 4,
+            t = lane % 4;
+  const int tile = static_cast<int>(blockIdx.x) / kSplit, rank = static_cast<int>(blockIdx.x) % kSplit;
+  const int k = rank * kBlockColumns + warp * (kSteps * kStep) + t * 8;
+
+  WeightFragment w[kSteps];
+  const T* low = static_cast<const T*>(p.w) + static_cast<int64_t>(tile * 16 + g) * p.padded + k;
+  const T* high = low + static_cast<int64_t>(8) * p.padded;
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+    w[s].low = load_weights(low + s * kStep, k + s * kStep < p.padded);
+    w[s].high = load_weights(high + s * kStep, k + s * kStep < p.padded);
+  }
+  if constexpr (kNorm) {
+    const int bytes = thread * 4 < p.in ? 16 : 0, column = bytes ? thread * 4 : 0;
+    copy_vector(norm + thread * 4, p.norm_weight + column, bytes);
+    copy_vector(norm + kBlockColumns + thread * 4, p.norm_bias + column, bytes);
+  }
+  if constexpr (kSplit > 1) {
+    if (thread == 0) open_mailbox(&mailbox);
+    __syncwarp();
+    cluster_arrive();
+  }
+  // The output that this thread finishes: row thread / 16, column thread % 16 of the tile.
+  const bool finishes = thread < 16 * p.rows && rank == 0;
+  const int output = tile * 16 + thread % 16;
+  const int64_t at = static_cast<int64_t>(thread / 16) * p.y_stride + output;
+  float bias = 0, old = 0;
+  if (finishes && p.bias) {
+    bias = kAccumulate ? static_cast<const float*>(p.bias)[output]
+                       : to_f32(static_cast<const T*>(p.bias)[output]);
+  }
+
+  wait_for_previous();
+  let_next_start();
+  if (kAccumulate && finishes) old = static_cast<const float*>(p.y)[at];
+  const bool mine = g < p.rows;
+  float c[2][4] = {};
+  if constexpr (kNorm) {
+    const float* x = static_cast<const float*>(p.x);
+    if (warp < p.rows) {
+      const float2 made = norm_row(x + warp * p.x_stride, p.in, p.inverse_in, p.eps);
+      if (lane == 0) factors[warp] = made;
+    }
+    await_copies();
+    __syncthreads();
+    const float2 f = factors[mine ? g : 0];
+    x += (mine ? g : 0) * p.x_stride;
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      const int column = k + s * kStep;
+      uint4 b = {0, 0, 0, 0};
+      if (mine && column < p.in) {
+        uint32_t* words = &b.x;
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const float4 v = *reinterpret_cast<const float4*>(x + column + 4 * i);
+          const float4 weight = *reinterpret_cast<const float4*>(norm + column + 4 * i);
+          const float4 shift = *reinterpret_cast<const float4*>(norm + kBlockColumns + column + 4 * i);
+          words[2 * i] = pack(from_f32<T>(fmaf((v.x - f.x) * f.y, weight.x, shift.x)),
+                              from_f32<T>(fmaf((v.y - f.x) * f.y, weight.y, shift.y)));
+          words[2 * i + 1] = pack(from_f32<T>(fmaf((v.z - f.x) * f.y, weight.z, shift.z)),
+                                  from_f32<T>(fmaf((v.w - f.x) * f.y, weight.w, shift.w)));
+        }
+      }
+      multiply<T>(c[0], w[s].low.x, w[s].high.x, w[s].low.z, w[s].high.z, b.x, b.z);
+      multiply<T>(c[1], w[s].low.y, w[s].high.y, w[s].low.w, w[s].high.w, b.y, b.w);
+    }
+  } else {
+    const T* x = static_cast<const T*>(p.x) + (mine ? g : 0) * p.x_stride + k;
+    uint4 b[kSteps];
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      b[s] =
+          mine && k + s * kStep < p.in ? *reinterpret_cast<const uint4*>(x + s * kStep) : uint4{0, 0, 0, 0};
+    }
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      multiply<T>(c[0], w[s].low.x, w[s].high.x, w[s].low.z, w[s].high.z, b[s].x, b[s].z);
+      multiply<T>(c[1], w[s].low.y, w[s].high.y, w[s].low.w, w[s].high.w, b[s].y, b[s].w);
+    }
+  }
+
+  // Over the warps. A lane has outputs g and g + 8 of rows 2t and 2t + 1.
+  float* own = sums + warp * (kRows * kPitch) + 2 * t * kPitch + g;
+  if (2 * t < p.rows) {
+    own[0] = c[0][0] + c[1][0];
+    own[8] = c[0][2] + c[1][2];
+    own[kPitch] = c[0][1] + c[1][1];
+    own[kPitch + 8] = c[0][3] + c[1][3];
+  }
+  __syncthreads();
+  if (thread >= 16 * p.rows) return;
+  const float* from = sums + thread / 16 * kPitch + thread % 16;
+  float v[kWarps];
+#pragma unroll
+  for (int i = 0; i < kWarps; ++i) v[i] = from[i * (kRows * kPitch)];
+  float sum = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+  if constexpr (kSplit > 1) {
+    if (rank != 0) {
+      cluster_wait_unaligned();
+      send(others + (rank - 1) * (kRows * 16) + thread, &mailbox, 0, sum);
+      return;
+    }
+    if (thread == 0) expect_mail(&mailbox, (kSplit - 1) * p.rows * 16 * 4);
+    await_mail(&mailbox, 0);
+#pragma unroll
+    for (int r = 1; r < kSplit; ++r) sum += others[(r - 1) * (kRows * 16) + thread];
+  }
+  sum += bias;
+  if constexpr (kAccumulate) {
+    static_cast<float*>(p.y)[at] = old + sum;
+  } else {
+    static_cast<T*>(p.y)[at] = from_f32<T>(activate(p.activation, sum));
+  }
+}
+
+template <class T, bool kNorm, int kSplit, bool kAccumulate>
+void launch_few(const Context& context, const FewRows& p, int tiles) {
+  launch(context, "few_rows_matmul", few_rows_kernel<T, kNorm, kSplit, kAccumulate>,
+         {.grid = dim3(static_cast<unsigned>(tiles * kSplit)), .block = dim3(kThreads), .cluster_x = kSplit},
+         p);
+}
+
+template <class T>
+bool launch_split(const Context& context, const FewRows& p, int tiles, bool norm, bool accumulate) {
+  const int split = (p.in + kBlockColumns - 1) / kBlockColumns;
+  if (norm) {
+    if (split != 1 || accumulate) return false;
+    launch_few<T, true, 1, false>(context, p, tiles);
+  } else if (accumulate) {
+    if (split == 1) {
+      launch_few<T, false, 1, true>(context, p, tiles);
+    } else if (split == 2) {
+      launch_few<T, false, 2, true>(context, p, tiles);
+    } else if (split <= 4) {
+      launch_few<T, false, 4, true>(context, p, tiles);
+    } else {
+      return false;
+    }
+  } else if (split == 1) {
+    launch_few<T, false, 1, false>(context, p, tiles);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool few_rows_matmul(const Context& context, const MatmulArgs& args) {
+  static const bool hopper = [] {
+    int device = 0, major = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+          "cudaDeviceGetAttribute");
+    return major >= 9;
+  }();
+  const SkinnyArgs a = skinny_args(args);
+  const bool norm = !args.norm.weight.empty();
+  const DType dtype = args.w->dtype;
+  const int tiles = a.out / 16, split = (a.in + kBlockColumns - 1) / kBlockColumns;
+  const auto aligned = [](const View& v) { return reinterpret_cast<uintptr_t>(v.data) % 16 == 0; };
+  // All blocks at once, or they would not wait for anything.
+  const bool one_wave = tiles * split <= 3 * multiprocessors();
+  if (!hopper || a.tokens > kRows || dtype == DType::kF32 || a.out % 16 != 0 || a.in % 8 != 0 ||
+      !a.x_vector || !one_wave || a.x_dtype != (norm ? DType::kF32 : dtype) ||
+      a.y_dtype != (a.accumulate ? DType::kF32 : dtype) ||
+      (norm && !(aligned(args.norm.weight) && aligned(args.norm.bias)))) {
+    return false;
+  }
+  const FewRows p = {.w = a.w,
+                     .x = a.x,
+                     .y = a.y,
+                     .bias = a.bias,
+                     .norm_weight = norm ? args.norm.weight.as<float>() : nullptr,
+                     .norm_bias = norm ? args.norm.bias.as<float>() : nullptr,
+                     .x_stride = static_cast<int>(a.x_stride),
+                     .y_stride = static_cast<int>(a.y_stride),
+                     .rows = a.tokens,
+                     .in = a.in,
+                     .padded = a.padded,
+                     .eps = args.norm.eps,
+                     .inverse_in = 1.0f / static_cast<float>(a.in),
+                     .activation = a.activation};
+  return dtype == DType::kF16 ? launch_split<__half>(context, p, tiles, norm, a.accumulate)
+                              : launch_split<__nv_bfloat16>(context, p, tiles, norm, a.accumulate);
+}
+
+}  // namespace bolide::cuda
