@@ -99,8 +99,9 @@ Cases matmul_epilogues(Device device) {
 Cases matmul_norms(Device device) {
   const int64_t shapes[][3] = {{1, 48, 64},  {1, 33, 65},   {3, 40, 100},  {8, 64, 1024},
                                {9, 43, 130}, {17, 96, 256}, {40, 64, 200}, {66, 48, 96}};
-  const int64_t aligned[][3] = {
-      {1, 3072, 1024}, {4, 256, 4096}, {16, 128, 2048}, {64, 128, 1024}, {130, 256, 512}};
+  const int64_t aligned[][3] = {{1, 3072, 1024}, {1, 64, 2048},   {3, 48, 200},    {4, 256, 4096},
+                                {5, 96, 1544},   {7, 80, 2056},   {8, 1024, 1024}, {9, 112, 1000},
+                                {16, 128, 2048}, {64, 128, 1024}, {130, 256, 512}};
   Cases cases;
   const auto both = [&](DType dtype, const int64_t(&s)[3], int64_t gap) {
     const DType a = activation_dtype(device, dtype);
