@@ -30,7 +30,9 @@ struct SampleArgs {
 void sample(const Context& context, const SampleArgs& args);
 
 inline constexpr int32_t kNanRow = -1;
-constexpr bool is_greedy(const SampleRow& row) { return (row.top_k == 0 && row.top_p == 0) || row.top_k == 1; }
+constexpr bool is_greedy(const SampleRow& row) {
+  return (row.top_k == 0 && row.top_p == 0) || row.top_k == 1;
+}
 // The backends, called through the functions above once arguments are checked.
 namespace cpu {
 void sample(const Context& context, const SampleArgs& args);
