@@ -106,29 +106,61 @@ void run_pass(Worker& worker, const Pass& pass) {
   if (dist.last_stage()) run_head(worker, pass, hidden);
 }
 
-// A plan of one new row a sequence, each drawn from.
-bool is_decode(const StepPlan& plan) {
-  return plan.prefill_tokens == 0 && plan.batch.tokens() == plan.batch.sequences() &&
-         plan.sample_rows.size() == plan.sequences.size() && plan.uses.size() == plan.sequences.size() &&
-         std::none_of(plan.uses.begin(), plan.uses.end(), [](const LogitUse& use) { return use.keep; });
+// More tokens keep the device busier than the host is with launching their kernels one by one.
+constexpr int64_t kMostCapturedTokens = 2048;
+
+// Whether a step can be padded and captured: what it wants of the model are draws alone.
+bool draws_only(const StepPlan& plan) {
+  return plan.batch.tokens() <= kMostCapturedTokens && !plan.uses.empty() &&
+         std::all_of(plan.uses.begin(), plan.uses.end(),
+                     [](const LogitUse& use) { return use.sample && !use.keep; });
 }
 
-// A decode step in a graph: counts rounded up so that few graphs serve all batches.
-void run_decode(Worker& worker, const StepPlan& plan, Pass& pass) {
-  const KvCacheConfig& cache = worker.cache().config();
-  const int64_t max_pages =
-      static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(plan.batch.max_pages, 8))));
-  const Padding padding = {.sequences = padded_sequences(plan.batch.sequences()),
-                           .max_pages = max_pages,
-                           .max_kv_length = max_pages * cache.page_size,
-                           .spare_page = static_cast<int32_t>(cache.pages),
-                           .spare_slot = cache.pages * cache.page_size};
+int64_t power_of_two(int64_t count, int64_t least) {
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(count, least))));
+}
+
+// Counts rounded up so that few graphs serve all batches.
+Padding padding_of(const StepPlan& plan, const KvCacheConfig& cache) {
+  const Batch& batch = plan.batch;
+  const int64_t pages = power_of_two(batch.max_pages, 8);
+  Padding padding = {.max_pages = pages,
+                     .max_kv_length = pages * cache.page_size,
+                     .spare_page = static_cast<int32_t>(cache.pages),
+                     .spare_slot = cache.pages * cache.page_size};
+  if (plan.prefill_tokens == 0) {  // one row a sequence
+    padding.sequences = padding.tokens = padding.draws = padded_sequences(batch.sequences());
+    return padding;
+  }
+  // At least one sequence more, to take the tokens that are too many. An eighth more tokens at the most: they
+  // cost what real ones do.
+  padding.sequences = padded_sequences(batch.sequences() + 1);
+  const int64_t tokens = batch.tokens() + padding.sequences - batch.sequences();
+  const int64_t step =
+      std::clamp<int64_t>(static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(tokens))) / 8, 16, 128);
+  padding.tokens = (tokens + step - 1) / step * step;
+  padding.draws = padded_sequences(static_cast<int64_t>(plan.sample_rows.size()));
+  // Of the longest query attention needs to know only how many tiles of 64 or 128 rows it has.
+  int64_t longest = padding.tokens - tokens + 1;
+  for (int64_t s = 0; s < batch.sequences(); ++s)
+    longest = std::max<int64_t>(longest, batch.query_offsets[s + 1] - batch.query_offsets[s]);
+  padding.max_query = power_of_two(longest, 64);
+  padding.max_kv_length = std::max(padding.max_kv_length, padding.max_query);
+  return padding;
+}
+
+// A step in a graph.
+void run_captured(Worker& worker, const StepPlan& plan, Pass& pass) {
+  const Padding padding = padding_of(plan, worker.cache().config());
   pass.input = worker.input().upload(worker.context(), plan, &padding);
   pass.input.batch.previous_ids = worker.draws();
-  pass.every_row = true;
+  pass.every_row = plan.prefill_tokens == 0;
   pass.uses = {};
   Graph* graph = worker.graph({.sequences = padding.sequences,
-                               .max_pages = max_pages,
+                               .tokens = padding.tokens,
+                               .draws = padding.draws,
+                               .max_pages = padding.max_pages,
+                               .max_query = pass.input.batch.max_query,
                                .greedy = pass.greedy,
                                .log_probs = pass.log_probs});
   if (!graph) return run_pass(worker, pass);
@@ -139,8 +171,7 @@ void run_decode(Worker& worker, const StepPlan& plan, Pass& pass) {
 }  // namespace
 
 int64_t padded_sequences(int64_t sequences) {
-  // Steps of an eighth or less of the count: padding rows cost kernels little, and a graph takes milliseconds
-  // to capture.
+  // Under a quarter of the count: padding rows cost kernels little, and a graph takes milliseconds to capture.
   int64_t step = 1;
   while (sequences > 8 * step) step *= 2;
   return (sequences + step - 1) / step * step;
@@ -164,8 +195,8 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
             .greedy = std::all_of(plan.sample_rows.begin(), plan.sample_rows.end(), is_greedy),
             .log_probs = plan.want_log_probs,
             .result = &result};
-  if (context.device == Device::kCuda && worker.config().graphs && is_decode(plan)) {
-    run_decode(worker, plan, pass);
+  if (context.device == Device::kCuda && worker.config().graphs && draws_only(plan)) {
+    run_captured(worker, plan, pass);
   } else {
     pass.input = worker.input().upload(context, plan, nullptr);
     pass.input.batch.previous_ids = worker.draws();

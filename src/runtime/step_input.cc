@@ -32,29 +32,39 @@ class Packer {
 
 StepInput::Arrays pack(const StepPlan& plan, const Padding& to, Packer& packer) {
   const Batch& batch = plan.batch;
-  const int64_t extra = to.sequences - batch.sequences();
-  const int64_t tokens = batch.tokens() + extra;
-  const auto more = [&](const auto& array) { return static_cast<int64_t>(array.size()) + extra; };
+  const int64_t sequences = batch.sequences(), tokens = batch.tokens();
   const auto zero = [](int64_t) { return 0; };
-  const auto own_index = [](int64_t i) { return static_cast<int32_t>(i); };
+  // Where pad sequence i ends, and how many tokens it has.
+  const auto end_of = [&](int64_t i) {
+    return static_cast<int32_t>(i + 1 == to.sequences ? to.tokens : tokens + i + 1 - sequences);
+  };
+  const auto length_of = [&](int64_t i) {
+    return i == sequences ? end_of(i) - tokens : end_of(i) - end_of(i - 1);
+  };
 
   StepInput::Arrays arrays{.batch = host_view(batch), .sample_rows = {}};
   BatchView& view = arrays.batch;
   view.max_pages = to.max_pages;
+  view.max_query = std::max(view.max_query, to.max_query);
   view.max_kv_length = std::max(view.max_kv_length, to.max_kv_length);
   packer.put(
-      batch.slots, tokens, [&](int64_t) { return to.spare_slot; }, view.slots);
+      batch.slots, to.tokens, [&](int64_t) { return to.spare_slot; }, view.slots);
   packer.put(
-      plan.sample_rows, more(plan.sample_rows), [](int64_t) { return SampleRow{}; }, arrays.sample_rows);
-  packer.put(batch.token_ids, tokens, zero, view.token_ids);
-  packer.put(batch.positions, tokens, zero, view.positions);
-  packer.put(batch.query_offsets, to.sequences + 1, own_index, view.query_offsets);
+      plan.sample_rows, to.draws, [](int64_t) { return SampleRow{}; }, arrays.sample_rows);
+  packer.put(batch.token_ids, to.tokens, zero, view.token_ids);
+  packer.put(batch.positions, to.tokens, zero, view.positions);
   packer.put(
-      batch.kv_lengths, to.sequences, [](int64_t) { return 1; }, view.kv_lengths);
-  packer.put(batch.logit_rows, more(batch.logit_rows), own_index, view.logit_rows);
+      batch.query_offsets, to.sequences + 1, [&](int64_t i) { return end_of(i - 1); }, view.query_offsets);
+  packer.put(
+      batch.kv_lengths, to.sequences, [&](int64_t i) { return static_cast<int32_t>(length_of(i)); },
+      view.kv_lengths);
+  const int64_t wanted = static_cast<int64_t>(batch.logit_rows.size() - plan.sample_rows.size()) + to.draws;
+  packer.put(
+      batch.logit_rows, wanted, [&](int64_t) { return static_cast<int32_t>(to.tokens - 1); },
+      view.logit_rows);
   const auto page = [&](int64_t i) {
     const int64_t sequence = i / to.max_pages, p = i % to.max_pages;
-    const bool known = sequence < batch.sequences() && p < batch.max_pages;
+    const bool known = sequence < sequences && p < batch.max_pages;
     return known ? batch.page_table[sequence * batch.max_pages + p] : to.spare_page;
   };
   packer.put(std::vector<int32_t>(), to.sequences * to.max_pages, page, view.page_table);
@@ -78,7 +88,10 @@ void StepInput::grow(size_t bytes) {
 
 StepInput::Arrays StepInput::upload(const Context& context, const StepPlan& plan, const Padding* padding) {
   if (device_ == Device::kCpu) return {.batch = host_view(plan.batch), .sample_rows = plan.sample_rows};
-  const Padding same = {.sequences = plan.batch.sequences(), .max_pages = plan.batch.max_pages};
+  const Padding same = {.sequences = plan.batch.sequences(),
+                        .tokens = plan.batch.tokens(),
+                        .draws = static_cast<int64_t>(plan.sample_rows.size()),
+                        .max_pages = plan.batch.max_pages};
   const Padding& to = padding ? *padding : same;
   Packer count(nullptr, nullptr);
   pack(plan, to, count);

@@ -5,12 +5,11 @@
 
 namespace bolide {
 
-// A plan's counts rounded up to those of a captured step. Sequences beyond the plan's bring one token each,
-// which goes to the spare page.
+// A plan's counts rounded up to those of a captured step. Each sequence beyond the plan's brings one token,
+// the last of them all that are left; they go to the spare page, and nobody reads what comes of them.
 struct Padding {
-  int64_t sequences = 0;
-  int64_t max_pages = 0;
-  int64_t max_kv_length = 0;  // 0: the plan's own
+  int64_t sequences = 0, tokens = 0, draws = 0;
+  int64_t max_pages = 0, max_query = 0, max_kv_length = 0;
   int32_t spare_page = 0;
   int64_t spare_slot = 0;
 };
@@ -25,8 +24,8 @@ class StepInput {
     BatchView batch;  // without previous_ids
     std::span<const SampleRow> sample_rows;
   };
-  // Valid until the second next call. `padding` is for a plan of one row a sequence, each drawn from; null
-  // takes the plan as it is.
+  // Valid until the second next call. `padding` is for a plan whose wanted rows are all drawn from, and no
+  // more; null takes the plan as it is.
   Arrays upload(const Context& context, const StepPlan& plan, const Padding* padding);
   uint64_t generation() const { return generation_; }
 

@@ -53,6 +53,9 @@ Graph* Worker::graph(const GraphKey& key) {
     graphs_.clear();
     memory_generation_ = generation;
   }
+  // A graph of a few hundred kernels takes about a megabyte of the device's memory, and milliseconds to make.
+  constexpr size_t kMostGraphs = 256;
+  if (graphs_.size() >= kMostGraphs && !graphs_.contains(key)) graphs_.clear();
   const auto [found, first] = graphs_.try_emplace(key);
   if (first) return nullptr;
   if (!found->second) found->second = std::make_unique<Graph>();

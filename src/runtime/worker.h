@@ -52,9 +52,9 @@ class Worker {
     return {log_probs_.as<float>(), static_cast<size_t>(log_probs_.shape()[0])};
   }
 
-  // A decode step of these counts, captured when first launched.
+  // A step of these counts, which kernels are launched with.
   struct GraphKey {
-    int64_t sequences = 0, max_pages = 0;
+    int64_t sequences = 0, tokens = 0, draws = 0, max_pages = 0, max_query = 0;
     bool greedy = false, log_probs = false;
     auto operator<=>(const GraphKey&) const = default;
   };
