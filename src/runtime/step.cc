@@ -171,7 +171,8 @@ void run_captured(Worker& worker, const StepPlan& plan, Pass& pass) {
 }  // namespace
 
 int64_t padded_sequences(int64_t sequences) {
-  // Under a quarter of the count: padding rows cost kernels little, and a graph takes milliseconds to capture.
+  // Under a quarter of the count: padding rows cost kernels little, and a graph takes milliseconds to
+  // capture.
   int64_t step = 1;
   while (sequences > 8 * step) step *= 2;
   return (sequences + step - 1) / step * step;

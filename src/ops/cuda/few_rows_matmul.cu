@@ -35,52 +35,122 @@ struct FewRows {
   Activation activation;
 };
 
-// Sum over a warp, in all lanes.
-__device__ __forceinline__ float warp_sum(float v) {
+// A lane's part of its row g of x: for each k-step 8 columns.
+struct RowPart {
+  float4 x[2 * kSteps];
+};
+
+// values[i] summed over all that have a part of row g: 4 lanes of each warp. In all of them. `scratch`:
+// [kCount][kRows][kWarps] floats. One barrier.
+template <int kCount>
+__device__ __forceinline__ void sum_row(float (&values)[kCount], float* scratch) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4;
 #pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) v += __shfl_xor_sync(0xffffffffu, v, offset);
-  return v;
+  for (int offset = 1; offset <= 2; offset *= 2) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) values[i] += __shfl_xor_sync(0xffffffffu, values[i], offset);
+  }
+  if (lane % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i)
+      scratch[(i * kRows + g) * kWarps + static_cast<int>(threadIdx.x) / 32] = values[i];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float4* from = reinterpret_cast<const float4*>(scratch + (i * kRows + g) * kWarps);
+    const float4 a = from[0], b = from[1];
+    values[i] = ((a.x + a.y) + (a.z + a.w)) + ((b.x + b.y) + (b.z + b.w));
+  }
 }
 
-// Mean and scale of one row by one warp. Two passes over registers.
-__device__ __forceinline__ float2 norm_row(const float* row, int in, float inverse, float eps) {
-  const int first = static_cast<int>(threadIdx.x) % 32 * 4;
-  float4 x[kBlockColumns / 128];
-  float sum = 0;
+// Mean and scale of row g, from its parts. Two passes over registers, the second about the mean, so that one
+// far from 0 costs no precision. `k`: column of the lane's first part.
+__device__ __forceinline__ float2 norm_row(const RowPart& part, int k, const FewRows& p, float* scratch) {
+  float sum[1] = {0};
 #pragma unroll
-  for (int i = 0; i < kBlockColumns / 128; ++i) {
-    x[i] =
-        first + i * 128 < in ? *reinterpret_cast<const float4*>(row + first + i * 128) : float4{0, 0, 0, 0};
+  for (const float4& v : part.x) sum[0] += (v.x + v.y) + (v.z + v.w);
+  sum_row(sum, scratch);
+  const float mean = sum[0] * p.inverse_in;
+  float second[2] = {0, 0};  // what the mean's rounding left, and the squares
+#pragma unroll
+  for (int i = 0; i < 2 * kSteps; ++i) {
+    const float4 v = part.x[i];
+    const bool inside = k + i / 2 * kStep < p.in;
+    const float d[4] = {v.x - mean, v.y - mean, v.z - mean, v.w - mean};
+    const float off = (d[0] + d[1]) + (d[2] + d[3]);
+    const float squares = fmaf(d[0], d[0], fmaf(d[1], d[1], fmaf(d[2], d[2], d[3] * d[3])));
+    second[0] += inside ? off : 0.0f;
+    second[1] += inside ? squares : 0.0f;
   }
-#pragma unroll
-  for (int i = 0; i < kBlockColumns / 128; ++i) sum += (x[i].x + x[i].y) + (x[i].z + x[i].w);
-  const float mean = warp_sum(sum) * inverse;
-  float off = 0, squares = 0;
-#pragma unroll
-  for (int i = 0; i < kBlockColumns / 128; ++i) {
-    if (first + i * 128 >= in) continue;
-    const float d[4] = {x[i].x - mean, x[i].y - mean, x[i].z - mean, x[i].w - mean};
-    off += (d[0] + d[1]) + (d[2] + d[3]);
-    squares += (d[0] * d[0] + d[1] * d[1]) + (d[2] * d[2] + d[3] * d[3]);
-  }
+  sum_row(second, scratch + kRows * kWarps);
+  const float correction = second[0] * p.inverse_in;
+  const float variance = (second[1] - second[0] * correction) * p.inverse_in;
+  return {mean + correction, rsqrtf(fmaxf(variance, 0.0f) + p.eps)};
+}
+
+// values[i] summed over the block, in all threads. `scratch`: [kCount][kWarps] floats. One barrier.
+template <int kCount>
+__device__ __forceinline__ void sum_block(float (&values)[kCount], float* scratch) {
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2) {
-    off += __shfl_xor_sync(0xffffffffu, off, offset);
-    squares += __shfl_xor_sync(0xffffffffu, squares, offset);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) values[i] += __shfl_xor_sync(0xffffffffu, values[i], offset);
   }
-  const float correction = off * inverse;
-  return {mean + correction, rsqrtf(fmaxf((squares - off * correction) * inverse, 0.0f) + eps)};
+  if (threadIdx.x % 32 == 0) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) scratch[i * kWarps + threadIdx.x / 32] = values[i];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float4* from = reinterpret_cast<const float4*>(scratch + i * kWarps);
+    const float4 a = from[0], b = from[1];
+    values[i] = ((a.x + a.y) + (a.z + a.w)) + ((b.x + b.y) + (b.z + b.w));
+  }
 }
+
+// A single row: each thread norms 4 columns, and the block meets in shared memory. A quarter of the
+// instructions of norm_row(), in which 28 of 32 lanes would do what others do.
+template <class T>
+__device__ __forceinline__ void norm_single_row(const FewRows& p, float4 weight, float4 shift, float* scratch,
+                                                T* normed) {
+  const int column = static_cast<int>(threadIdx.x) * 4;
+  const bool inside = column < p.in;
+  const float4 read =
+      *reinterpret_cast<const float4*>(static_cast<const float*>(p.x) + (inside ? column : 0));
+  const float4 x = inside ? read : float4{0, 0, 0, 0};
+  float sum[1] = {(x.x + x.y) + (x.z + x.w)};
+  sum_block(sum, scratch);
+  const float mean = sum[0] * p.inverse_in;
+  const float d[4] = {x.x - mean, x.y - mean, x.z - mean, x.w - mean};
+  float second[2] = {inside ? (d[0] + d[1]) + (d[2] + d[3]) : 0.0f,
+                     inside ? fmaf(d[0], d[0], fmaf(d[1], d[1], fmaf(d[2], d[2], d[3] * d[3]))) : 0.0f};
+  sum_block(second, scratch + kWarps);
+  const float correction = second[0] * p.inverse_in;
+  const float scale = rsqrtf(fmaxf((second[1] - second[0] * correction) * p.inverse_in, 0.0f) + p.eps);
+  const auto made = [&](float off, float w, float b) {
+    return from_f32<T>(fmaf((off - correction) * scale, w, b));
+  };
+  *reinterpret_cast<uint2*>(normed + column) = {
+      pack(made(d[0], weight.x, shift.x), made(d[1], weight.y, shift.y)),
+      pack(made(d[2], weight.z, shift.z), made(d[3], weight.w, shift.w))};
+  __syncthreads();
+}
+
+enum class Norming : int { kNone, kSingleRow, kRows };
 
 // One block takes 16 outputs and 1024 columns, each warp 128 of them. kSplit blocks of a cluster share the
 // columns of 16 outputs; the first adds up. kAccumulate: y is fp32 and added to; else it is T.
-template <class T, bool kNorm, int kSplit, bool kAccumulate>
-__global__ void __launch_bounds__(kThreads, kNorm ? 3 : 4)
+template <class T, Norming kNorming, int kSplit, bool kAccumulate>
+__global__ void __launch_bounds__(kThreads, kNorming == Norming::kRows ? 3 : 4)
     few_rows_kernel(const __grid_constant__ FewRows p) {
   __shared__ float sums[kWarps * kRows * kPitch];
   __shared__ float others[kSplit > 1 ? (kSplit - 1) * kRows * 16 : 1];
-  __shared__ alignas(16) float norm[kNorm ? 2 * kBlockColumns : 4];
-  __shared__ float2 factors[kRows];
+  constexpr bool kManyNormed = kNorming == Norming::kRows, kOneNormed = kNorming == Norming::kSingleRow;
+  __shared__ alignas(16) float norm[kManyNormed ? 2 * kBlockColumns : 4];
+  __shared__ alignas(16) float scratch[kManyNormed ? 3 * kRows * kWarps : 3 * kWarps];
+  __shared__ alignas(16) T normed[kOneNormed ? kBlockColumns : 8];
   __shared__ uint64_t mailbox;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32, g = lane / 4,
             t = lane % 4;
@@ -95,7 +165,13 @@ __global__ void __launch_bounds__(kThreads, kNorm ? 3 : 4)
     w[s].low = load_weights(low + s * kStep, k + s * kStep < p.padded);
     w[s].high = load_weights(high + s * kStep, k + s * kStep < p.padded);
   }
-  if constexpr (kNorm) {
+  float4 weight, shift;
+  if constexpr (kOneNormed) {
+    const int column = thread * 4 < p.in ? thread * 4 : 0;
+    weight = *reinterpret_cast<const float4*>(p.norm_weight + column);
+    shift = *reinterpret_cast<const float4*>(p.norm_bias + column);
+  }
+  if constexpr (kManyNormed) {
     const int bytes = thread * 4 < p.in ? 16 : 0, column = bytes ? thread * 4 : 0;
     copy_vector(norm + thread * 4, p.norm_weight + column, bytes);
     copy_vector(norm + kBlockColumns + thread * 4, p.norm_bias + column, bytes);
@@ -120,35 +196,45 @@ __global__ void __launch_bounds__(kThreads, kNorm ? 3 : 4)
   if (kAccumulate && finishes) old = static_cast<const float*>(p.y)[at];
   const bool mine = g < p.rows;
   float c[2][4] = {};
-  if constexpr (kNorm) {
-    const float* x = static_cast<const float*>(p.x);
-    if (warp < p.rows) {
-      const float2 made = norm_row(x + warp * p.x_stride, p.in, p.inverse_in, p.eps);
-      if (lane == 0) factors[warp] = made;
-    }
-    await_copies();
-    __syncthreads();
-    const float2 f = factors[mine ? g : 0];
-    x += (mine ? g : 0) * p.x_stride;
+  if constexpr (kOneNormed) {
+    norm_single_row(p, weight, shift, scratch, normed);
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      const int column = k + s * kStep;
-      uint4 b = {0, 0, 0, 0};
-      if (mine && column < p.in) {
-        uint32_t* words = &b.x;
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const float4 v = *reinterpret_cast<const float4*>(x + column + 4 * i);
-          const float4 weight = *reinterpret_cast<const float4*>(norm + column + 4 * i);
-          const float4 shift = *reinterpret_cast<const float4*>(norm + kBlockColumns + column + 4 * i);
-          words[2 * i] = pack(from_f32<T>(fmaf((v.x - f.x) * f.y, weight.x, shift.x)),
-                              from_f32<T>(fmaf((v.y - f.x) * f.y, weight.y, shift.y)));
-          words[2 * i + 1] = pack(from_f32<T>(fmaf((v.z - f.x) * f.y, weight.z, shift.z)),
-                                  from_f32<T>(fmaf((v.w - f.x) * f.y, weight.w, shift.w)));
-        }
-      }
+      // The same for all 8 rows: what the other 7 give is not read.
+      const uint4 b = *reinterpret_cast<const uint4*>(normed + k + s * kStep);
       multiply<T>(c[0], w[s].low.x, w[s].high.x, w[s].low.z, w[s].high.z, b.x, b.z);
       multiply<T>(c[1], w[s].low.y, w[s].high.y, w[s].low.w, w[s].high.w, b.y, b.w);
+    }
+  } else if constexpr (kManyNormed) {
+    // Branch-free from here on: what lanes past the last row or column compute meets weights of 0 or is not
+    // read.
+    const float* x = static_cast<const float*>(p.x) + (mine ? g : 0) * p.x_stride;
+    RowPart part;
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      const bool inside = k + s * kStep < p.in;
+      const float4* from = reinterpret_cast<const float4*>(x + (inside ? k + s * kStep : 0));
+      const float4 zero = {0, 0, 0, 0}, first = from[0], second = from[1];
+      part.x[2 * s] = inside ? first : zero;
+      part.x[2 * s + 1] = inside ? second : zero;
+    }
+    await_copies();
+    const float2 f = norm_row(part, k, p, scratch);
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      uint32_t b[4];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float4 v = part.x[2 * s + i];
+        const float4 weight = *reinterpret_cast<const float4*>(norm + k + s * kStep + 4 * i);
+        const float4 shift = *reinterpret_cast<const float4*>(norm + kBlockColumns + k + s * kStep + 4 * i);
+        b[2 * i] = pack(from_f32<T>(fmaf((v.x - f.x) * f.y, weight.x, shift.x)),
+                        from_f32<T>(fmaf((v.y - f.x) * f.y, weight.y, shift.y)));
+        b[2 * i + 1] = pack(from_f32<T>(fmaf((v.z - f.x) * f.y, weight.z, shift.z)),
+                            from_f32<T>(fmaf((v.w - f.x) * f.y, weight.w, shift.w)));
+      }
+      multiply<T>(c[0], w[s].low.x, w[s].high.x, w[s].low.z, w[s].high.z, b[0], b[2]);
+      multiply<T>(c[1], w[s].low.y, w[s].high.y, w[s].low.w, w[s].high.w, b[1], b[3]);
     }
   } else {
     const T* x = static_cast<const T*>(p.x) + (mine ? g : 0) * p.x_stride + k;
@@ -199,9 +285,9 @@ __global__ void __launch_bounds__(kThreads, kNorm ? 3 : 4)
   }
 }
 
-template <class T, bool kNorm, int kSplit, bool kAccumulate>
+template <class T, Norming kNorming, int kSplit, bool kAccumulate>
 void launch_few(const Context& context, const FewRows& p, int tiles) {
-  launch(context, "few_rows_matmul", few_rows_kernel<T, kNorm, kSplit, kAccumulate>,
+  launch(context, "few_rows_matmul", few_rows_kernel<T, kNorming, kSplit, kAccumulate>,
          {.grid = dim3(static_cast<unsigned>(tiles * kSplit)), .block = dim3(kThreads), .cluster_x = kSplit},
          p);
 }
@@ -211,19 +297,23 @@ bool launch_split(const Context& context, const FewRows& p, int tiles, bool norm
   const int split = (p.in + kBlockColumns - 1) / kBlockColumns;
   if (norm) {
     if (split != 1 || accumulate) return false;
-    launch_few<T, true, 1, false>(context, p, tiles);
+    if (p.rows == 1) {
+      launch_few<T, Norming::kSingleRow, 1, false>(context, p, tiles);
+    } else {
+      launch_few<T, Norming::kRows, 1, false>(context, p, tiles);
+    }
   } else if (accumulate) {
     if (split == 1) {
-      launch_few<T, false, 1, true>(context, p, tiles);
+      launch_few<T, Norming::kNone, 1, true>(context, p, tiles);
     } else if (split == 2) {
-      launch_few<T, false, 2, true>(context, p, tiles);
+      launch_few<T, Norming::kNone, 2, true>(context, p, tiles);
     } else if (split <= 4) {
-      launch_few<T, false, 4, true>(context, p, tiles);
+      launch_few<T, Norming::kNone, 4, true>(context, p, tiles);
     } else {
       return false;
     }
   } else if (split == 1) {
-    launch_few<T, false, 1, false>(context, p, tiles);
+    launch_few<T, Norming::kNone, 1, false>(context, p, tiles);
   } else {
     return false;
   }
