@@ -106,8 +106,8 @@ void run_pass(Worker& worker, const Pass& pass) {
   if (dist.last_stage()) run_head(worker, pass, hidden);
 }
 
-// More tokens keep the device busier than the host is with launching their kernels one by one.
-constexpr int64_t kMostCapturedTokens = 2048;
+// More tokens keep the device busy for longer than the host takes to launch their kernels one by one.
+constexpr int64_t kMostCapturedTokens = 512;
 
 // Whether a step can be padded and captured: what it wants of the model are draws alone.
 bool draws_only(const StepPlan& plan) {
@@ -132,13 +132,16 @@ Padding padding_of(const StepPlan& plan, const KvCacheConfig& cache) {
     padding.sequences = padding.tokens = padding.draws = padded_sequences(batch.sequences());
     return padding;
   }
-  // At least one sequence more, to take the tokens that are too many. An eighth more tokens at the most: they
-  // cost what real ones do.
-  padding.sequences = padded_sequences(batch.sequences() + 1);
-  const int64_t tokens = batch.tokens() + padding.sequences - batch.sequences();
-  const int64_t step =
-      std::clamp<int64_t>(static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(tokens))) / 8, 16, 128);
-  padding.tokens = (tokens + step - 1) / step * step;
+  // One token in 16 more at the most, or 16: they cost what real ones do. Where there are any, a sequence
+  // more takes them.
+  int64_t tokens = 0;
+  for (int64_t sequences : {batch.sequences(), batch.sequences() + 1}) {
+    padding.sequences = padded_sequences(sequences);
+    tokens = batch.tokens() + padding.sequences - batch.sequences();
+    const int64_t step = std::max<int64_t>(power_of_two(tokens + 1, 1) / 32, 16);
+    padding.tokens = (tokens + step - 1) / step * step;
+    if (padding.sequences > batch.sequences() || padding.tokens == tokens) break;
+  }
   padding.draws = padded_sequences(static_cast<int64_t>(plan.sample_rows.size()));
   // Of the longest query attention needs to know only how many tiles of 64 or 128 rows it has.
   int64_t longest = padding.tokens - tokens + 1;
