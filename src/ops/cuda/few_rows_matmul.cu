@@ -285,6 +285,66 @@ __global__ void __launch_bounds__(kThreads, kNorming == Norming::kRows ? 3 : 4)
   }
 }
 
+constexpr int kLongSteps = 16;  // k-steps of a warp where a block takes 4096 columns
+constexpr int kLongColumns = kWarps * kLongSteps * kStep;
+constexpr int kLongRows = 4;
+
+// Up to 4 rows through a long matrix, added to fp32 y, without a cluster (whose exchange takes about a
+// microsecond): one block takes 8 outputs and all columns. The 16 rows of a product are 8 outputs twice, for
+// words 0 and 2 and for words 1 and 3 of each lane's four; x stands in both halves of its 8 columns, which so
+// are 4 rows twice. The blocks are few enough to wait beside two blocks of the kernel before.
+template <class T>
+__global__ void __launch_bounds__(kThreads, 2) long_rows_kernel(const __grid_constant__ FewRows p) {
+  __shared__ alignas(16) T staged[kLongRows][kLongColumns];
+  __shared__ float sums[kWarps][kLongRows][2][8];
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32, g = lane / 4,
+            t = lane % 4;
+  const int k = warp * (kLongSteps * kStep) + t * 8;
+  uint4 w[kLongSteps];
+  const T* row = static_cast<const T*>(p.w) + static_cast<int64_t>(blockIdx.x * 8 + g) * p.padded + k;
+#pragma unroll
+  for (int s = 0; s < kLongSteps; ++s) w[s] = load_weights(row + s * kStep, k + s * kStep < p.padded);
+  const bool finishes = thread < 8 * p.rows;
+  const int output = static_cast<int>(blockIdx.x) * 8 + thread % 8;
+  float* y = static_cast<float*>(p.y) + static_cast<int64_t>(thread / 8) * p.y_stride + output;
+  const float bias = finishes && p.bias ? static_cast<const float*>(p.bias)[output] : 0.0f;
+
+  wait_for_previous();
+  let_next_start();
+  for (int r = 0; r < p.rows; ++r) {
+#pragma unroll
+    for (int i = 0; i < kLongColumns / (8 * kThreads); ++i) {
+      const int column = (i * kThreads + thread) * 8, bytes = column < p.in ? 16 : 0;
+      copy_vector(&staged[r][column], static_cast<const T*>(p.x) + r * p.x_stride + (bytes ? column : 0),
+                  bytes);
+    }
+  }
+  const float old = finishes ? *y : 0.0f;
+  await_copies();
+  __syncthreads();
+
+  // Rows past the last give sums that nobody reads.
+  const uint4* x = reinterpret_cast<const uint4*>(&staged[min(g % kLongRows, p.rows - 1)][k]);
+  float c[2][4] = {};
+#pragma unroll
+  for (int s = 0; s < kLongSteps; ++s) {
+    const uint4 b = x[s * (kStep / 8)];
+    multiply<T>(c[s % 2], w[s].x, w[s].y, w[s].z, w[s].w, g < kLongRows ? b.x : b.y,
+                g < kLongRows ? b.z : b.w);
+  }
+  // Rows 0 to 7 of the product count in columns 0 to 3, rows 8 to 15 in columns 4 to 7.
+  const int half = t / 2, column = 2 * (t % 2);
+  sums[warp][column][half][g] = half == 0 ? c[0][0] + c[1][0] : c[0][2] + c[1][2];
+  sums[warp][column + 1][half][g] = half == 0 ? c[0][1] + c[1][1] : c[0][3] + c[1][3];
+  __syncthreads();
+  if (!finishes) return;
+  float v[kWarps];
+#pragma unroll
+  for (int i = 0; i < kWarps; ++i)
+    v[i] = sums[i][thread / 8][0][thread % 8] + sums[i][thread / 8][1][thread % 8];
+  *y = old + (((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))) + bias;
+}
+
 template <class T, Norming kNorming, int kSplit, bool kAccumulate>
 void launch_few(const Context& context, const FewRows& p, int tiles) {
   launch(context, "few_rows_matmul", few_rows_kernel<T, kNorming, kSplit, kAccumulate>,
@@ -302,6 +362,10 @@ bool launch_split(const Context& context, const FewRows& p, int tiles, bool norm
     } else {
       launch_few<T, Norming::kRows, 1, false>(context, p, tiles);
     }
+  } else if (accumulate && split > 1 && p.in <= kLongColumns && p.rows <= kLongRows &&
+             2 * tiles <= multiprocessors()) {
+    launch(context, "few_rows_matmul", long_rows_kernel<T>,
+           {.grid = dim3(static_cast<unsigned>(2 * tiles)), .block = dim3(kThreads)}, p);
   } else if (accumulate) {
     if (split == 1) {
       launch_few<T, Norming::kNone, 1, true>(context, p, tiles);
