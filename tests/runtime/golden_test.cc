@@ -170,9 +170,11 @@ TEST_P(GoldenTest, FtFoldersOfSeveralSizes) {
   EXPECT_GE(tried, 2);
 }
 
+// What only a GPU has.
+class DeviceGoldenTest : public GoldenTest {};
+
 // One request's ids, whoever else is in the batch and however its prompt is cut, to the bit of its logits.
-TEST_P(GoldenTest, DeterministicToTheBit) {
-  if (!kOnGpu) GTEST_SKIP() << "a mode of the GPU";
+TEST_P(DeviceGoldenTest, DeterministicToTheBit) {
   const Golden golden = read_golden(GetParam());
   for (const char* data_type : {"fp32", "fp16"}) {
     std::vector<std::vector<Result>> runs;
@@ -203,8 +205,7 @@ TEST_P(GoldenTest, DeterministicToTheBit) {
 }
 
 // 1,000 generations leave the device's memory where it was.
-TEST_P(GoldenTest, GenerationsKeepMemoryFlat) {
-  if (!kOnGpu) GTEST_SKIP() << "the engine's own tests do this on the CPU";
+TEST_P(DeviceGoldenTest, GenerationsKeepMemoryFlat) {
   const Golden golden = read_golden(GetParam());
   const auto engine = Engine::create(
       {.model = kGolden / GetParam(), .device = TEST_DEVICE, .data_type = "fp16", .max_kv_tokens = 2048});
@@ -229,6 +230,10 @@ std::vector<std::string> case_names() {
   return names;
 }
 
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DeviceGoldenTest);
+INSTANTIATE_TEST_SUITE_P(Bloom, DeviceGoldenTest,
+                         testing::ValuesIn(kOnGpu ? case_names() : std::vector<std::string>()),
+                         [](const auto& info) { return info.param; });
 INSTANTIATE_TEST_SUITE_P(Bloom, GoldenTest, testing::ValuesIn(case_names()),
                          [](const auto& info) { return info.param; });
 
