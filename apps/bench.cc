@@ -162,6 +162,15 @@ int bench(const Flags& flags) {
                         human_bytes(roof.bytes_per_second), roof.flops / 1e9,
                         human_bytes(static_cast<double>(info.weight_bytes)),
                         human_bytes(static_cast<double>(peak))));
+  if (info.step_bytes > 0) {
+    const int64_t predicted = info.weight_bytes + info.cache_bytes + info.step_bytes;
+    out.write(fmt::format("memory: weights {}, cache {}, steps {}: {} predicted, {:+.1f} % measured\n",
+                          human_bytes(static_cast<double>(info.weight_bytes)),
+                          human_bytes(static_cast<double>(info.cache_bytes)),
+                          human_bytes(static_cast<double>(info.step_bytes)),
+                          human_bytes(static_cast<double>(predicted)),
+                          100.0 * (static_cast<double>(peak) / static_cast<double>(predicted) - 1)));
+  }
   out.commit();
   if (!flags.json.empty()) {
     Output file(flags.json, Output::Mode::kWhole);

@@ -43,6 +43,7 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
                       {"weight_bytes", summary.weight_bytes},
                       {"kv_bytes", summary.kv_bytes},
                       {"activation_bytes", summary.activation_bytes},
+                      {"gpu_step_bytes", summary.gpu_step_bytes},
                       {"total_bytes", summary.weight_bytes + summary.kv_bytes + summary.activation_bytes}};
   object["tensors"] = ordered_json::array();
   for (const TensorSummary& tensor : summary.tensors) {
@@ -84,6 +85,8 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
   memory.add({"keys and values", bytes(summary.kv_bytes)});
   memory.add({"activations", bytes(summary.activation_bytes)});
   memory.add({"together", bytes(summary.weight_bytes + summary.kv_bytes + summary.activation_bytes)});
+  memory.add({"on a GPU: steps", bytes(summary.gpu_step_bytes)});
+  memory.add({"on a GPU: together", bytes(summary.weight_bytes + summary.kv_bytes + summary.gpu_step_bytes)});
   return tensors.text(fd) + "\n" + config.text(fd) + "\n" + memory.text(fd);
 }
 

@@ -45,6 +45,8 @@ struct CheckpointSummary {
   int64_t file_bytes = 0;
   /// Predicted memory of an engine at `data_type`, batch and length.
   int64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0;
+  int64_t gpu_step_bytes =
+      0;  ///< instead of activation_bytes on a GPU: prompts in chunks of the default size
 };
 CheckpointSummary inspect(const std::filesystem::path& model, const std::string& data_type,
                           int64_t batch_size, int64_t length);

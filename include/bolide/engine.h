@@ -49,6 +49,8 @@ struct ModelInfo {
   int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0;
   int32_t bos_id = -1, eos_id = -1;
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_capacity_tokens = 0;
+  /// The cache, and on a GPU what steps need besides; both are taken at the start there.
+  int64_t cache_bytes = 0, step_bytes = 0;
   bool random_weights = false;
   double load_seconds = 0;
 };

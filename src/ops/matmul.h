@@ -7,6 +7,10 @@ namespace bolide {
 
 enum class Activation : uint8_t { kNone, kGeluTanh, kGeluErf, kRelu, kSilu };
 
+// Scratch that a product of many rows may take on a GPU, beside a normed copy of x: what Hopper's largest
+// split-K plans want.
+inline constexpr int64_t kMatmulWorkspaceBytes = int64_t{32} << 20;
+
 struct MatmulArgs {
   View x;                           // [tokens, in] fp32 or context.activation, rows may be strided
   const PackedMatrix* w = nullptr;  // [out, in]

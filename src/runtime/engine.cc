@@ -10,6 +10,7 @@
 #include "ops/roof.h"
 #include "runtime/check.h"
 #include "runtime/machine.h"
+#include "runtime/memory.h"
 
 namespace bolide {
 namespace {
@@ -34,25 +35,21 @@ int64_t bytes_per_token(const ModelConfig& model, DType dtype) {
   return cache_config(model, {}, dtype, 1, 1).page_bytes();
 }
 
-// What a step needs besides weights and cache, generously: the residual stream, the widest sublayer, a norm's
-// copy and the logits.
-int64_t step_bytes(const EngineConfig& config, const ModelConfig& model, DType dtype) {
-  const int64_t tokens = config.max_chunk_tokens + config.max_batch_size;
-  const int64_t attention = (2 * model.heads + 2 * model.kv_heads) * model.head_size;
-  const int64_t widest = std::max(attention, model.inter_size) + model.hidden_size;
-  constexpr int64_t kLibraries = int64_t{256} << 20;  // kernels, cuBLASLt's workspace
-  return tokens * (4 * model.hidden_size + widest * static_cast<int64_t>(size_of(dtype))) +
-         2 * WorkerConfig::kLogitBlockBytes + kLibraries;
+StepMemory step_memory(const EngineConfig& config, const EngineParts& parts) {
+  const ModelConfig& model = parts.model->config();
+  const int64_t sequences = padded_sequences(config.max_batch_size);
+  return step_memory(model, parts.data_type, config.max_chunk_tokens + sequences,
+                     std::min(Worker::logit_block(model, parts.logit_block_bytes), sequences));
 }
 
-int64_t cache_tokens(const EngineConfig& config, const ModelConfig& model, DType dtype, Device device) {
-  const int64_t each = bytes_per_token(model, dtype);
+int64_t cache_tokens(const EngineConfig& config, const EngineParts& parts, Device device) {
+  const int64_t each = bytes_per_token(parts.model->config(), parts.data_type);
   if (device == Device::kCpu) {
     if (config.max_kv_tokens > 0) return config.max_kv_tokens;
     return default_kv_tokens(config.max_batch_size, config.page_size, each, available_memory());
   }
   // All of it is taken at once, so it must fit beside what a step needs.
-  const int64_t available = static_cast<int64_t>(cuda_memory_free()) - step_bytes(config, model, dtype);
+  const int64_t available = static_cast<int64_t>(cuda_memory_free()) - step_memory(config, parts).total();
   const int64_t fit = static_cast<int64_t>(static_cast<double>(available) * config.kv_cache_fraction) / each /
                       config.page_size * config.page_size;
   if (fit < std::max(config.page_size, config.max_kv_tokens)) {
@@ -69,9 +66,8 @@ WorkerConfig worker_config(const EngineParts& parts, const EngineConfig& config)
   const ModelConfig& model = parts.model->config();
   const Device device = parse_device(config.device);
   // Page ids are 32-bit, and one more page may be spare.
-  const int64_t pages =
-      std::min<int64_t>(pages_for(cache_tokens(config, model, parts.data_type, device), config.page_size),
-                        std::numeric_limits<int32_t>::max() - 1);
+  const int64_t pages = std::min<int64_t>(pages_for(cache_tokens(config, parts, device), config.page_size),
+                                          std::numeric_limits<int32_t>::max() - 1);
   WorkerConfig worker{.cache = cache_config(model, {}, parts.data_type, pages, config.page_size),
                       .device_index = config.device_index,
                       .activation = activation_dtype(device, parts.data_type),
@@ -82,12 +78,13 @@ WorkerConfig worker_config(const EngineParts& parts, const EngineConfig& config)
                       .deterministic = config.deterministic_batching,
                       .graphs = config.cuda_graphs};
   worker.cache.device = device;
+  if (device == Device::kCuda) worker.scratch_bytes = step_memory(config, parts).scratch;
   worker.cache.spare_page = device == Device::kCuda;
   return worker;
 }
 
 ModelInfo make_info(const EngineParts& parts, const ModelConfig& model, const EngineConfig& config,
-                    const KvCacheConfig& cache) {
+                    const KvCacheConfig& cache, int64_t step_bytes) {
   ModelInfo info;
   info.architecture = model.architecture;
   info.device = config.device;
@@ -106,6 +103,8 @@ ModelInfo make_info(const EngineParts& parts, const ModelConfig& model, const En
   info.weight_bytes = parts.weight_bytes;
   info.kv_bytes_per_token = bytes_per_token(model, parts.data_type);
   info.kv_capacity_tokens = cache.pages * cache.page_size;
+  info.cache_bytes = (cache.pages + (cache.spare_page ? 1 : 0)) * cache.page_bytes();
+  info.step_bytes = step_bytes;
   info.random_weights = parts.random_weights;
   info.load_seconds = parts.load_seconds;
   return info;
@@ -129,7 +128,7 @@ LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
     : tokenizer_(std::move(parts.tokenizer)),
       worker_(std::move(parts.model), worker_config(parts, config)),
       model_(worker_.model().config()),
-      info_(make_info(parts, model_, config, worker_.cache().config())),
+      info_(make_info(parts, model_, config, worker_.cache().config(), worker_.step_bytes())),
       scheduler_({.max_batch_size = config.max_batch_size,
                   .max_chunk_tokens = config.max_chunk_tokens,
                   .pages = worker_.cache().config().pages,

@@ -1,7 +1,9 @@
 #include <algorithm>
 
 #include "bolide/checkpoint.h"
+#include "bolide/engine.h"
 #include "models/registry.h"
+#include "runtime/memory.h"
 
 namespace bolide {
 
@@ -51,6 +53,11 @@ CheckpointSummary inspect(const std::filesystem::path& model, const std::string&
                config.inter_size);
   summary.activation_bytes =
       4 * (batch_size * length * (3 * config.hidden_size + widest) + batch_size * config.vocab_size);
+  summary.gpu_step_bytes =
+      step_memory(config, dtype,
+                  std::min<int64_t>(batch_size * length, EngineConfig().max_chunk_tokens) + batch_size,
+                  batch_size)
+          .total();
   return summary;
 }
 

@@ -25,13 +25,17 @@ Worker::Worker(std::unique_ptr<Model> model, const WorkerConfig& config)
                .arena = &arena_},
       cache_(config.cache),
       input_(config.cache.device) {
-  const int64_t row_bytes = model_->config().vocab_size * static_cast<int64_t>(sizeof(float));
-  logit_block_ = std::max(kMinLogitBlock, config.logit_block_bytes / row_bytes);
+  logit_block_ = logit_block(model_->config(), config.logit_block_bytes);
+  if (config.scratch_bytes > 0) arena_.reserve(static_cast<size_t>(config.scratch_bytes));
   const int64_t rows = padded_sequences(config.max_batch_size);
   draws_ = Tensor::zeros({rows}, DType::kI32, context_.device);
   log_probs_ = Tensor::zeros({rows}, DType::kF32, context_.device);
   // Captured steps hold its address, so on a GPU it does not grow.
   if (context_.device == Device::kCuda) logits(std::min(logit_block_, rows));
+}
+
+int64_t Worker::logit_block(const ModelConfig& model, int64_t bytes) {
+  return std::max(kMinLogitBlock, bytes / (model.vocab_size * static_cast<int64_t>(sizeof(float))));
 }
 
 View Worker::logits(int64_t rows) {

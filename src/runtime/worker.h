@@ -24,7 +24,8 @@ struct WorkerConfig {
   int64_t max_batch_size = 64;
   int64_t logit_block_bytes = kLogitBlockBytes;
   bool deterministic = false;
-  bool graphs = true;  // on a GPU: launch decode steps as captured graphs
+  bool graphs = true;         // on a GPU: launch decode steps as captured graphs
+  int64_t scratch_bytes = 0;  // taken at once; 0: as steps need them
 };
 
 // One rank: a model's part with the context, scratch memory and cache that it runs with. One thread at a
@@ -43,6 +44,11 @@ class Worker {
   StepInput& input() { return input_; }
   // Rows of logits that are computed at once.
   int64_t logit_block() const { return logit_block_; }
+  static int64_t logit_block(const ModelConfig& model, int64_t bytes);
+  // Memory that was taken for steps at the start.
+  int64_t step_bytes() const {
+    return config_.scratch_bytes + static_cast<int64_t>(logits_.empty() ? 0 : logits_.bytes());
+  }
   // [rows, vocab] fp32, rows <= logit_block(). The same memory each time; grows when first needed.
   View logits(int64_t rows);
   // The ids that steps draw [max_batch_size and padding] and their log-probabilities, on the device; a step

@@ -4,6 +4,12 @@
 
 namespace bolide {
 
+void Arena::reserve(size_t bytes) {
+  blocks_.clear();
+  blocks_.push_back(Tensor::allocate({static_cast<int64_t>(bytes)}, DType::kU8, device_));
+  ++generation_;
+}
+
 View Arena::take(Shape shape, DType dtype) {
   constexpr size_t kMinBlock = size_t{4} << 20;
   constexpr size_t kAlign = 256;

@@ -15,6 +15,8 @@ class Arena {
   explicit Arena(Device device = Device::kCpu) : device_(device) {}
   // Uninitialised; 64-byte aligned on the CPU, 256-byte on a GPU.
   View take(Shape shape, DType dtype);
+  // Takes memory for blocks of `bytes` in all, so that no step has to. Before the first take().
+  void reserve(size_t bytes);
   // Changes whenever blocks come or go: while it stays, the same series of takes gives the same memory.
   uint64_t generation() const { return generation_; }
 
