@@ -34,18 +34,11 @@ struct Row {
   double prefill_seconds = 0, decode_seconds = 0, wall_seconds = 0;
 };
 
-// The whole prompt of the largest batch in one step, as long as its activations stay small beside the
-// weights.
-constexpr int64_t kMaxChunkTokens = 8192, kMaxGpuChunkTokens = 16384;
-
 std::unique_ptr<Engine> create_engine(const Flags& flags, int64_t batch, int64_t input_len,
                                       int64_t output_len) {
   // One place more than the batch: the request that holds the engine until all others are queued.
   EngineConfig config = engine_config(flags.model, batch + 1);
-  if (flags.model.max_chunk_tokens == 0) {
-    const int64_t most = flags.model.device == "cuda" ? kMaxGpuChunkTokens : kMaxChunkTokens;
-    config.max_chunk_tokens = std::clamp(batch * input_len, config.max_chunk_tokens, most);
-  }
+  fit_chunk(flags.model, batch * input_len, config);
   if (config.max_kv_tokens == 0) {
     const int64_t pages = (input_len + output_len + config.page_size) / config.page_size;
     config.max_kv_tokens = (batch + 1) * pages * config.page_size;
@@ -116,6 +109,7 @@ ordered_json as_json(const Row& row, const Flags& flags, const ModelInfo& info, 
       {"measured_bandwidth_bytes_per_s", roof.bytes_per_second},
       {"measured_flops_per_s", roof.flops},
       {"weight_bytes", info.weight_bytes},
+      {"tuned_products", info.tuned_products},
       {"kv_bytes_per_token", info.kv_bytes_per_token},
       {"load_seconds", info.load_seconds},
       {"peak_memory_bytes", peak}};

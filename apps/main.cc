@@ -33,7 +33,7 @@ constexpr Entry kCommands[] = {
     {"inspect", "show what a checkpoint holds and the memory it will take", add_inspect},
     {"bench", "time prefill and decode against the roof of this machine", add_bench},
     {"tokenize", "lines of text to token ids, and back", add_tokenize},
-    {"tune", "time GEMM candidates and write gemm_config.in (not in this version)", add_tune},
+    {"tune", "time cuBLASLt's algorithms on a GPU and write gemm_config.in", add_tune},
 };
 
 constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;

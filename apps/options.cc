@@ -30,9 +30,11 @@ constexpr const char* kLaterGroup = "Known, but not in this version";
 std::span<const NeutralParameter> neutral_parameters() { return kNeutralParameters; }
 
 std::string describe(const ModelInfo& info) {
-  return fmt::format("{}: {} of {} weights{}, {} ({}), loaded in {:.2f} s", info.architecture,
+  const std::string tuned =
+      info.tuned_products > 0 ? fmt::format(", {} products as tuned", info.tuned_products) : "";
+  return fmt::format("{}: {} of {} weights{}, {} ({}){}, loaded in {:.2f} s", info.architecture,
                      human_bytes(static_cast<double>(info.weight_bytes)), info.data_type,
-                     info.random_weights ? " (random)" : "", info.device, info.instruction_set,
+                     info.random_weights ? " (random)" : "", info.device, info.instruction_set, tuned,
                      info.load_seconds);
 }
 
@@ -139,6 +141,10 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       "on a GPU: the same ids, bit for bit, in any batch and with prompts cut anywhere; slower prefill");
   app.add_flag("--no-cuda-graphs", flags.no_cuda_graphs,
                "on a GPU: launch each kernel of a decode step by itself");
+  app.add_option("--gemm-config", flags.gemm_config,
+                 "on a GPU: the file of 'bolide tune' that says how matrix products run, or none (default: "
+                 "gemm_config.in, where that is there)")
+      ->type_name("FILE");
   add_log_level(app);
   add_neutral_flag(app, "--tensor-para-size", 1);
   add_neutral_flag(app, "--pipeline-para-size", 1);
@@ -155,19 +161,27 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.max_batch_size = max_batch_size;
   config.max_kv_tokens = flags.max_kv_tokens;
   if (flags.max_chunk_tokens > 0) config.max_chunk_tokens = flags.max_chunk_tokens;
-  const bool gpu_flag =
-      flags.device_index >= 0 || flags.kv_cache_fraction != 0 || flags.deterministic || flags.no_cuda_graphs;
+  const bool gpu_flag = flags.device_index >= 0 || flags.kv_cache_fraction != 0 || flags.deterministic ||
+                        flags.no_cuda_graphs || !flags.gemm_config.empty();
   if (gpu_flag && flags.device != "cuda") {
     throw Error(
         ErrorCode::kUsage,
-        "--devices, --kv-cache-fraction, --deterministic and --no-cuda-graphs are for GPUs: add --device "
-        "cuda, or leave them out");
+        "--devices, --kv-cache-fraction, --deterministic, --no-cuda-graphs and --gemm-config are for GPUs: "
+        "add --device cuda, or leave them out");
   }
   config.device_index = std::max(flags.device_index, 0);
   if (flags.kv_cache_fraction != 0) config.kv_cache_fraction = flags.kv_cache_fraction;
   config.deterministic_batching = flags.deterministic;
   config.cuda_graphs = !flags.no_cuda_graphs;
+  config.gemm_config = flags.gemm_config;
   return config;
+}
+
+void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config) {
+  constexpr int64_t kMost = 8192, kMostOnGpu = 16384;
+  if (flags.max_chunk_tokens > 0) return;
+  config.max_chunk_tokens =
+      std::clamp(tokens, config.max_chunk_tokens, flags.device == "cuda" ? kMostOnGpu : kMost);
 }
 
 }  // namespace bolide::apps

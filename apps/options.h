@@ -27,9 +27,13 @@ struct ModelFlags {
   int device_index = -1;         // -1: the first
   double kv_cache_fraction = 0;  // 0: the engine's default
   bool deterministic = false, no_cuda_graphs = false;
+  std::string gemm_config;
 };
 void add_model_flags(CLI::App& app, ModelFlags& flags);
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size);
+// Unless the flags say otherwise: `tokens` of prompts in one step, as long as the activations stay small
+// beside the weights.
+void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config);
 
 // "bloom, 559,214,592 bytes of fp32 weights, cpu (AVX-512), loaded in 0.4 s"
 std::string describe(const ModelInfo& info);

@@ -1,16 +1,95 @@
+#include "bolide/tune.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
 #include "apps/command.h"
+#include "apps/interrupt.h"
+#include "apps/options.h"
+#include "apps/output.h"
+#include "apps/terminal.h"
 #include "bolide/error.h"
 
 namespace bolide::apps {
+namespace {
 
-Action add_tune(CLI::App& app) {
-  app.allow_extras();
-  return []() -> int {
+struct Flags {
+  ModelFlags model;
+  std::vector<int64_t> batch_sizes{1}, input_lens{128};
+  std::string output = "gemm_config.in";
+  bool quick = false;
+};
+
+std::string as_table(const TuneReport& report, int fd) {
+  Table table({"product", "tokens", "out", "in", "candidates", "cuBLASLt's own", "best", "gain"});
+  for (const TunedGemm& gemm : report.gemms) {
+    table.add({gemm.epilogue.empty() ? "plain" : gemm.epilogue, std::to_string(gemm.tokens),
+               std::to_string(gemm.out), std::to_string(gemm.in), std::to_string(gemm.candidates),
+               fmt::format("{:.2f} us", gemm.default_seconds * 1e6),
+               fmt::format("{:.2f} us", gemm.best_seconds * 1e6),
+               fmt::format("{:.1f} %", 100 * (gemm.default_seconds / gemm.best_seconds - 1))});
+  }
+  return table.text(fd);
+}
+
+int run(const Flags& flags) {
+  if (!flags.model.gemm_config.empty()) {
     throw Error(
         ErrorCode::kUsage,
-        "'tune' is not available in this version: the CPU backend has no GEMM candidates to choose from, run "
-        "the model without it");
+        "tune times cuBLASLt's own choices against others: leave --gemm-config out, or run the model");
+  }
+  const auto largest = [](const std::vector<int64_t>& values) {
+    return *std::max_element(values.begin(), values.end());
   };
+  TuneOptions options;
+  options.engine = engine_config(flags.model, 1);
+  fit_chunk(flags.model, largest(flags.batch_sizes) * largest(flags.input_lens), options.engine);
+  options.batch_sizes = flags.batch_sizes;
+  options.input_lens = flags.input_lens;
+  options.quick = flags.quick;
+  const InterruptGuard guard;
+  Output file(flags.output, Output::Mode::kWhole);  // before minutes of work that it could not hold
+  std::optional<ProgressBar> bar;
+  options.on_progress = [&](int64_t done, int64_t total) {
+    if (interrupted())
+      throw Error(ErrorCode::kResource, fmt::format("interrupted: {} is not written", flags.output));
+    if (!bar) bar.emplace("tune", total);
+    if (done > 0) bar->advance();
+  };
+  const TuneReport report = tune(options);
+  bar.reset();
+
+  file.write(report.gemm_config);
+  file.commit();
+  if (flags.output == "-") return 0;
+  Output out("-");
+  out.write(fmt::format("{}, {}\n{}", report.gpu, report.library, as_table(report, out.fd())));
+  out.write(fmt::format("wrote {}\n", flags.output));
+  out.commit();
+  return 0;
+}
+
+}  // namespace
+
+Action add_tune(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  add_model_flags(app, flags->model);
+  app.add_option("--batch-size", flags->batch_sizes, "sequences that run at once, one or more (default 1)")
+      ->type_name("B[,B...]")
+      ->delimiter(',')
+      ->check(at_least(1));
+  app.add_option("--input-len", flags->input_lens, "prompt tokens of a sequence, one or more (default 128)")
+      ->type_name("N[,N...]")
+      ->delimiter(',')
+      ->check(at_least(1));
+  app.add_option("--output", flags->output,
+                 "gets the choices (default gemm_config.in, which is read unasked)")
+      ->type_name("FILE");
+  app.add_flag("--quick", flags->quick, "time only what cuBLASLt itself proposes");
+  return [flags] { return run(*flags); };
 }
 
 }  // namespace bolide::apps

@@ -46,6 +46,7 @@ export LD_LIBRARY_PATH=$PWD/$bin/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
 step "op tests" $bin/tests/ops/cuda_ops_test --gtest_brief=1
 step "goldens" $bin/tests/runtime/cuda_golden_test --gtest_brief=1
+step "tune" $bin/tests/runtime/cuda_tune_test --gtest_brief=1
 step "LAMBADA on the demo model, fp32" $bin/apps/bolide lambada --model examples/demo/model --device cuda --data-type fp32 \
   --dataset-path examples/demo/lambada.jsonl --acc-threshold 93.25
 step "LAMBADA on the demo model, fp16" $bin/apps/bolide lambada --model examples/demo/model --device cuda --data-type fp16 \

@@ -17,8 +17,8 @@ LADDER = ["base", "tensor", "checkpoint", "ops", "quant", "comm", "weights", "ca
 # Beside the ladder: the modules that such a module may include, and the ladder modules that may include it.
 BESIDE = {"text": {"includes": {"base"}, "included_by": {"runtime"}}}
 
-# Public headers that hold plain data or error types serve every module; these two are the top of the ladder.
-API_HEADERS = {"bolide/engine.h": {"runtime"}}
+# Public headers that hold plain data or error types serve every module; these are the top of the ladder.
+API_HEADERS = {"bolide/engine.h": {"runtime"}, "bolide/tune.h": {"runtime"}}
 
 # Where a third-party header may appear. A prefix ending in "/" covers a folder. A dependency that is not here
 # is refused: it needs a row in docs/dependencies.md first.

@@ -41,6 +41,11 @@ struct EngineConfig {
   int device_index = 0;            ///< which GPU, counted as CUDA_VISIBLE_DEVICES shows them
   double kv_cache_fraction = 0.9;  ///< of the GPU memory left after loading, the cache's share, in (0, 1]
   bool cuda_graphs = true;         ///< launch decode steps as captured graphs
+  /// On a GPU: the file of `bolide tune` that says by which algorithms of cuBLASLt products run. Empty:
+  /// gemm_config.in of the working directory, where that is there and deterministic_batching is off; "none":
+  /// no file. Refused where it was made for another GPU, cuBLASLt, data type or shape of model. What it says
+  /// holds for these products in all engines of the process on this GPU.
+  std::filesystem::path gemm_config = {};
 };
 
 /// What was loaded.
@@ -51,6 +56,7 @@ struct ModelInfo {
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_capacity_tokens = 0;
   /// The cache, and on a GPU what steps need besides; both are taken at the start there.
   int64_t cache_bytes = 0, step_bytes = 0;
+  int64_t tuned_products = 0;  ///< rows of the gemm_config.in that it follows
   bool random_weights = false;
   double load_seconds = 0;
 };

@@ -7,13 +7,12 @@ namespace {
 
 // Calls `call` where there is a library to call.
 template <class Call>
-auto on_gpu(Device device, const Call& call) {
+auto on_gpu(Device device, const Call& call) -> decltype(call()) {
   if constexpr (kHasCuda) {
     if (device == Device::kCuda) return call();
   }
   fail(ErrorCode::kUnsupported,
        "products on the CPU have one kernel for a shape: there is nothing to choose from");
-  return decltype(call())();
 }
 
 }  // namespace

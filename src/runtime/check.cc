@@ -88,6 +88,14 @@ void check_config(const EngineConfig& config) {
     fail(ErrorCode::kUsage, "kv_cache_fraction is {}: it must be above 0 and at most 1",
          config.kv_cache_fraction);
   }
+  if (!config.gemm_config.empty() && config.gemm_config != "none") {
+    if (parse_device(config.device) == Device::kCpu)
+      fail(ErrorCode::kUsage, "gemm_config is for GPUs: the CPU has one kernel for a shape; leave it out");
+    if (config.deterministic_batching) {
+      fail(ErrorCode::kUsage,
+           "gemm_config and deterministic_batching exclude each other: that leaves cuBLASLt alone");
+    }
+  }
   if (config.deterministic_batching && parse_device(config.device) == Device::kCpu)
     fail(ErrorCode::kUsage, "deterministic_batching is not available on the CPU: leave it off");
 }

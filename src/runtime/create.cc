@@ -4,6 +4,7 @@
 #include "models/registry.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
+#include "runtime/gemm_config.h"
 
 // From files to an engine.
 namespace bolide {
@@ -36,11 +37,16 @@ std::unique_ptr<Engine> Engine::create(const EngineConfig& config) {
                   .threads = resolve_threads(config.threads),
                   .arena = &arena};
   if (context.device == Device::kCuda) use_cuda_device(config.device_index);
+  const std::optional<GemmConfig> gemms = read_gemm_config(config);
   ModelOptions options;
   options.path = config.model;
   options.dummy = config.load_format == LoadFormat::kDummy;
   if (!config.data_type.empty()) options.data_type = parse_data_type(config.data_type);
   LoadedModel loaded = load_model(options, context);
+  if (gemms) {
+    follow_gemm_config(context, *gemms, loaded.model->config(), loaded.data_type);
+    parts.tuned_products = static_cast<int64_t>(gemms->rows.size());
+  }
   parts.run_ahead = context.device == Device::kCuda;
   parts.model = std::move(loaded.model);
   parts.data_type = loaded.data_type;

@@ -106,6 +106,7 @@ ModelInfo make_info(const EngineParts& parts, const ModelConfig& model, const En
   info.cache_bytes = (cache.pages + (cache.spare_page ? 1 : 0)) * cache.page_bytes();
   info.step_bytes = step_bytes;
   info.random_weights = parts.random_weights;
+  info.tuned_products = parts.tuned_products;
   info.load_seconds = parts.load_seconds;
   return info;
 }

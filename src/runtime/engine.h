@@ -25,6 +25,7 @@ struct EngineParts {
   DType data_type = DType::kF32;         // of the weights, and of the cache
   int64_t weight_bytes = 0;
   bool random_weights = false;
+  int64_t tuned_products = 0;
   double load_seconds = 0;
   int64_t logit_block_bytes = WorkerConfig::kLogitBlockBytes;
   // Plan and launch the next step before the ids of this one are known: the device never waits for the host.

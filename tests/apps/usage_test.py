@@ -36,7 +36,7 @@ class Usage(CommandTest):
     def test_batch_size_0(self):
         base = ["--model", "x", "--batch-size", 0]
         for args in (["generate", *base, "--prompt", "a"], ["lambada", *base, "--dataset-path", "y"],
-                     ["logits", *base, "--input", "y", "--output", "z"], ["bench", *base], ["inspect", *base],
+                     ["logits", *base, "--input", "y", "--output", "z"], ["bench", *base], ["inspect", *base], ["tune", *base],
                      ["bench", "--model", "x", "--batch-size", "1,0"]):
             with self.subTest(args=args):
                 self.refused(*args, codes=[2], says=("--batch-size", "at least 1, not 0"))
@@ -49,7 +49,10 @@ class Usage(CommandTest):
                             ("--data-type", "int8"), ("-dt", "fp8")]:
             with self.subTest(flag):
                 self.refused("generate", "--model", "x", "--prompt", "a", flag, value, codes=[2], says="not supported")
-        self.refused("tune", "--model", "x", codes=[2], says="tune")
+        self.refused("tune", "--model", "x", codes=[2], says=("tune", "CPU", "no GEMM candidates"))
+        self.refused("tune", "--model", "x", "--device", "cuda", "--gemm-config", "f", codes=[2], says="--gemm-config")
+        self.refused("generate", "--model", "x", "--prompt", "a", "--gemm-config", "f", codes=[2],
+                     says=("--gemm-config", "--device cuda"))
         self.refused("convert", "-i", "x", "-o", "y", "-dt", "int8", codes=[2], says=("--data-type", "int8"))
 
     def test_neutral_values_are_accepted(self):

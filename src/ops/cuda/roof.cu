@@ -1,11 +1,10 @@
 #include <cublasLt.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "ops/cuda/device/grid.cuh"
-#include "ops/cuda/device/scalar.cuh"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/measure.h"
 #include "ops/roof.h"
 #include "tensor/device.h"
 
@@ -13,22 +12,6 @@ namespace bolide::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-// Random values in [-1, 1): a multiplier that sees zeros draws less power and clocks higher than in a model.
-__device__ __forceinline__ float noise(uint64_t i) {
-  uint64_t x = i * 0x9E3779B97F4A7C15u;
-  x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-  x ^= x >> 27;
-  return static_cast<float>(static_cast<int32_t>(x)) * 0x1.0p-31f;
-}
-
-template <class T>
-__global__ void fill_noise(T* values, int64_t count) {
-  wait_for_previous();
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step)
-    values[i] = from_f32<T>(noise(static_cast<uint64_t>(i)));
-}
 
 // Reads all of it, in pieces that a block finds side by side: 16 bytes a thread, eight loads under way in
 // each. What is stored in the end, practically never, keeps the loads alive.
@@ -45,35 +28,6 @@ __global__ void __launch_bounds__(kThreads) read_all(const uint4* from, int64_t 
     for (int i = 0; i < kLoads; ++i) all ^= v[i].x ^ v[i].y ^ v[i].z ^ v[i].w;
   }
   if (all == 0x5EED5EEDu) *unlikely = all;
-}
-
-template <class T>
-void fill(const Context& context, const Tensor& tensor) {
-  launch(context, "fill_noise", fill_noise<device_t<T>>,
-         {.grid = dim3(static_cast<unsigned>(8 * multiprocessors())), .block = dim3(kThreads)},
-         static_cast<device_t<T>*>(tensor.view().data), tensor.shape().count());
-}
-
-// Of several runs, after one that is not counted.
-template <class Work>
-double best_seconds(const Context& context, int runs, const Work& work) {
-  const auto create = [] {
-    cudaEvent_t event = nullptr;
-    check(cudaEventCreate(&event), "cudaEventCreate");
-    return std::shared_ptr<CUevent_st>(event, [](cudaEvent_t e) { cudaEventDestroy(e); });
-  };
-  const auto begin = create(), end = create();
-  float best = std::numeric_limits<float>::max();
-  for (int run = 0; run <= runs; ++run) {
-    check(cudaEventRecord(begin.get(), stream_of(context)), "cudaEventRecord");
-    work();
-    check(cudaEventRecord(end.get(), stream_of(context)), "cudaEventRecord");
-    check(cudaEventSynchronize(end.get()), "cudaEventSynchronize");
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "cudaEventElapsedTime");
-    if (run > 0) best = std::min(best, milliseconds);
-  }
-  return static_cast<double>(best) * 1e-3;
 }
 
 void check_blas(cublasStatus_t status, const char* what) {
@@ -143,7 +97,7 @@ double measure_read_bandwidth(const Context& context) {
   const size_t bytes = std::clamp(cuda_memory_free() / 4, kUnit, size_t{4} << 30) / kUnit * kUnit;
   const Tensor memory = Tensor::allocate({static_cast<int64_t>(bytes / 4)}, DType::kF32, Device::kCuda);
   const Tensor unlikely = Tensor::allocate({1}, DType::kI32, Device::kCuda);
-  fill<float>(context, memory);
+  fill_noise(context, memory);
   const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(8 * multiprocessors())),
                              .block = dim3(kThreads)};
   const double seconds = best_seconds(context, 10, [&] {
@@ -158,10 +112,8 @@ double measure_peak_flops(const Context& context, DType weight_dtype) {
   const int64_t size = weight_dtype == DType::kF32 ? 4096 : 8192;
   const auto square = [&] { return Tensor::allocate({size, size}, weight_dtype, Device::kCuda); };
   const Tensor a = square(), b = square(), c = square();
-  dispatch_float(weight_dtype, [&]<class T>() {
-    fill<T>(context, a);
-    fill<T>(context, b);
-  });
+  fill_noise(context, a);
+  fill_noise(context, b);
   SquareGemm gemm(size, weight_dtype);
   const double seconds =
       best_seconds(context, 10, [&] { gemm.run(context, a.view().data, b.view().data, c.view().data); });
