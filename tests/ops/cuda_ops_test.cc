@@ -89,6 +89,7 @@ TEST_F(CudaOps, MatmulShapes) { expect_right(matmul_shapes(Device::kCuda)); }
 TEST_F(CudaOps, MatmulRowCounts) { expect_right(matmul_row_counts(Device::kCuda)); }
 TEST_F(CudaOps, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device::kCuda)); }
 TEST_F(CudaOps, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCuda)); }
+TEST_F(CudaOps, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCuda)); }
 TEST_F(CudaOps, Rows) { expect_right(row_ops(Device::kCuda)); }
 TEST_F(CudaOps, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
 TEST_F(CudaOps, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda)); }
@@ -150,6 +151,34 @@ TEST_F(CudaOps, SkinnyMatmulRowsAreTheirOwn) {
                 << "rows " << begin << " to " << begin + count;
           }
         }
+      }
+    }
+  }
+}
+
+// Within one height of the tiles, too, a row gets the same bits whatever is beside it.
+TEST_F(CudaOps, SomeRowsMatmulRowsAreTheirOwn) {
+  constexpr int64_t kRows = 64, kOut = 192, kIn = 1024;
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    const Context on_gpu = context(dtype);
+    const PackedMatrix w = random_packed(on_gpu, kOut, kIn, dtype, 3);
+    Source source(67);
+    const Guarded x = Guarded::random(kRows, kIn, 0, source, 1, dtype);
+    const auto product = [&](int64_t begin, int64_t end) {
+      Guarded y(kRows, kOut, 0, dtype);
+      const bool taken = cuda::some_rows_matmul(
+          on_gpu,
+          {.x = x.view(on_gpu).slice_rows(begin, end), .w = &w, .y = y.view(on_gpu).slice_rows(begin, end)});
+      y.fetch(on_gpu);
+      return taken ? rows_of(y, begin, end) : std::vector<double>();
+    };
+    const std::vector<double> whole = product(0, kRows);
+    if (whole.empty()) GTEST_SKIP() << "NOT TESTED: this kernel is for Hopper GPUs";
+    for (int64_t count : {33, 40, 57, 63}) {
+      for (int64_t begin : {int64_t{0}, int64_t{1}, kRows - count}) {
+        const std::vector<double> part = product(begin, begin + count);
+        EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + begin * kOut))
+            << "rows " << begin << " to " << begin + count;
       }
     }
   }

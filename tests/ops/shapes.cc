@@ -146,6 +146,40 @@ Cases matmul_norms(Device device) {
   return cases;
 }
 
+// What a GPU's kernel for 9 to 128 rows does in ways of its own: every height of its tiles, rings of one
+// chunk up to several times round, clusters of 1 to 8 blocks, and tails of each.
+Cases matmul_some_rows(Device device) {
+  const int64_t sizes[][2] = {{64, 64}, {192, 192}, {80, 328}, {64, 1024}, {48, 4096}};
+  // Clusters of 4 and 2, and W so large that a tile has 128 outputs.
+  const int64_t wide[][2] = {{1536, 512}, {3072, 1024}, {4160, 2088}};
+  Cases cases;
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    const DType a = activation_dtype(device, dtype);
+    const auto each = [&](int64_t tokens, const int64_t(&s)[2]) {
+      const MatmulShape shape = {
+          .tokens = tokens, .out = s[0], .in = s[1], .dtype = dtype, .x = a, .bias = true};
+      MatmulShape narrow = shape, to_stream = shape, strided = shape, normed = shape;
+      narrow.y = a;
+      add(cases, narrow);
+      to_stream.accumulate = true;
+      add(cases, to_stream);
+      strided.activation = Activation::kSilu;
+      strided.gap = 8;
+      add(cases, strided);
+      normed.x = DType::kF32;
+      normed.y = a;
+      normed.norm = true;
+      normed.activation = Activation::kGeluTanh;
+      add(cases, normed);
+    };
+    for (int64_t tokens : {9, 16, 17, 32, 33, 64, 65, 100, 128})
+      for (const auto& s : sizes) each(tokens, s);
+    for (int64_t tokens : {12, 24, 50})
+      for (const auto& s : wide) each(tokens, s);
+  }
+  return cases;
+}
+
 Cases row_ops(Device device) {
   Cases cases;
   std::vector<DType> types = {DType::kF32};

@@ -14,6 +14,7 @@ Cases matmul_shapes(Device device);
 Cases matmul_row_counts(Device device);
 Cases matmul_epilogues(Device device);
 Cases matmul_norms(Device device);
+Cases matmul_some_rows(Device device);
 Cases row_ops(Device device);
 Cases attention_decode(Device device);
 Cases attention_prefill(Device device);

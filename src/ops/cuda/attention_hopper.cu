@@ -3,54 +3,22 @@
 #include "ops/cuda/attention_kernels.h"
 #include "ops/cuda/device/attention_hopper.cuh"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/tensor_map.h"
 
 namespace bolide::cuda {
 namespace {
-
-using Encode = decltype(&cuTensorMapEncodeTiled);
-
-// The driver's function by way of the runtime, so that nothing links with the driver.
-Encode encoder() {
-  static const Encode encode = [] {
-    void* function = nullptr;
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault,
-                                           &found),
-          "cudaGetDriverEntryPointByVersion");
-    return found == cudaDriverEntryPointSuccess ? reinterpret_cast<Encode>(function) : nullptr;
-  }();
-  return encode;
-}
-
-// A tensor of 16-bit elements in boxes of 64 columns by `box_rows` of the outermost dimension. Extents
-// innermost first, strides in bytes of all but the innermost.
-template <int kRank>
-CUtensorMap tensor_map(const void* data, DType dtype, const uint64_t (&extents)[kRank],
-                       const uint64_t (&strides)[kRank - 1], int64_t box_rows) {
-  CUtensorMap map;
-  uint32_t box[kRank], steps[kRank];
-  for (int i = 0; i < kRank; ++i) box[i] = steps[i] = 1;
-  box[0] = 64;
-  box[kRank - 1] = static_cast<uint32_t>(box_rows);
-  const CUresult status = encoder()(
-      &map, dtype == DType::kF16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, kRank,
-      const_cast<void*>(data), extents, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-      CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  BOLIDE_CHECK(status == CUDA_SUCCESS, "cuTensorMapEncodeTiled: {}", static_cast<int>(status));
-  return map;
-}
 
 HopperMaps tensor_maps(const AttentionParams& p, int64_t pages) {
   const auto head = static_cast<uint64_t>(p.head_size);
   const auto page = static_cast<uint64_t>(p.page_size.divisor);
   const uint64_t rows = static_cast<uint64_t>(pages) * static_cast<uint64_t>(p.kv_heads) * page;
-  const int64_t box_rows = std::min<int64_t>(p.page_size.divisor, kHopperKeys);
+  const uint32_t box_rows = std::min<uint32_t>(p.page_size.divisor, kHopperKeys);
   const uint64_t q_extents[3] = {head, static_cast<uint64_t>(p.heads), static_cast<uint64_t>(p.rows)};
   // A single row may come without a stride.
   const uint64_t q_stride = p.rows > 1 ? static_cast<uint64_t>(p.q.stride) * 2 : q_extents[1] * head * 2;
-  return {tensor_map(p.q.data, p.q.dtype, q_extents, {head * 2, q_stride}, 64),
-          tensor_map(p.k_pages, p.q.dtype, {head, rows}, {head * 2}, box_rows),
-          tensor_map(p.v_pages, p.q.dtype, {head, rows}, {head * 2}, box_rows)};
+  return {tensor_map(p.q.data, p.q.dtype, q_extents, {head * 2, q_stride}, {1, 64}),
+          tensor_map(p.k_pages, p.q.dtype, {head, rows}, {head * 2}, {box_rows}),
+          tensor_map(p.v_pages, p.q.dtype, {head, rows}, {head * 2}, {box_rows})};
 }
 
 template <class Traits>
@@ -71,21 +39,9 @@ void launch_head(const Context& context, const AttentionParams& p, int64_t pages
   }
 }
 
-// A Hopper GPU for which this file was compiled, too.
 bool has_kernel() {
-  static const bool has = [] {
-    int device = 0, major = 0, bytes = 0;
-    cudaFuncAttributes attributes = {};
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-          "cudaDeviceGetAttribute");
-    check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-          "cudaDeviceGetAttribute");
-    using Traits = HopperTraits<__half, 128, Alibi>;
-    check(cudaFuncGetAttributes(&attributes, attention_hopper_kernel<Traits>), "cudaFuncGetAttributes");
-    return major == 9 && attributes.sharedSizeBytes > 0 &&
-           static_cast<size_t>(bytes) >= Traits::kSharedBytes + 256 && encoder() != nullptr;
-  }();
+  using Traits = HopperTraits<__half, 128, Alibi>;
+  static const bool has = has_hopper_kernel(attention_hopper_kernel<Traits>, Traits::kSharedBytes);
   return has;
 }
 

@@ -13,6 +13,11 @@ inline constexpr int64_t kSkinnyRows = 64;
 // the same bits for 1 to 8 rows only.
 bool few_rows_matmul(const Context& context, const MatmulArgs& args);
 
+// 9 to 128 rows (64 where W is large) by Hopper's warpgroup products, after a norm kernel where there is a
+// norm; false when it does not take the case, and nothing is done. A row is the same bits whatever the others
+// are and wherever it stands, but not for every number of them.
+bool some_rows_matmul(const Context& context, const MatmulArgs& args);
+
 // Own kernels, which read each weight once for up to kSkinnyRows rows of x (more rows: once for every
 // kSkinnyRows). Any shape and dtype. The result of a row is the same, bit for bit, for every number of rows.
 void skinny_matmul(const Context& context, const MatmulArgs& args);

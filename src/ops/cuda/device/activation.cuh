@@ -23,4 +23,25 @@ __device__ __forceinline__ float activate(Activation activation, float x) {
   return x;
 }
 
+// On several at once: the choice is made once, and their instructions interleave.
+template <int kCount>
+__device__ __forceinline__ void activate_all(Activation activation, float (&x)[kCount]) {
+  const auto all = [&](Activation chosen) {
+#pragma unroll
+    for (float& value : x) value = activate(chosen, value);
+  };
+  switch (activation) {
+    case Activation::kGeluTanh:
+      return all(Activation::kGeluTanh);
+    case Activation::kGeluErf:
+      return all(Activation::kGeluErf);
+    case Activation::kRelu:
+      return all(Activation::kRelu);
+    case Activation::kSilu:
+      return all(Activation::kSilu);
+    case Activation::kNone:
+      break;
+  }
+}
+
 }  // namespace bolide::cuda

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "ops/cuda/device/attention_hopper_ptx.cuh"
+#include "ops/cuda/device/hopper_ptx.cuh"
 #include "ops/cuda/device/attention_pages.cuh"
 #include "ops/cuda/device/attention_tiles.cuh"
 #include "ops/cuda/device/grid.cuh"

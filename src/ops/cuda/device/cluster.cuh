@@ -87,4 +87,16 @@ __device__ __forceinline__ void send(float2* slot, uint64_t* mailbox, int rank, 
 #endif
 }
 
+__device__ __forceinline__ void send(float4* slot, uint64_t* mailbox, int rank, float4 value) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{\n .reg .b32 to, at;\n mapa.shared::cluster.u32 to, %0, %2;\n mapa.shared::cluster.u32 at, %1, %2;\n"
+      " st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [to], {%3, %4, %5, %6}, [at];\n}" ::"r"(
+          shared_address(slot)),
+      "r"(shared_address(mailbox)), "r"(rank), "r"(__float_as_uint(value.x)), "r"(__float_as_uint(value.y)),
+      "r"(__float_as_uint(value.z)), "r"(__float_as_uint(value.w))
+      : "memory");
+#endif
+}
+
 }  // namespace bolide::cuda

@@ -3,6 +3,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <cstdint>
+
 #include "tensor/dtype.h"
 
 // The storage types of tensor/dtype.h as CUDA's own, and conversions between them and float.
@@ -40,6 +42,14 @@ __device__ __forceinline__ __half from_f32<__half>(float x) {
 template <>
 __device__ __forceinline__ __nv_bfloat16 from_f32<__nv_bfloat16>(float x) {
   return __float2bfloat16_rn(x);
+}
+
+// Two elements as they lie in memory, `a` first.
+__device__ __forceinline__ uint32_t pack(__half a, __half b) {
+  return __half_as_ushort(a) | static_cast<uint32_t>(__half_as_ushort(b)) << 16;
+}
+__device__ __forceinline__ uint32_t pack(__nv_bfloat16 a, __nv_bfloat16 b) {
+  return __bfloat16_as_ushort(a) | static_cast<uint32_t>(__bfloat16_as_ushort(b)) << 16;
 }
 
 // Elements of T in a 16-byte vector access.

@@ -124,13 +124,6 @@ __device__ __forceinline__ void multiply<__nv_bfloat16>(float (&c)[4], uint32_t 
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-__device__ __forceinline__ uint32_t pack(__half a, __half b) {
-  return __half_as_ushort(a) | static_cast<uint32_t>(__half_as_ushort(b)) << 16;
-}
-__device__ __forceinline__ uint32_t pack(__nv_bfloat16 a, __nv_bfloat16 b) {
-  return __bfloat16_as_ushort(a) | static_cast<uint32_t>(__bfloat16_as_ushort(b)) << 16;
-}
-
 // One k-step. Of a lane's four words of W, words 0 and 2 make one chain of sums, 1 and 3 another: shorter
 // waits. c[n][i]: chain i, for column n of x, whose bytes for this lane begin at `x`, `stride` bytes apart.
 template <class T, int kColumns>

@@ -67,6 +67,14 @@ __device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap& map, in
       "l"(reinterpret_cast<uint64_t>(&map)), "r"(x), "r"(y), "r"(z), "r"(barrier)
       : "memory");
 }
+__device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap& map, int x, int y, int z, int w,
+                                         uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, "
+      "%4, %5}], [%6];" ::"r"(to),
+      "l"(reinterpret_cast<uint64_t>(&map)), "r"(x), "r"(y), "r"(z), "r"(w), "r"(barrier)
+      : "memory");
+}
 __device__ __forceinline__ void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(reinterpret_cast<uint64_t>(&map)) : "memory");
 }
@@ -124,6 +132,8 @@ __device__ __forceinline__ void keep(uint32_t (&x)[kSteps][4]) {
 #define BOLIDE_BLOCK(c, n) "+f"(c[n][0]), "+f"(c[n][1]), "+f"(c[n][2]), "+f"(c[n][3])
 #define BOLIDE_BLOCKS(c, n) \
   BOLIDE_BLOCK(c, n), BOLIDE_BLOCK(c, n + 1), BOLIDE_BLOCK(c, n + 2), BOLIDE_BLOCK(c, n + 3)
+#define BOLIDE_REGISTERS_8 "{%0, %1, %2, %3, %4, %5, %6, %7}"
+#define BOLIDE_REGISTERS_16 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}"
 #define BOLIDE_REGISTERS_32                                                                               \
   "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, " \
   "%22, %23, %24, %25, %26, %27, %28, %29, %30, %31}"
@@ -133,27 +143,36 @@ __device__ __forceinline__ void keep(uint32_t (&x)[kSteps][4]) {
   "%42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "  \
   "%62, %63}"
 
-// c[64, 128] = a[64, 16] b[128, 16]^T, or += if `add`, for the 128 threads of a warpgroup; c as in
+// c[64, n] = a[64, 16] b[n, 16]^T, or += if `add`, for the 128 threads of a warpgroup; c as in
 // multiply_add(), 16 rows for each warp. a and b: operand() of 16 columns of rows.
-template <class T>
-__device__ __forceinline__ void multiply_rows(float (&c)[16][4], uint64_t a, uint64_t b, bool add) {
-#define BOLIDE_MULTIPLY(type)                                                               \
-  asm volatile(                                                                             \
-      "{\n"                                                                                 \
-      ".reg .pred add;\n"                                                                   \
-      "setp.ne.b32 add, %66, 0;\n"                                                          \
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " " BOLIDE_REGISTERS_64  \
-      ", %64, %65, add, 1, 1, 0, 0;\n"                                                      \
-      "}\n"                                                                                 \
-      : BOLIDE_BLOCKS(c, 0), BOLIDE_BLOCKS(c, 4), BOLIDE_BLOCKS(c, 8), BOLIDE_BLOCKS(c, 12) \
-      : "l"(a), "l"(b), "r"(static_cast<int>(add)))
-  if constexpr (__is_same(T, __half)) {
-    BOLIDE_MULTIPLY("f16");
-  } else {
-    BOLIDE_MULTIPLY("bf16");
+#define BOLIDE_MULTIPLY_ROWS(columns, blocks, registers, a_at, b_at, add_at, ...)                         \
+  template <class T>                                                                                      \
+  __device__ __forceinline__ void multiply_rows(float(&c)[blocks][4], uint64_t a, uint64_t b, bool add) { \
+    if constexpr (__is_same(T, __half)) {                                                                 \
+      BOLIDE_MULTIPLY("f16", columns, registers, a_at, b_at, add_at, __VA_ARGS__);                        \
+    } else {                                                                                              \
+      BOLIDE_MULTIPLY("bf16", columns, registers, a_at, b_at, add_at, __VA_ARGS__);                       \
+    }                                                                                                     \
   }
+#define BOLIDE_MULTIPLY(type, columns, registers, a_at, b_at, add_at, ...)                          \
+  asm volatile(                                                                                     \
+      "{\n"                                                                                         \
+      ".reg .pred add;\n"                                                                           \
+      "setp.ne.b32 add, %" add_at                                                                   \
+      ", 0;\n"                                                                                      \
+      "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " " registers ", %" a_at \
+      ", %" b_at                                                                                    \
+      ", add, 1, 1, 0, 0;\n"                                                                        \
+      "}\n"                                                                                         \
+      : __VA_ARGS__                                                                                 \
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)))
+BOLIDE_MULTIPLY_ROWS("16", 2, BOLIDE_REGISTERS_8, "8", "9", "10", BOLIDE_BLOCK(c, 0), BOLIDE_BLOCK(c, 1))
+BOLIDE_MULTIPLY_ROWS("32", 4, BOLIDE_REGISTERS_16, "16", "17", "18", BOLIDE_BLOCKS(c, 0))
+BOLIDE_MULTIPLY_ROWS("64", 8, BOLIDE_REGISTERS_32, "32", "33", "34", BOLIDE_BLOCKS(c, 0), BOLIDE_BLOCKS(c, 4))
+BOLIDE_MULTIPLY_ROWS("128", 16, BOLIDE_REGISTERS_64, "64", "65", "66", BOLIDE_BLOCKS(c, 0),
+                     BOLIDE_BLOCKS(c, 4), BOLIDE_BLOCKS(c, 8), BOLIDE_BLOCKS(c, 12))
 #undef BOLIDE_MULTIPLY
-}
+#undef BOLIDE_MULTIPLY_ROWS
 
 // c[64, 64] += a[64, 16] b[16, 64], a in registers as in multiply_add(), b: operand() of 16 rows.
 template <class T>
@@ -197,6 +216,8 @@ __device__ __forceinline__ void multiply_values(float (&c)[16][4], const uint32_
 }
 #undef BOLIDE_BLOCK
 #undef BOLIDE_BLOCKS
+#undef BOLIDE_REGISTERS_8
+#undef BOLIDE_REGISTERS_16
 #undef BOLIDE_REGISTERS_32
 #undef BOLIDE_REGISTERS_64
 
