@@ -247,6 +247,34 @@ Cases attention_decode(Device device) {
                     .gap = 64});
       }
     }
+    // Steps of nothing but decoding: around the units and tiles of their kernel; groups of more than 8 heads;
+    // more sequences than fit on the GPU at once.
+    std::vector<int64_t> many(40);
+    for (size_t i = 0; i < many.size(); ++i) many[i] = 1 + static_cast<int64_t>(i) * 19;
+    const std::vector<std::vector<int64_t>> lengths = {
+        {1},
+        {1000},
+        {144, 1, 100, 17, 1},
+        {1, 2, 15, 16, 17, 127, 128, 129, 143, 144, 145, 255, 256, 257},
+        {400, 385, 600},
+        many};
+    for (const std::vector<int64_t>& each : lengths) {
+      for (int64_t head_size : {64, 128}) {
+        for (int64_t kv_heads : {2, 24}) {
+          add(cases, {.queries = std::vector<int64_t>(each.size(), 1),
+                      .lengths = each,
+                      .heads = 24,
+                      .kv_heads = kv_heads,
+                      .head_size = head_size,
+                      .page_size = each.size() == 3 ? 64 : 16,
+                      .dtype = dtype,
+                      .activation = a,
+                      .alibi = each.size() != 3,
+                      .fused = true,
+                      .gap = 64});
+        }
+      }
+    }
     // A cache of another type than the activations, one key a page, no ALiBi.
     for (DType other : kDtypes)
       if (other != dtype)

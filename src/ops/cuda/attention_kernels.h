@@ -5,7 +5,7 @@
 #include "ops/attention.h"
 #include "ops/cuda/device/fast_divide.cuh"
 
-// The two families of attention kernels, both complete for what they accept: attention() chooses.
+// The families of attention kernels, each complete for what it accepts: attention() chooses.
 namespace bolide::cuda {
 
 // A matrix whose type is known only at run time: activations are touched once a row, so that one branch for
@@ -42,6 +42,12 @@ struct AttentionParams {
 // way.
 void attention_rows(const Context& context, const AttentionParams& params, DType pages, int64_t max_kv_length,
                     bool fused);
+
+// The fused rows of a decode step, as fast as can be, but not independent of what else there is. Returns
+// false, having done nothing, unless all is fp16 or all bf16, in vectors, of head sizes and page sizes that
+// it knows.
+bool attention_decode(const Context& context, const AttentionParams& params, DType pages,
+                      int64_t max_kv_length);
 
 // Tensor cores, for sequences of many rows. q, y and the pages fp16 or bf16 alike, vectors, head_size a
 // multiple of 8, scale above 0 and flash_fits().

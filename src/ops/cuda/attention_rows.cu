@@ -6,18 +6,6 @@
 namespace bolide::cuda {
 namespace {
 
-// Clusters came with compute capability 9.0.
-bool has_clusters() {
-  static const bool has = [] {
-    int device = 0, major = 0;
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-          "cudaDeviceGetAttribute");
-    return major >= 9;
-  }();
-  return has;
-}
-
 template <class Traits>
 void launch_rows(const Context& context, const AttentionParams& p, int64_t max_kv_length, bool fused) {
   const int64_t group = p.heads / p.kv_heads, head_blocks = (group + Traits::kHeads - 1) / Traits::kHeads;

@@ -21,6 +21,18 @@ inline int multiprocessors() {
   return count;
 }
 
+// Clusters came with compute capability 9.0.
+inline bool has_clusters() {
+  static const bool has = [] {
+    int device = 0, major = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+          "cudaDeviceGetAttribute");
+    return major >= 9;
+  }();
+  return has;
+}
+
 struct LaunchShape {
   dim3 grid;
   dim3 block;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "ops/cuda/attention_kernels.h"
+#include "ops/cuda/device/attention_ptx.cuh"
 #include "ops/cuda/device/scalar.cuh"
 
 // Where the elements of activations and of pages lie.
@@ -55,15 +56,8 @@ __device__ __forceinline__ void unpack(const uint4& from, float (&x)[kVector<T>]
     const uint32_t words[4] = {from.x, from.y, from.z, from.w};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if constexpr (__is_same(T, __nv_bfloat16)) {
-        x[2 * i] = __uint_as_float(words[i] << 16);
-        x[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
-      } else {
-        __half2 halves;
-        memcpy(&halves, &words[i], sizeof(halves));
-        const float2 pair = __half22float2(halves);
-        x[2 * i] = pair.x, x[2 * i + 1] = pair.y;
-      }
+      const float2 pair = unpack_pair<T>(words[i]);
+      x[2 * i] = pair.x, x[2 * i + 1] = pair.y;
     }
   }
 }

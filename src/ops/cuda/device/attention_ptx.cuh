@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
+#include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/scalar.cuh"
 
 // The instructions behind the attention kernels that C++ has no name for.
@@ -11,6 +13,13 @@ namespace bolide::cuda {
 __device__ __forceinline__ float exp2_approx(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// 1 / x, 1 ulp, for x that is not subnormal.
+__device__ __forceinline__ float reciprocal_approx(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 
@@ -24,8 +33,17 @@ __device__ __forceinline__ uint4 load_once(const void* from) {
   return x;
 }
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+// The same, or zeros when not `valid`, without a branch: `from` need not be an address then.
+__device__ __forceinline__ uint4 load_once(const void* from, bool valid) {
+  uint4 x;
+  asm volatile(
+      "{\n .reg .pred p;\n setp.ne.b32 p, %5, 0;\n"
+      " mov.b32 %0, 0;\n mov.b32 %1, 0;\n mov.b32 %2, 0;\n mov.b32 %3, 0;\n"
+      " @p ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "=&r"(x.x), "=&r"(x.y), "=&r"(x.z), "=&r"(x.w)
+      : "l"(from), "r"(static_cast<int>(valid))
+      : "memory");
+  return x;
 }
 
 // 16 bytes from global to shared memory, or zeros when not `valid` (`from` must be a valid address all the
@@ -90,29 +108,16 @@ __device__ __forceinline__ uint32_t pack_pair(float low, float high) {
   }
   return x;
 }
-
-// Clusters of blocks. All threads of a cluster arrive and then wait, in turns; memory written before an
-// arrival is seen after the wait.
-__device__ __forceinline__ void cluster_arrive() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
-#endif
-}
-__device__ __forceinline__ void cluster_wait() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
-#endif
-}
-// Where the cluster's first block has what lies at `p` of this block's shared memory.
+// And back.
 template <class T>
-__device__ __forceinline__ T* in_first_block(T* p) {
-#if __CUDA_ARCH__ >= 900
-  uint64_t mapped;
-  asm("mapa.u64 %0, %1, %2;" : "=l"(mapped) : "l"(reinterpret_cast<uint64_t>(p)), "r"(0));
-  return reinterpret_cast<T*>(mapped);
-#else
-  return p;
-#endif
+__device__ __forceinline__ float2 unpack_pair(uint32_t x) {
+  if constexpr (__is_same(T, __half)) {
+    __half2 halves;
+    memcpy(&halves, &x, sizeof(halves));
+    return __half22float2(halves);
+  } else {
+    return {__uint_as_float(x << 16), __uint_as_float(x & 0xffff0000u)};
+  }
 }
 
 }  // namespace bolide::cuda

@@ -322,7 +322,7 @@ __global__ void __launch_bounds__(kRowThreads)
   const int first_head = (head_block % launch.head_blocks) * kHeads;  // of the group
   const int warp = static_cast<int>(threadIdx.x) / 32, thread = static_cast<int>(threadIdx.x) % 32;
   // From here on a block may write into another's shared memory only when that one has started.
-  if (launch.cluster > 1) cluster_arrive();
+  if (launch.cluster > 1) cluster_release();
 
   QueryRow place;
   if (launch.fused) {
@@ -367,7 +367,7 @@ __global__ void __launch_bounds__(kRowThreads)
   float* values = shared;
   float2* factors = reinterpret_cast<float2*>(shared + kRowStreams * kHeads * Traits::kWidth);
   if (launch.cluster > 1) {
-    cluster_wait();
+    cluster_wait_unaligned();
     values = in_first_block(values);
     factors = in_first_block(factors);
   }
@@ -400,8 +400,8 @@ __global__ void __launch_bounds__(kRowThreads)
   }
 
   if (launch.cluster > 1) {
-    cluster_arrive();
-    cluster_wait();
+    cluster_release();
+    cluster_wait_unaligned();
     if (rank != 0) return;
   } else {
     __syncthreads();

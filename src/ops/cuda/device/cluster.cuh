@@ -16,6 +16,13 @@ __device__ __forceinline__ void cluster_arrive() {
 #endif
 }
 
+// By threads on any way; what each of them wrote before it is seen after the wait.
+__device__ __forceinline__ void cluster_release() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#endif
+}
+
 __device__ __forceinline__ void cluster_wait() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
@@ -26,6 +33,18 @@ __device__ __forceinline__ void cluster_wait() {
 __device__ __forceinline__ void cluster_wait_unaligned() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+
+// Where the cluster's first block has what lies at `p` of this block's shared memory.
+template <class T>
+__device__ __forceinline__ T* in_first_block(T* p) {
+#if __CUDA_ARCH__ >= 900
+  uint64_t mapped;
+  asm("mapa.u64 %0, %1, %2;" : "=l"(mapped) : "l"(reinterpret_cast<uint64_t>(p)), "r"(0));
+  return reinterpret_cast<T*>(mapped);
+#else
+  return p;
 #endif
 }
 

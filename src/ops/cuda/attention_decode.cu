@@ -1,0 +1,101 @@
+#include <bit>
+#include <limits>
+
+#include "ops/cuda/device/attention_decode.cuh"
+#include "ops/cuda/launch.h"
+
+namespace bolide::cuda {
+namespace {
+
+template <class Traits>
+void launch_traits(const Context& context, const DecodeParams& p, unsigned rows) {
+  const int cluster = 1 << p.cluster_shift, head_blocks = (p.group + Traits::kHeads - 1) / Traits::kHeads;
+  const LaunchShape shape{
+      .grid = dim3(static_cast<unsigned>(p.kv_heads * cluster), rows, static_cast<unsigned>(head_blocks)),
+      .block = dim3(kDecodeThreads),
+      .shared_bytes = Traits::shared_bytes(cluster),
+      .cluster_x = static_cast<unsigned>(cluster)};
+  launch(context, "attention_decode", attention_decode_kernel<Traits>, shape, p);
+}
+
+// Blocks share a row until all of its keys are asked for at once, or the GPU is full: two blocks fit on a
+// multiprocessor.
+template <class T, int kHead, bool kGrouped>
+void launch_head(const Context& context, DecodeParams p, unsigned rows, int64_t max_kv_length) {
+  constexpr int kHeads = DecodeTraits<T, kHead, kGrouped, false, true>::kHeads;
+  constexpr int kUnits = DecodeTraits<T, kHead, kGrouped, false, true>::kUnits;
+  const int64_t tile = kUnits * kDecodeUnit * kDecodeWarps, old = max_kv_length - 1;
+  const int64_t blocks = int64_t{rows} * p.kv_heads * ((p.group + kHeads - 1) / kHeads);
+  while (has_clusters() && 1 << p.cluster_shift < kMaxDecodeCluster && tile << p.cluster_shift < old &&
+         blocks << (p.cluster_shift + 1) <= 2 * multiprocessors())
+    ++p.cluster_shift;
+  const bool once = tile << p.cluster_shift >= old;
+  if (p.cluster_shift == 0) {
+    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, false, true>>(context, p, rows)
+         : launch_traits<DecodeTraits<T, kHead, kGrouped, false, false>>(context, p, rows);
+  } else {
+    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, true, true>>(context, p, rows)
+         : launch_traits<DecodeTraits<T, kHead, kGrouped, true, false>>(context, p, rows);
+  }
+}
+
+template <class T>
+void launch_type(const Context& context, const DecodeParams& p, int head_size, unsigned rows,
+                 int64_t max_kv_length) {
+  if (head_size == 64) {
+    p.group == 1 ? launch_head<T, 64, false>(context, p, rows, max_kv_length)
+                 : launch_head<T, 64, true>(context, p, rows, max_kv_length);
+  } else {
+    p.group == 1 ? launch_head<T, 128, false>(context, p, rows, max_kv_length)
+                 : launch_head<T, 128, true>(context, p, rows, max_kv_length);
+  }
+}
+
+}  // namespace
+
+bool attention_decode(const Context& context, const AttentionParams& params, DType pages,
+                      int64_t max_kv_length) {
+  const uint32_t page_size = params.page_size.divisor;
+  if (pages == DType::kF32 || (params.head_size != 64 && params.head_size != 128) ||
+      page_size < kDecodeUnit || !std::has_single_bit(page_size) || params.rows > 65535) {
+    return false;
+  }
+  // A single row may come with any stride, which is not used then.
+  const auto fits = [&](const Matrix& m) {
+    return m.dtype == pages && m.vectors &&
+           (params.rows == 1 || params.rows * m.stride <= std::numeric_limits<int32_t>::max());
+  };
+  if (!fits(params.q) || !fits(params.k) || !fits(params.v) || !fits(params.y) ||
+      params.rows * params.max_pages > std::numeric_limits<int32_t>::max()) {
+    return false;
+  }
+  const DecodeParams p = {.q = params.q.data,
+                          .k = params.k.data,
+                          .v = params.v.data,
+                          .y = params.y.data,
+                          .k_pages = params.k_pages,
+                          .v_pages = params.v_pages,
+                          .page_table = params.page_table,
+                          .kv_lengths = params.kv_lengths,
+                          .slots = params.slots,
+                          .alibi_slopes = params.alibi_slopes,
+                          .q_stride = static_cast<uint32_t>(params.q.stride),
+                          .k_stride = static_cast<uint32_t>(params.k.stride),
+                          .v_stride = static_cast<uint32_t>(params.v.stride),
+                          .y_stride = static_cast<uint32_t>(params.y.stride),
+                          .kv_heads = params.kv_heads,
+                          .group = params.heads / params.kv_heads,
+                          .max_pages = static_cast<int>(params.max_pages),
+                          .page_shift = std::countr_zero(page_size),
+                          .cluster_shift = 0,
+                          .scale_log2 = params.scale_log2};
+  if (pages == DType::kF16) {
+    launch_type<__half>(context, p, params.head_size, static_cast<unsigned>(params.rows), max_kv_length);
+  } else {
+    launch_type<__nv_bfloat16>(context, p, params.head_size, static_cast<unsigned>(params.rows),
+                               max_kv_length);
+  }
+  return true;
+}
+
+}  // namespace bolide::cuda

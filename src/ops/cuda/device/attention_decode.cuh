@@ -1,0 +1,452 @@
+#pragma once
+
+#include "ops/cuda/attention_kernels.h"
+#include "ops/cuda/device/attention_ptx.cuh"
+#include "ops/cuda/device/cluster.cuh"
+#include "ops/cuda/device/grid.cuh"
+
+// Attention of a decode step: one query row a sequence, whose own key and value are not in the pages yet.
+// Bound by the chain of kernels rather than by its work, so everything that can be is done before the
+// previous kernel has ended, and what remains is short and hardly branches.
+//
+// Keys in the pages are cut into units of 16, which the warps of a cluster take in turns, two of them (one of
+// wide heads) at a time: their keys and values wait in registers in the form in which the tensor cores want
+// them. Up to 8 query heads are the rows of q k^T, whose fragments are the columns of v^T p as they stand.
+// The newest key is no part of a unit: the warps that add up a block's warps take it as one warp more, whose
+// sum is that value itself.
+namespace bolide::cuda {
+
+inline constexpr int kDecodeWarps = 8, kDecodeThreads = 32 * kDecodeWarps;
+inline constexpr int kDecodeUnit = 16;  // keys; pages are multiples of it
+inline constexpr int kMaxDecodeCluster = 8;
+
+// What attention_decode() launches: AttentionParams without what is known, strides and offsets in elements.
+struct DecodeParams {
+  const void *q, *k, *v;
+  void* y;
+  void *k_pages, *v_pages;
+  const int32_t *page_table, *kv_lengths;
+  const int64_t* slots;
+  const float* alibi_slopes;                        // or null
+  uint32_t q_stride, k_stride, v_stride, y_stride;  // times rows: below 2^32
+  int kv_heads, group;                              // query heads of a key head
+  int max_pages;
+  int page_shift;     // log2 of the page size
+  int cluster_shift;  // log2 of the blocks that share a row
+  float scale_log2;
+};
+
+// kHead: 64 or 128. kGrouped: up to 8 query heads of a key head are computed together, else it has but one.
+// kOnce: no warp has more than one tile.
+template <class T, int kHead_, bool kGrouped_, bool kClustered_, bool kOnce_>
+struct DecodeTraits {
+  using Type = T;
+  static constexpr int kHead = kHead_, kHeads = kGrouped_ ? 8 : 1;
+  static constexpr bool kGrouped = kGrouped_, kClustered = kClustered_, kOnce = kOnce_;
+  static constexpr int kUnits = 128 / kHead;   // of a warp's tile: 64 registers of keys and values
+  static constexpr int kSteps = kHead / 32;    // vectors of a key that a lane has: columns 32s + 8 (lane % 4)
+  static constexpr int kColumns = kHead / 64;  // of a value: columns 64c + 8 (lane / 4)
+  // Shared memory, in floats: the mailbox, then of each head and warp the max, the sum of weights and that of
+  // weighted values; last what other blocks send, of each, each head and each lane.
+  static constexpr int kPitch = kHead + (kGrouped ? 4 : 0);
+  static constexpr int kMax = 4, kSum = kMax + kHeads * kDecodeWarps, kValues = kSum + kHeads * kDecodeWarps;
+  static constexpr int kMail = kValues + kDecodeWarps * kHeads * kPitch;
+  static constexpr int kLetter = (kColumns + 1) * 32;  // float2
+  static constexpr size_t shared_bytes(int cluster) {
+    return sizeof(float) * (kMail + static_cast<size_t>(cluster - 1) * kHeads * kLetter * 2);
+  }
+};
+
+// The part of a unit that a lane has. lane = 4g + t: of keys g and g + 8 a quarter; of values 2t, 2t + 1 and
+// these + 8 an eighth.
+template <class Traits>
+struct DecodeUnit {
+  using T = typename Traits::Type;
+  uint4 k[2][Traits::kSteps];
+  uint4 v[2][2][Traits::kColumns];
+
+  // `from`: the lane's columns of row g of the first unit of the pages; `row`: of the unit; `left`: keys from
+  // its first to the last. What is beyond that is zero: there may be anything, NaN too.
+  __device__ __forceinline__ void load_keys(const T* from, uint32_t row, int left) {
+    const int g = static_cast<int>(threadIdx.x % 32 / 4);
+#pragma unroll
+    for (int j = 0; j < 2; ++j)
+#pragma unroll
+      for (int s = 0; s < Traits::kSteps; ++s)
+        k[j][s] = load_once(from + static_cast<int64_t>(row) * Traits::kHead + j * 8 * Traits::kHead + s * 32,
+                            8 * j + g < left);
+  }
+  // `from`: those of row 2t.
+  __device__ __forceinline__ void load_values(const T* from, uint32_t row, int left) {
+    const int t = static_cast<int>(threadIdx.x % 4);
+#pragma unroll
+    for (int j = 0; j < 2; ++j)
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+#pragma unroll
+        for (int c = 0; c < Traits::kColumns; ++c)
+          v[j][i][c] = load_once(
+              from + static_cast<int64_t>(row) * Traits::kHead + (j * 8 + i) * Traits::kHead + c * 64,
+              8 * j + 2 * t + i < left);
+  }
+};
+
+// A lane's quarter of the 8 heads' queries: words 0, 2, 1 and 3 of each vector. Rows 0 to 7 of such a
+// fragment are the heads with words 0 and 1 of each quarter, rows 8 to 15 the same heads with words 2 and 3:
+// so keys meet it as they lie in memory, in two products of which each has half of its rows to use.
+template <int kSteps>
+struct DecodeQuery {
+  uint32_t words[kSteps][4];
+};
+
+// q . k of 8 keys for 8 heads: c[i] that of head lane / 4 and key 2 * (lane % 4) + i.
+template <class T, int kSteps>
+__device__ __forceinline__ void multiply_keys(const DecodeQuery<kSteps>& q, const uint4 (&k)[kSteps],
+                                              float (&c)[2]) {
+  float low[4] = {}, high[4] = {};
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+    multiply_add<T>(low, q.words[s], k[s].x, k[s].y);
+    multiply_add<T>(high, q.words[s], k[s].z, k[s].w);
+  }
+  c[0] = low[0] + high[2];
+  c[1] = low[1] + high[3];
+}
+
+// y += v^T p. y[4c + m][i] is column 64c + 8 (lane / 4) + 2m + i / 2 of head 2 * (lane % 4) + i % 2; p0 and
+// p1 the weights of head lane / 4 and keys 2 * (lane % 4) and the next, and of these + 8.
+template <class T, int kColumns>
+__device__ __forceinline__ void multiply_values(const uint4 (&v)[2][2][kColumns], uint32_t p0, uint32_t p1,
+                                                float (&y)[4 * kColumns][4]) {
+#pragma unroll
+  for (int c = 0; c < kColumns; ++c) {
+    const auto word = [&](int j, int i, int m) {
+      const uint4& x = v[j][i][c];
+      return m == 0 ? x.x : m == 1 ? x.y : m == 2 ? x.z : x.w;
+    };
+#pragma unroll
+    for (int m = 0; m < 4; ++m) {
+      const uint32_t columns[4] = {__byte_perm(word(0, 0, m), word(0, 1, m), 0x5410),
+                                   __byte_perm(word(0, 0, m), word(0, 1, m), 0x7632),
+                                   __byte_perm(word(1, 0, m), word(1, 1, m), 0x5410),
+                                   __byte_perm(word(1, 0, m), word(1, 1, m), 0x7632)};
+      multiply_add<T>(y[4 * c + m], columns, p0, p1);
+    }
+  }
+}
+
+// The max of some scores, the sum of weights 2^(score - max), and that of weighted values of a lane's
+// columns.
+template <int kColumns>
+struct DecodeSum {
+  // Finite, so that the difference of two of them is not NaN.
+  static constexpr float kLowest = -1e30f;
+  float max = kLowest, weight = 0;
+  float2 y[kColumns] = {};
+
+  __device__ __forceinline__ void add(const DecodeSum& other, float top) {
+    const float factor = exp2_approx(other.max - top);
+    weight = fmaf(factor, other.weight, weight);
+#pragma unroll
+    for (int c = 0; c < kColumns; ++c) {
+      y[c].x = fmaf(factor, other.y[c].x, y[c].x);
+      y[c].y = fmaf(factor, other.y[c].y, y[c].y);
+    }
+  }
+};
+
+template <int kColumns, int kCount>
+__device__ __forceinline__ DecodeSum<kColumns> add_up(const DecodeSum<kColumns> (&parts)[kCount]) {
+  DecodeSum<kColumns> sum;
+  float top[kCount];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) top[i] = parts[i].max;
+#pragma unroll
+  for (int step = 1; step < kCount; step *= 2)
+#pragma unroll
+    for (int i = 0; i + step < kCount; i += 2 * step) top[i] = fmaxf(top[i], top[i + step]);
+  sum.max = top[0];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) sum.add(parts[i], sum.max);
+  return sum;
+}
+
+// A warp's tiles, one after the other.
+template <class Traits>
+struct DecodeWorker {
+  using T = typename Traits::Type;
+  static constexpr int kUnits = Traits::kUnits, kColumns = Traits::kColumns;
+
+  DecodeUnit<Traits> unit[kUnits];
+  float max = DecodeSum<kColumns>::kLowest;  // of head lane / 4
+  float y[4 * kColumns][4] = {};             // as of multiply_values(); of heads 2 * (lane % 4) and the next
+  float weight[4] = {};                      // their weights, in [0] and [1]
+
+  // Turns scores into weights, and what was summed up before to the new maximum.
+  __device__ __forceinline__ void weigh(float (&score)[kUnits][2][2], uint32_t (&p)[kUnits][2], bool first) {
+    float top = max;
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u)
+#pragma unroll
+      for (int j = 0; j < 2; ++j) top = fmaxf(top, fmaxf(score[u][j][0], score[u][j][1]));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
+    top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u)
+#pragma unroll
+      for (int j = 0; j < 2; ++j)
+        p[u][j] = pack_pair<T>(exp2_approx(score[u][j][0] - top), exp2_approx(score[u][j][1] - top));
+    if (!first) {
+      const float shrink = exp2_approx(max - top);
+      float of[2] = {shrink, shrink};
+      if constexpr (Traits::kGrouped) {
+        const int lane = static_cast<int>(threadIdx.x % 4 * 8);
+        of[0] = __shfl_sync(~0u, shrink, lane);
+        of[1] = __shfl_sync(~0u, shrink, lane + 4);
+      }
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        weight[i] *= of[i % 2];
+#pragma unroll
+        for (int m = 0; m < 4 * kColumns; ++m) y[m][i] *= of[i % 2];
+      }
+    }
+    max = top;
+  }
+
+  // The weights' sum comes from the tensor cores, too: of weights as they were rounded, and without shuffles.
+  __device__ __forceinline__ void add(int u, const uint32_t (&p)[2]) {
+    const uint32_t one = pack_pair<T>(1.0f, 1.0f);
+    multiply_values<T>(unit[u].v, p[0], p[1], y);
+    multiply_add<T>(weight, {one, one, one, one}, p[0], p[1]);
+  }
+
+  __device__ __forceinline__ void write(float* shared, int warp, int lane) const {
+    const int g = lane / 4, t = lane % 4;
+    float* to = shared + Traits::kValues + warp * (Traits::kHeads * Traits::kPitch) + 8 * g;
+#pragma unroll
+    for (int h = 0; h < (Traits::kGrouped ? 2 : 1); ++h) {
+      if (!Traits::kGrouped && t != 0) break;
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        float* at = to + (2 * t + h) * Traits::kPitch + 64 * c;
+        const auto column = [&](int i) { return y[4 * c + i / 2][i % 2 * 2 + h]; };
+        *reinterpret_cast<float4*>(at) = {column(0), column(1), column(2), column(3)};
+        *reinterpret_cast<float4*>(at + 4) = {column(4), column(5), column(6), column(7)};
+      }
+    }
+    if constexpr (Traits::kGrouped) {
+      if (t == 0) shared[Traits::kMax + g * kDecodeWarps + warp] = max;
+      if (g == 0) {
+        shared[Traits::kSum + (2 * t) * kDecodeWarps + warp] = weight[0];
+        shared[Traits::kSum + (2 * t + 1) * kDecodeWarps + warp] = weight[1];
+      }
+    } else if (lane == 0) {
+      shared[Traits::kMax + warp] = max;
+      shared[Traits::kSum + warp] = weight[0];
+    }
+  }
+};
+
+// Columns 64c + 2 * lane and the next of `head`, of all warps of the block; `own`: one part more.
+template <class Traits>
+__device__ __forceinline__ DecodeSum<Traits::kColumns> add_warps(const float* shared, int head, int lane,
+                                                                 const DecodeSum<Traits::kColumns>& own) {
+  DecodeSum<Traits::kColumns> parts[kDecodeWarps + 1];
+#pragma unroll
+  for (int w = 0; w < kDecodeWarps; w += 4) {
+    const float4 max = *reinterpret_cast<const float4*>(shared + Traits::kMax + head * kDecodeWarps + w);
+    const float4 sum = *reinterpret_cast<const float4*>(shared + Traits::kSum + head * kDecodeWarps + w);
+    parts[w].max = max.x, parts[w + 1].max = max.y, parts[w + 2].max = max.z, parts[w + 3].max = max.w;
+    parts[w].weight = sum.x, parts[w + 1].weight = sum.y;
+    parts[w + 2].weight = sum.z, parts[w + 3].weight = sum.w;
+  }
+#pragma unroll
+  for (int w = 0; w < kDecodeWarps; ++w)
+#pragma unroll
+    for (int c = 0; c < Traits::kColumns; ++c)
+      parts[w].y[c] = *reinterpret_cast<const float2*>(
+          shared + Traits::kValues + (w * Traits::kHeads + head) * Traits::kPitch + 64 * c + 2 * lane);
+  parts[kDecodeWarps] = own;
+  return add_up(parts);
+}
+
+// Grid: x = key heads * cluster, y = rows, z = blocks of up to kHeads heads of a group.
+template <class Traits>
+__global__ void __launch_bounds__(kDecodeThreads, 2)
+    attention_decode_kernel(const __grid_constant__ DecodeParams p) {
+  using T = typename Traits::Type;
+  using Sum = DecodeSum<Traits::kColumns>;
+  constexpr int kHead = Traits::kHead, kUnits = Traits::kUnits, kColumns = Traits::kColumns;
+  extern __shared__ __align__(16) float shared[];
+  uint64_t* mailbox = reinterpret_cast<uint64_t*>(shared);
+  float2* mail = reinterpret_cast<float2*>(shared + Traits::kMail);
+
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  // So that the compiler knows it to be the same for all lanes.
+  const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / 32), 0);
+  const int g = static_cast<int>(threadIdx.x % 32 / 4), t = static_cast<int>(threadIdx.x % 4);
+  const uint32_t row = blockIdx.y, shift = Traits::kClustered ? p.cluster_shift : 0;
+  const uint32_t kv_head = blockIdx.x >> shift, rank = blockIdx.x & ((1u << shift) - 1);
+  const int first_head =
+      Traits::kGrouped ? static_cast<int>(blockIdx.z) * Traits::kHeads : 0;  // of the group
+  const int heads = Traits::kGrouped ? min(Traits::kHeads, p.group - first_head) : 1;
+  const uint32_t before = kv_head * (Traits::kGrouped ? p.group : 1) + first_head;
+  // Warps add up heads from the last warp on, which has the fewest keys. One warp stores the row's own key
+  // and value, a vector a lane.
+  const int head = kDecodeWarps - 1 - warp;
+  const bool adds = head < heads, brings = adds && rank == 0;
+  const bool stores = warp == 1 && rank == 0 && blockIdx.z == 0 && lane < kHead / 4;
+
+  // The first keys of the warp's units are `key` and every `stride`, a tile being kUnits of them. The page
+  // table is read before the length is known.
+  const int stride = kDecodeUnit * kDecodeWarps << shift;
+  int key = kDecodeUnit * static_cast<int>((warp << shift) + rank);
+  int page[kUnits];
+  const auto find_pages = [&](int from) {
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u)
+      page[u] = p.page_table[row * p.max_pages + min((from + u * stride) >> p.page_shift, p.max_pages - 1)];
+  };
+  find_pages(key);
+  const int old = p.kv_lengths[row] - 1;  // keys in the pages
+  const uint32_t slot = stores ? static_cast<uint32_t>(p.slots[row]) : 0;
+  const float slope = p.alibi_slopes ? p.alibi_slopes[before + (g < heads ? g : 0)] : 0.0f;
+  int active = 1;
+  if constexpr (Traits::kClustered) {
+    if (threadIdx.x == 0) open_mailbox(mailbox);
+    __syncwarp();
+    cluster_arrive();
+    active = max(1, min(1 << shift, (old + kDecodeUnit - 1) / kDecodeUnit));
+    if (static_cast<int>(rank) >= active) return;
+  }
+
+  DecodeWorker<Traits> worker;
+  uint32_t rows[kUnits];
+  const uint32_t in_page = (1u << p.page_shift) - 1;
+  const T* keys = static_cast<const T*>(p.k_pages) + g * kHead + t * 8;
+  const T* values = static_cast<const T*>(p.v_pages) + 2 * t * kHead + g * 8;
+  const auto load_keys = [&](int from) {
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) {
+      const int at = from + u * stride;
+      rows[u] = ((static_cast<uint32_t>(page[u]) * p.kv_heads + kv_head) << p.page_shift) + (at & in_page);
+      worker.unit[u].load_keys(keys, rows[u], old - at);
+    }
+  };
+  const auto load_values = [&](int from) {
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) worker.unit[u].load_values(values, rows[u], old - from - u * stride);
+    if constexpr (!Traits::kOnce) find_pages(from + kUnits * stride);
+  };
+  load_keys(key);
+  load_values(key);
+
+  const T* q_row =
+      static_cast<const T*>(p.q) + (row * p.q_stride + (before + (g < heads ? g : 0)) * kHead + t * 8);
+  const T* k_row = static_cast<const T*>(p.k) + (row * p.k_stride + kv_head * kHead);
+  const T* v_row = static_cast<const T*>(p.v) + (row * p.v_stride + kv_head * kHead);
+  const bool stores_key = lane < kHead / 8;
+  const int column = (stores_key ? lane : lane - kHead / 8) * 8;
+
+  wait_for_previous();
+  let_next_start();
+  DecodeQuery<Traits::kSteps> q;
+  uint4 newest[Traits::kSteps];
+#pragma unroll
+  for (int s = 0; s < Traits::kSteps; ++s) {
+    const uint4 x = *reinterpret_cast<const uint4*>(q_row + 32 * s);
+    q.words[s][0] = x.x, q.words[s][1] = x.z, q.words[s][2] = x.y, q.words[s][3] = x.w;
+  }
+#pragma unroll
+  for (int s = 0; s < Traits::kSteps; ++s) newest[s] = load_once(k_row + t * 8 + 32 * s, brings);
+  uint32_t newest_value[kColumns];
+#pragma unroll
+  for (int c = 0; c < kColumns; ++c)
+    newest_value[c] = *reinterpret_cast<const uint32_t*>(v_row + 64 * c + 2 * lane);
+  if (stores) {
+    const uint4 moved = *reinterpret_cast<const uint4*>((stores_key ? k_row : v_row) + column);
+    const uint32_t to = (((slot >> p.page_shift) * p.kv_heads + kv_head) << p.page_shift) + (slot & in_page);
+    T* pages = static_cast<T*>(stores_key ? p.k_pages : p.v_pages);
+    *reinterpret_cast<uint4*>(pages + static_cast<int64_t>(to) * kHead + column) = moved;
+  }
+
+  // The row's own key and value, at a distance of 0.
+  Sum own;
+  if (brings) {
+    float score[2];
+    multiply_keys<T>(q, newest, score);
+    own.max = score[0] * p.scale_log2;
+    if constexpr (Traits::kGrouped) own.max = __shfl_sync(~0u, own.max, 4 * head);
+    own.weight = 1;
+  }
+
+  bool more = key < old;
+  const float bias_slope = slope * 1.4426950408889634f;
+  for (bool first = true; more; first = false) {
+    const int next = key + kUnits * stride;
+    more = !Traits::kOnce && next < old;
+    float score[kUnits][2][2];
+    uint32_t weights[kUnits][2];
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) multiply_keys<T>(q, worker.unit[u].k[j], score[u][j]);
+      const int seen = old - key - u * stride - 2 * t;  // of the unit, from the lane's first key on
+      const float bias = bias_slope * static_cast<float>(-seen);
+#pragma unroll
+      for (int j = 0; j < 2; ++j)
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          score[u][j][i] =
+              fmaf(score[u][j][i], p.scale_log2,
+                   8 * j + i < seen ? fmaf(bias_slope, static_cast<float>(8 * j + i), bias) : -INFINITY);
+    }
+    if (more) load_keys(next);
+    worker.weigh(score, weights, Traits::kOnce || first);
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) worker.add(u, weights[u]);
+    if (more) load_values(next);
+    key = next;
+  }
+  worker.write(shared, warp, lane);
+#pragma unroll
+  for (int c = 0; c < kColumns; ++c) own.y[c] = unpack_pair<T>(newest_value[c]);
+  __syncthreads();
+  if (!adds) return;
+  Sum sum = add_warps<Traits>(shared, head, lane, own);
+
+  if constexpr (Traits::kClustered) {
+    float2* letter = mail + head * Traits::kLetter + lane;
+    if (rank != 0) {
+      cluster_wait_unaligned();
+      letter += (rank - 1) * (Traits::kHeads * Traits::kLetter);
+      send(letter, mailbox, 0, float2{sum.max, sum.weight});
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) send(letter + (c + 1) * 32, mailbox, 0, sum.y[c]);
+      return;
+    }
+    if (head == 0 && lane == 0)
+      expect_mail(mailbox, (active - 1) * heads * Traits::kLetter * static_cast<int>(sizeof(float2)));
+    await_mail(mailbox, 0);
+    Sum parts[kMaxDecodeCluster];
+    parts[0] = sum;
+#pragma unroll
+    for (int r = 1; r < kMaxDecodeCluster; ++r) {
+      if (r >= active) continue;
+      const float2* from = letter + (r - 1) * (Traits::kHeads * Traits::kLetter);
+      parts[r].max = from[0].x;
+      parts[r].weight = from[0].y;
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) parts[r].y[c] = from[(c + 1) * 32];
+    }
+    sum = add_up(parts);
+  }
+  T* y = static_cast<T*>(p.y) + (row * p.y_stride + (before + head) * kHead + 2 * lane);
+  const float factor = reciprocal_approx(sum.weight);
+#pragma unroll
+  for (int c = 0; c < kColumns; ++c)
+    *reinterpret_cast<uint32_t*>(y + 64 * c) = pack_pair<T>(sum.y[c].x * factor, sum.y[c].y * factor);
+}
+
+}  // namespace bolide::cuda
