@@ -126,7 +126,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->type_name("N")
       ->check(at_least(1));
   app.add_option("--max-chunk-tokens", flags.max_chunk_tokens,
-                 "prompt tokens taken in per step; longer prompts go in chunks (default 512)")
+                 "prompt tokens taken in per step; longer prompts go in chunks (default 512, on a GPU 2048)")
       ->type_name("N")
       ->check(at_least(1));
   app.add_option("--devices", flags.device_index,
@@ -160,7 +160,13 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.threads = flags.threads;
   config.max_batch_size = max_batch_size;
   config.max_kv_tokens = flags.max_kv_tokens;
-  if (flags.max_chunk_tokens > 0) config.max_chunk_tokens = flags.max_chunk_tokens;
+  // A GPU needs more rows than a CPU to be busy while it reads the weights once.
+  constexpr int64_t kGpuChunkTokens = 2048;
+  if (flags.max_chunk_tokens > 0) {
+    config.max_chunk_tokens = flags.max_chunk_tokens;
+  } else if (flags.device == "cuda") {
+    config.max_chunk_tokens = kGpuChunkTokens;
+  }
   const bool gpu_flag = flags.device_index >= 0 || flags.kv_cache_fraction != 0 || flags.deterministic ||
                         flags.no_cuda_graphs || !flags.gemm_config.empty();
   if (gpu_flag && flags.device != "cuda") {
