@@ -278,7 +278,8 @@ __global__ void __launch_bounds__(kDecodeThreads, 2)
   using T = typename Traits::Type;
   using Sum = DecodeSum<Traits::kColumns>;
   constexpr int kHead = Traits::kHead, kUnits = Traits::kUnits, kColumns = Traits::kColumns;
-  extern __shared__ __align__(16) float shared[];
+  extern __shared__ __align__(16) float dynamic[];
+  float* shared = settle_shared(dynamic);
   uint64_t* mailbox = reinterpret_cast<uint64_t*>(shared);
   float2* mail = reinterpret_cast<float2*>(shared + Traits::kMail);
 

@@ -46,6 +46,14 @@ __device__ __forceinline__ uint4 load_once(const void* from, bool valid) {
   return x;
 }
 
+// The same address, computed here and now rather than where it is used.
+template <class T>
+__device__ __forceinline__ T* settle_shared(T* p) {
+  uint32_t address = shared_address(p);
+  asm volatile("" : "+r"(address));
+  return static_cast<T*>(__cvta_shared_to_generic(address));
+}
+
 // 16 bytes from global to shared memory, or zeros when not `valid` (`from` must be a valid address all the
 // same).
 __device__ __forceinline__ void copy_async(uint32_t to, const void* from, bool valid) {
