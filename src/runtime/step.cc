@@ -107,7 +107,7 @@ void run_pass(Worker& worker, const Pass& pass) {
 }
 
 // More tokens keep the device busy for longer than the host takes to launch their kernels one by one.
-constexpr int64_t kMostCapturedTokens = 512;
+constexpr int64_t kMostCapturedTokens = 1024;
 
 // Whether a step can be padded and captured: what it wants of the model are draws alone.
 bool draws_only(const StepPlan& plan) {

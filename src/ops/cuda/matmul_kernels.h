@@ -13,7 +13,7 @@ inline constexpr int64_t kSkinnyRows = 64;
 // the same bits for 1 to 8 rows only.
 bool few_rows_matmul(const Context& context, const MatmulArgs& args);
 
-// 9 to 128 rows (64 where W is large) by Hopper's warpgroup products, after a norm kernel where there is a
+// 9 to 64 rows by Hopper's warpgroup products, after a norm kernel where there is a
 // norm; false when it does not take the case, and nothing is done. A row is the same bits whatever the others
 // are and wherever it stands, but not for every number of them.
 bool some_rows_matmul(const Context& context, const MatmulArgs& args);

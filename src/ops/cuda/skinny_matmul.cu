@@ -280,10 +280,12 @@ void cut_columns(SkinnyParams& p) {
   static const bool clusters = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
   p.tiles = (p.args.out + kTileRows - 1) / kTileRows;
   p.total_steps = (p.args.in + kStep - 1) / kStep;
-  // 4 k-steps of a warp are in flight at once: more are better left to other blocks. About one block for each
-  // of a Hopper's 132 multiprocessors, unless a warp would have none.
+  // A cluster's exchange costs about a microsecond and a pause in the stream, so columns are shared only
+  // where there are too few tiles for a Hopper's 132 multiprocessors, or more columns of x than fit beside
+  // other blocks.
+  constexpr int kMostSteps = 128;  // 4096 columns
   while (clusters && p.split() < 8 && p.total_steps >= 2 * kTileWarps * p.split() &&
-         (p.total_steps > kUnitSteps * kTileWarps * p.split() || p.tiles * p.split() < 128)) {
+         (p.total_steps > kMostSteps * p.split() || p.tiles * p.split() < 128)) {
     ++p.split_log2;
   }
   p.steps = (p.total_steps + p.split() * kTileWarps - 1) / (p.split() * kTileWarps);

@@ -1,4 +1,4 @@
-// The products of a decode step of many sequences: 9 to 128 rows of x.
+// The products of a decode step of many sequences: 9 to 64 rows of x.
 #include <algorithm>
 
 #include "ops/cuda/device/some_rows.cuh"
@@ -10,9 +10,8 @@
 namespace bolide::cuda {
 namespace {
 
-constexpr int kFewestRows = 9, kMostRows = 128;
-// Of a W that is large the tile has 128 outputs, so that x is read half as often; and with more than 64 rows
-// the library does better.
+constexpr int kFewestRows = 9, kMostRows = 64;  // of more, cuBLASLt makes 28 us a layer of bloom-560m, not 31
+// Of a W that is large the tile has 128 outputs, so that x is read half as often.
 constexpr size_t kLargeBytes = size_t{16} << 20;
 // A cluster is as large as it takes for this many blocks. Each doubling adds to the sums that cross it.
 constexpr int kEnoughBlocks = 96;
@@ -88,7 +87,6 @@ void launch_rows(const Context& context, const SkinnyArgs& a, DType dtype) {
 
 template <class T>
 void launch_type(const Context& context, const SkinnyArgs& a, DType dtype, bool large) {
-  if (a.tokens > 64) return launch_rows<T, 128, 1>(context, a, dtype);
   if (large) {
     if (a.tokens > 32) return launch_rows<T, 64, 2>(context, a, dtype);
     if (a.tokens > 16) return launch_rows<T, 32, 2>(context, a, dtype);
@@ -126,10 +124,10 @@ bool some_rows_matmul(const Context& context, const MatmulArgs& args) {
   // blocks half full (at 32 rows 125 us a layer against 128), but not with a head.
   const bool half_full = large && a.out / 128 < 4 * multiprocessors();
   const size_t pair = 2 * size_of(a.y_dtype);
-  if (half_full || a.tokens < kFewestRows || a.tokens > kMostRows || (large && a.tokens > 64) ||
-      dtype == DType::kF32 || a.out % 16 != 0 || a.y_stride % 2 != 0 ||
-      reinterpret_cast<uintptr_t>(a.y) % pair != 0 || (a.y_dtype != DType::kF32 && a.y_dtype != dtype) ||
-      !(norm || (a.x_dtype == dtype && a.x_vector)) || !has_kernel()) {
+  if (half_full || a.tokens < kFewestRows || a.tokens > kMostRows || dtype == DType::kF32 ||
+      a.out % 16 != 0 || a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
+      (a.y_dtype != DType::kF32 && a.y_dtype != dtype) || !(norm || (a.x_dtype == dtype && a.x_vector)) ||
+      !has_kernel()) {
     return false;
   }
   const Arena::Scope scope(*context.arena);

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "ops/cuda/device/hopper_ptx.cuh"
 #include "ops/cuda/device/attention_pages.cuh"
 #include "ops/cuda/device/attention_tiles.cuh"
 #include "ops/cuda/device/grid.cuh"
+#include "ops/cuda/device/hopper_ptx.cuh"
 
 // Attention of tiles of query rows by Hopper's warpgroup products (wgmma). Of three warpgroups one asks the
 // copy engine for queries, keys and values, page by page; the two others have 64 rows each. While the

@@ -6,8 +6,8 @@
 #include "ops/cuda/device/hopper_ptx.cuh"
 #include "ops/cuda/device/scalar.cuh"
 
-// y = activation(x W^T + bias) for 9 to 128 rows of x by Hopper's warpgroup products, W being the left
-// operand: 64 outputs by 16, 32, 64 or 128 rows of x. Bound by the stream of weights and by the way from the
+// y = activation(x W^T + bias) for 9 to 64 rows of x by Hopper's warpgroup products, W being the left
+// operand: 64 outputs by 16, 32 or 64 rows of x. Bound by the stream of weights and by the way from the
 // end of the previous kernel to this one's own.
 //
 // A tile is 64 outputs (or 128: 64 for each of two warpgroups). The blocks of a cluster share its columns, in
@@ -29,11 +29,10 @@ struct SomeRowsTraits {
   // the next kernel's.
   static constexpr int kWBytes = kOutputs * 128, kXBytes = kRows * 128;
   static constexpr int kWStages = kGroups == 1 ? 8 : 5;
-  static constexpr int kXStages =
-      kRows == 128 ? 3 : (32768 / kXBytes < kWStages ? 32768 / kXBytes : kWStages);
+  static constexpr int kXStages = 32768 / kXBytes < kWStages ? 32768 / kXBytes : kWStages;
   // Sums come to where the rings were: the whole cluster must have read them. Else they have a place of their
   // own, and a block sends as soon as it has them.
-  static constexpr bool kReuse = kGroups == 2 || kRows == 128;
+  static constexpr bool kReuse = kGroups == 2;
   static constexpr int kSlotBytes = kConsumers * 16;  // sums of 8 rows
 };
 
