@@ -2,20 +2,28 @@
 # Builds for the GPU of this machine, runs every GPU test, and prints the bench table. The last lines are the
 # summary: exit 0 only when every step passed.
 #
-#   scripts/gpu.sh [--prebuilt] [--sanitizer] [--no-bench]
+#   scripts/gpu.sh [--prebuilt] [--sanitizer] [--no-bench] [--json DIR]
 #
 #   --prebuilt    use build-cuda/ as it is (built elsewhere, for a machine without a compiler's packages)
 #   --sanitizer   also run compute-sanitizer's memcheck and racecheck over the op tests (minutes)
 #   --no-bench    tests only
+#   --json DIR    gets the bench figures, for tools/plot_roof.py
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-prebuilt=no sanitizer=no bench=yes
-for argument in "$@"; do
+prebuilt=no sanitizer=no bench=yes json=
+while [ $# -gt 0 ]; do
+  argument=$1
+  shift
   case "$argument" in
     --prebuilt) prebuilt=yes ;;
     --sanitizer) sanitizer=yes ;;
     --no-bench) bench=no ;;
+    --json)
+      json=${1:?--json needs a folder}
+      shift
+      mkdir -p "$json"
+      ;;
     *)
       echo "gpu.sh: unknown argument '$argument' (see the head of scripts/gpu.sh)" >&2
       exit 2
@@ -56,12 +64,15 @@ if [ "$sanitizer" = yes ]; then
   step racecheck compute-sanitizer --tool racecheck --error-exitcode 1 $bin/tests/ops/cuda_ops_test --gtest_brief=1
 fi
 if [ "$bench" = yes ]; then
-  step "bench bloom-560m" $bin/apps/bolide bench --model bench/configs/bloom-560m.json --load-format dummy --device cuda \
-    --data-type fp16 --batch-size 1,8,64
-  step "bench bloom-7b1, batch 1" $bin/apps/bolide bench --model bench/configs/bloom-7b1.json --load-format dummy \
-    --device cuda --data-type fp16
-  step "bench bloom-7b1, batch 32" $bin/apps/bolide bench --model bench/configs/bloom-7b1.json --load-format dummy \
-    --device cuda --data-type fp16 --batch-size 32 --input-len 512 --repeats 3
+  bench() {
+    local name=$1 config=$2
+    shift 2
+    step "bench $name" $bin/apps/bolide bench --model "bench/configs/$config.json" --load-format dummy --device cuda \
+      --data-type fp16 ${json:+--json "$json/$name.json"} "$@"
+  }
+  bench bloom-560m bloom-560m --batch-size 1,8,64
+  bench bloom-7b1 bloom-7b1
+  bench bloom-7b1-b32 bloom-7b1 --batch-size 32 --input-len 512 --repeats 3
 fi
 
 printf '\n== summary: %d s\n' "$SECONDS"
