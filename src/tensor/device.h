@@ -61,7 +61,7 @@ class Event {
   void wait() const;
 
  private:
-  void* event_ = nullptr;
+  [[maybe_unused]] void* event_ = nullptr;  // unused without CUDA
 };
 
 // Work of a stream, recorded once and launched as one.
