@@ -60,15 +60,18 @@ __device__ __forceinline__ int hopper_tiles(const FlashTile& tile) {
   return (tile.keys + kHopperKeys - 1) / kHopperKeys;
 }
 
-// One warp's work.
+// One warp's work. Of four, two ask for keys and two for values, each for every second tile: a box is a page,
+// one instruction of one lane after the other, so that a single warp would take longer over the pages of a
+// tile than the consumers over its products.
 template <class Traits>
 struct HopperProducer {
   using Shared = HopperShared<Traits>;
+  static constexpr int kWarps = 4;
   const AttentionParams& p;
   const HopperMaps& maps;
   const FlashTile& tile;
   const Shared& shared;
-  int lane;
+  int warp, lane;
 
   __device__ __forceinline__ void load_q() const {
     if (lane == 0) barrier_expect(shared.q_full, Traits::kQBytes);
@@ -78,30 +81,33 @@ struct HopperProducer {
     copy_box(shared.q + static_cast<uint32_t>(lane * 64 * kSwizzle), maps.q, half * 64, tile.head,
              static_cast<int>(tile.row) + consumer * 64, shared.q_full);
   }
-  // The n-th tile of keys or values, each lane one box. Pages that no row of the tile sees are left out.
-  __device__ __forceinline__ void load(const CUtensorMap& map, const HopperRing& ring, int n) const {
-    const int page = static_cast<int>(p.page_size.divisor), box_rows = min(page, kHopperKeys);
-    const int first = (hopper_tiles(tile) - 1 - n) * kHopperKeys, keys = min(tile.keys - first, kHopperKeys);
-    const int boxes = (keys + box_rows - 1) / box_rows;
-    const uint32_t full = Shared::full(ring, n);
-    barrier_wait(Shared::empty(ring, n), Shared::parity(n) ^ 1);
-    if (lane == 0) barrier_expect(full, boxes * box_rows * kSwizzle * Traits::kHalves);
-    __syncwarp();
-    const int box = lane / Traits::kHalves, half = lane % Traits::kHalves;
-    if (box >= boxes) return;
+  // This warp's tiles of keys or values, each lane one box. Pages that no row of the tile sees are left out.
+  __device__ __forceinline__ void load(const CUtensorMap& map, const HopperRing& ring) const {
+    const int tiles = hopper_tiles(tile), box_rows = min(static_cast<int>(p.page_size.divisor), kHopperKeys);
     const int32_t* table = p.page_table + tile.sequence * p.max_pages;
-    const uint32_t row = page_row(p, table, static_cast<int>(p.max_pages) - 1,
-                                  tile.head / (p.heads / p.kv_heads), first + box * box_rows);
-    copy_box(Shared::tile(ring, n) + static_cast<uint32_t>((half * kHopperKeys + box * box_rows) * kSwizzle),
-             map, half * 64, static_cast<int>(row), full);
+    const int kv_head = tile.head / (p.heads / p.kv_heads);
+    const int box = lane / Traits::kHalves, half = lane % Traits::kHalves;
+    const auto to = static_cast<uint32_t>((half * kHopperKeys + box * box_rows) * kSwizzle);
+    const int all = kHopperKeys / box_rows;
+    const int of_last = (tile.keys - (tiles - 1) * kHopperKeys + box_rows - 1) / box_rows;
+    for (int n = warp / 2; n < tiles; n += kWarps / 2) {
+      const int boxes = n == 0 ? of_last : all;
+      // While the place is not free yet.
+      const uint32_t row = page_row(p, table, static_cast<int>(p.max_pages) - 1, kv_head,
+                                    (tiles - 1 - n) * kHopperKeys + box * box_rows);
+      const uint32_t full = Shared::full(ring, n);
+      barrier_wait(Shared::empty(ring, n), Shared::parity(n) ^ 1);
+      if (lane == 0) barrier_expect(full, boxes * box_rows * kSwizzle * Traits::kHalves);
+      __syncwarp();
+      if (box < boxes) copy_box(Shared::tile(ring, n) + to, map, half * 64, static_cast<int>(row), full);
+    }
   }
   __device__ __forceinline__ void run() const {
-    const int tiles = hopper_tiles(tile);
-    load_q();
-    load(maps.k, shared.k, 0);
-    for (int n = 0; n < tiles; ++n) {
-      if (n + 1 < tiles) load(maps.k, shared.k, n + 1);
-      load(maps.v, shared.v, n);
+    if (warp == kWarps - 1) load_q();
+    if (warp % 2 == 0) {
+      load(maps.k, shared.k);
+    } else {
+      load(maps.v, shared.v);
     }
   }
 };
@@ -128,7 +134,7 @@ struct HopperConsumer {
       : p(params),
         tile(t),
         shared(s),
-        group(thread / 128),
+        group(__shfl_sync(~0u, thread / 128, 0)),  // uniform, as addresses of operands are
         warp(thread % 128 / 32),
         lane(thread % 32),
         softmax({params, t.head}, params.scale_log2, t.position + thread / 32 * 16 + thread % 32 / 4) {
@@ -189,7 +195,6 @@ struct HopperConsumer {
   __device__ __forceinline__ void clear_tail() const {
     const int keys = tile.keys - (hopper_tiles(tile) - 1) * kHopperKeys;
     if (keys == kHopperKeys) return;
-    barrier_wait(Shared::full(shared.v, 0), 0);
     unsigned char* v = static_cast<unsigned char*>(__cvta_shared_to_generic(Shared::tile(shared.v, 0)));
     constexpr int kPieces = kSwizzle / 16;
     const int count = (kHopperKeys - keys) * kPieces;
@@ -201,12 +206,11 @@ struct HopperConsumer {
     named_wait(kBoth, kHopperConsumers * 128);
   }
 
-  // Scores of tile n and values of tile n - 1.
+  // Scores of tile n and values of tile n - 1, which have come.
   template <bool kMasked>
   __device__ __forceinline__ void step(int n, bool last) {
     float shrink[2];
     barrier_wait(Shared::full(shared.k, n), Shared::parity(n));
-    barrier_wait(Shared::full(shared.v, n - 1), Shared::parity(n - 1));
     named_wait(kTurn + group, kHopperConsumers * 128);
     begin_scores(n);
     begin_values(n - 1);
@@ -216,11 +220,14 @@ struct HopperConsumer {
     keep(score);
     release(shared.k, n);
     weigh<kMasked>(n, shrink);
+    // The next step's, but here its branch keeps the assembler from waiting for the values' products before
+    // softmax rather than after it.
+    barrier_wait(Shared::full(shared.v, n), Shared::parity(n));
     group_wait<0>();
     keep(y);
     keep(weight);
     release(shared.v, n - 1);
-    scale_rows(y, shrink);
+    shrink_rows(y, shrink);
     pack_weights();
   }
 
@@ -263,13 +270,13 @@ struct HopperConsumer {
     release(shared.k, 0);
     weigh<true>(0, shrink);
     pack_weights();
+    barrier_wait(Shared::full(shared.v, 0), 0);
     clear_tail();
     // Tiles with keys that some row of this consumer does not see come first.
     const int first = tile.position + group * 64;
     int n = 1;
     for (; n < tiles && (tiles - n) * kHopperKeys - 1 > first; ++n) step<true>(n, n + 1 == tiles);
     for (; n < tiles; ++n) step<false>(n, n + 1 == tiles);
-    barrier_wait(Shared::full(shared.v, tiles - 1), Shared::parity(tiles - 1));
     begin_values(tiles - 1);
     group_wait<0>();
     keep(y);
@@ -315,7 +322,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
   wait_for_previous();
   if (thread < 128) {
     fewer_registers<24>();
-    if (thread < 32) HopperProducer<Traits>{p, maps, tile, shared, thread}.run();
+    HopperProducer<Traits>{p, maps, tile, shared, __shfl_sync(~0u, thread / 32, 0), thread % 32}.run();
   } else {
     more_registers<240>();
     HopperConsumer<Traits>(p, tile, shared, thread - 128).run();

@@ -50,6 +50,9 @@ struct FlashSoftmax {
   const Bias bias;
   const float scale;
   const int position;  // of the first of the two rows
+  // max: within kSlack of the largest scaled score, so that what was summed up seldom has to shrink. Weights
+  // are up to 2^kSlack then, which costs floats no precision and is far from fp16's end.
+  static constexpr float kSlack = 6.0f;
   float max[2], sum[2];
 
   __device__ __forceinline__ FlashSoftmax(const Bias& b, float scale_log2, int row_position)
@@ -62,10 +65,13 @@ struct FlashSoftmax {
   // kMasked: some row does not see all of these keys.
   template <bool kMasked, int kBlocks>
   __device__ __forceinline__ void weigh(int first, float (&score)[kBlocks][4], float (&shrink)[2]) {
-    const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-    const float origin[2] = {bias(static_cast<float>(position), static_cast<float>(first + column)),
-                             bias(static_cast<float>(position + 8), static_cast<float>(first + column))};
-    float top[2] = {max[0], max[1]};
+    const int column = first + static_cast<int>(threadIdx.x) % 4 * 2;
+    const int limit[2] = {position - column, position + 8 - column};  // the last offset that each row sees
+    // A linear bias is the same for both rows but for a constant, which softmax does not notice; and its part
+    // that all scores have in common joins their maximum.
+    const float origin =
+        Bias::kLinear ? bias(static_cast<float>(position), static_cast<float>(column)) : 0.0f;
+    float top[2] = {-INFINITY, -INFINITY};
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
 #pragma unroll
@@ -73,34 +79,37 @@ struct FlashSoftmax {
         const int offset = n * 8 + i % 2, row = i / 2;
         float& x = score[n][i];
         if constexpr (Bias::kLinear) {
-          x = fmaf(x, scale, fmaf(bias.slope, static_cast<float>(offset), origin[row]));
+          x = fmaf(x, scale, bias.slope * static_cast<float>(offset));
         } else if constexpr (!Bias::kZero) {
           x = fmaf(x, scale,
                    bias(static_cast<float>(position + row * 8),
-                        static_cast<float>(first + column) + static_cast<float>(offset)));
+                        static_cast<float>(column) + static_cast<float>(offset)));
         }
-        if (kMasked && first + column + offset > position + row * 8) x = -INFINITY;
+        if (kMasked && offset > limit[row]) x = -INFINITY;
         top[row] = fmaxf(top[row], x);
       }
     }
     // Without a bias, scores are scaled where they are subtracted from.
     const float unit = Bias::kZero ? scale : 1.0f;
+    float base[2];
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
+      top[row] = fmaf(top[row], unit, origin);
       // The four lanes that share a row.
       top[row] = fmaxf(top[row], __shfl_xor_sync(~0u, top[row], 1));
       top[row] = fmaxf(top[row], __shfl_xor_sync(~0u, top[row], 2));
-      shrink[row] = exp2_approx((max[row] - top[row]) * unit);
+      top[row] = top[row] > max[row] + kSlack ? top[row] : max[row];
+      shrink[row] = exp2_approx(max[row] - top[row]);
       max[row] = top[row];
       sum[row] *= shrink[row];
+      base[row] = top[row] - origin;
     }
-    const float scaled_top[2] = {top[0] * unit, top[1] * unit};
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         float& x = score[n][i];
-        x = exp2_approx(Bias::kZero ? fmaf(x, scale, -scaled_top[i / 2]) : x - top[i / 2]);
+        x = exp2_approx(Bias::kZero ? fmaf(x, scale, -base[i / 2]) : x - base[i / 2]);
         sum[i / 2] += x;
       }
     }
@@ -124,6 +133,12 @@ __device__ __forceinline__ void scale_rows(float (&y)[kColumns][4], const float 
   for (int n = 0; n < kColumns; ++n)
 #pragma unroll
     for (int i = 0; i < 4; ++i) y[n][i] *= factor[i / 2];
+}
+
+// The same by factors of FlashSoftmax::weigh(), which are 1 most of the time.
+template <int kColumns>
+__device__ __forceinline__ void shrink_rows(float (&y)[kColumns][4], const float (&shrink)[2]) {
+  if (__any_sync(~0u, shrink[0] != 1.0f || shrink[1] != 1.0f)) scale_rows(y, shrink);
 }
 
 }  // namespace bolide::cuda
