@@ -20,13 +20,13 @@ struct FlashTile {
 // one is left over at times: so a block finds its tile by a binary search, and few blocks find none, however
 // unlike the sequences are. Blocks run through slots from the last, since later tiles have more keys, with
 // `section` heads side by side: as many as have keys and values that L2 holds.
+// n-th of a section's tiles.
 __device__ __forceinline__ bool flash_tile(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
-                                           FlashTile& tile) {
-  const int block = static_cast<int>(blockIdx.x), section = block / (grid.section * grid.slots);
-  const int rest = block - section * grid.section * grid.slots;
+                                           int section, int n, FlashTile& tile) {
   const int heads = min(grid.section, p.heads - section * grid.section);
-  tile.head = section * grid.section + rest % heads;
-  const int slot = grid.slots - 1 - rest / heads;
+  if (n >= heads * grid.slots) return false;
+  tile.head = section * grid.section + n % heads;
+  const int slot = grid.slots - 1 - n / heads;
   int low = 0, high = p.sequences;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
@@ -41,6 +41,27 @@ __device__ __forceinline__ bool flash_tile(const AttentionParams& p, const Flash
   tile.position = p.kv_lengths[low] - queries + first;
   tile.keys = tile.position + tile.rows;
   return true;
+}
+// A block's only tile.
+__device__ __forceinline__ bool flash_tile(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
+                                           FlashTile& tile) {
+  const int block = static_cast<int>(blockIdx.x), section = block / (grid.section * grid.slots);
+  return flash_tile(p, grid, tile_rows, section, block - section * grid.section * grid.slots, tile);
+}
+// All tiles of a block, where there are fewer blocks than tiles: in every second round blocks take tiles in
+// reverse order, so that all get as many keys.
+template <class Visit>
+__device__ __forceinline__ void flash_tiles(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
+                                            Visit visit) {
+  const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
+  const int rounds = (grid.section * grid.slots + blocks - 1) / blocks;
+  for (int section = 0, round = 0; section * grid.section < p.heads; ++section) {
+    for (int n = 0; n < rounds; ++n, ++round) {
+      FlashTile tile;
+      const int place = round % 2 == 0 ? block : blocks - 1 - block;
+      if (flash_tile(p, grid, tile_rows, section, n * blocks + place, tile)) visit(tile);
+    }
+  }
 }
 
 // The softmax of a thread's two rows, lane / 4 and lane / 4 + 8 of a warp's 16, whose scores it has in
