@@ -189,8 +189,8 @@ struct HopperConsumer {
   __device__ __forceinline__ void release_q() const {
     if (lane == 0) barrier_arrive(shared.q_empty);
   }
-  __device__ __forceinline__ void wait_for(const HopperRing& ring, int n) const {
-    barrier_wait(Shared::full(ring, place.base + n), Shared::parity(place.base + n));
+  __device__ __forceinline__ void wait_for(const HopperRing& ring, int n, bool never = false) const {
+    barrier_wait(Shared::full(ring, place.base + n), Shared::parity(place.base + n) ^ uint32_t{never});
   }
   template <bool kMasked>
   __device__ __forceinline__ void weigh(int n, float (&shrink)[2]) {
@@ -238,9 +238,11 @@ struct HopperConsumer {
     release(shared.k, n);
     if (last) release_q();
     weigh<kMasked>(n, shrink);
-    // The next step's, but here its branch keeps the assembler from waiting for the values' products before
-    // softmax rather than after it.
-    wait_for(shared.v, n);
+    // The next step's, but here it keeps the assembler from waiting for the values' products before softmax
+    // rather than after it, as no order of statements does: sums of weights are never negative, which only we
+    // know.
+    const bool never = softmax.sum[0] + softmax.sum[1] < 0;
+    wait_for(shared.v, n, never);
     group_wait<0>();
     keep(y);
     keep(weight);
