@@ -24,7 +24,9 @@ HopperMaps tensor_maps(const AttentionParams& p, int64_t pages) {
 template <class Traits>
 void launch_hopper(const Context& context, const AttentionParams& p, int64_t pages, int64_t max_kv_length) {
   const FlashGrid grid = flash_grid(p, kHopperRows, max_kv_length);
-  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(grid.slots) * static_cast<unsigned>(p.heads)),
+  // Blocks stay, so that the next tile's queries and keys come while the last one's results leave.
+  const int blocks = std::min(grid.slots * p.heads, multiprocessors());
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(blocks)),
                           .block = dim3(kHopperThreads),
                           .shared_bytes = Traits::kSharedBytes};
   launch(context, "attention_hopper", attention_hopper_kernel<Traits>, shape, p, tensor_maps(p, pages), grid);

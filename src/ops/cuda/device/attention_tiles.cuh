@@ -20,13 +20,13 @@ struct FlashTile {
 // one is left over at times: so a block finds its tile by a binary search, and few blocks find none, however
 // unlike the sequences are. Blocks run through slots from the last, since later tiles have more keys, with
 // `section` heads side by side: as many as have keys and values that L2 holds.
+// n-th of a section's tiles.
 __device__ __forceinline__ bool flash_tile(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
-                                           FlashTile& tile) {
-  const int block = static_cast<int>(blockIdx.x), section = block / (grid.section * grid.slots);
-  const int rest = block - section * grid.section * grid.slots;
+                                           int section, int n, FlashTile& tile) {
   const int heads = min(grid.section, p.heads - section * grid.section);
-  tile.head = section * grid.section + rest % heads;
-  const int slot = grid.slots - 1 - rest / heads;
+  if (n >= heads * grid.slots) return false;
+  tile.head = section * grid.section + n % heads;
+  const int slot = grid.slots - 1 - n / heads;
   int low = 0, high = p.sequences;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
@@ -42,6 +42,27 @@ __device__ __forceinline__ bool flash_tile(const AttentionParams& p, const Flash
   tile.keys = tile.position + tile.rows;
   return true;
 }
+// A block's only tile.
+__device__ __forceinline__ bool flash_tile(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
+                                           FlashTile& tile) {
+  const int block = static_cast<int>(blockIdx.x), section = block / (grid.section * grid.slots);
+  return flash_tile(p, grid, tile_rows, section, block - section * grid.section * grid.slots, tile);
+}
+// All tiles of a block, where there are fewer blocks than tiles: in every second round blocks take tiles in
+// reverse order, so that all get as many keys.
+template <class Visit>
+__device__ __forceinline__ void flash_tiles(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
+                                            Visit visit) {
+  const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
+  const int rounds = (grid.section * grid.slots + blocks - 1) / blocks;
+  for (int section = 0, round = 0; section * grid.section < p.heads; ++section) {
+    for (int n = 0; n < rounds; ++n, ++round) {
+      FlashTile tile;
+      const int place = round % 2 == 0 ? block : blocks - 1 - block;
+      if (flash_tile(p, grid, tile_rows, section, n * blocks + place, tile)) visit(tile);
+    }
+  }
+}
 
 // The softmax of a thread's two rows, lane / 4 and lane / 4 + 8 of a warp's 16, whose scores it has in
 // columns 8n + 2 * (lane % 4) and the next: score[n][0 and 1] of the first row, [2 and 3] of the second.
@@ -50,6 +71,9 @@ struct FlashSoftmax {
   const Bias bias;
   const float scale;
   const int position;  // of the first of the two rows
+  // max: within kSlack of the largest scaled score, so that what was summed up seldom has to shrink. Weights
+  // are up to 2^kSlack then, which costs floats no precision and is far from fp16's end.
+  static constexpr float kSlack = 6.0f;
   float max[2], sum[2];
 
   __device__ __forceinline__ FlashSoftmax(const Bias& b, float scale_log2, int row_position)
@@ -62,10 +86,13 @@ struct FlashSoftmax {
   // kMasked: some row does not see all of these keys.
   template <bool kMasked, int kBlocks>
   __device__ __forceinline__ void weigh(int first, float (&score)[kBlocks][4], float (&shrink)[2]) {
-    const int column = static_cast<int>(threadIdx.x) % 4 * 2;
-    const float origin[2] = {bias(static_cast<float>(position), static_cast<float>(first + column)),
-                             bias(static_cast<float>(position + 8), static_cast<float>(first + column))};
-    float top[2] = {max[0], max[1]};
+    const int column = first + static_cast<int>(threadIdx.x) % 4 * 2;
+    const int limit[2] = {position - column, position + 8 - column};  // the last offset that each row sees
+    // A linear bias is the same for both rows but for a constant, which softmax does not notice; and its part
+    // that all scores have in common joins their maximum.
+    const float origin =
+        Bias::kLinear ? bias(static_cast<float>(position), static_cast<float>(column)) : 0.0f;
+    float top[2] = {-INFINITY, -INFINITY};
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
 #pragma unroll
@@ -73,34 +100,37 @@ struct FlashSoftmax {
         const int offset = n * 8 + i % 2, row = i / 2;
         float& x = score[n][i];
         if constexpr (Bias::kLinear) {
-          x = fmaf(x, scale, fmaf(bias.slope, static_cast<float>(offset), origin[row]));
+          x = fmaf(x, scale, bias.slope * static_cast<float>(offset));
         } else if constexpr (!Bias::kZero) {
           x = fmaf(x, scale,
                    bias(static_cast<float>(position + row * 8),
-                        static_cast<float>(first + column) + static_cast<float>(offset)));
+                        static_cast<float>(column) + static_cast<float>(offset)));
         }
-        if (kMasked && first + column + offset > position + row * 8) x = -INFINITY;
+        if (kMasked && offset > limit[row]) x = -INFINITY;
         top[row] = fmaxf(top[row], x);
       }
     }
     // Without a bias, scores are scaled where they are subtracted from.
     const float unit = Bias::kZero ? scale : 1.0f;
+    float base[2];
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
+      top[row] = fmaf(top[row], unit, origin);
       // The four lanes that share a row.
       top[row] = fmaxf(top[row], __shfl_xor_sync(~0u, top[row], 1));
       top[row] = fmaxf(top[row], __shfl_xor_sync(~0u, top[row], 2));
-      shrink[row] = exp2_approx((max[row] - top[row]) * unit);
+      top[row] = top[row] > max[row] + kSlack ? top[row] : max[row];
+      shrink[row] = exp2_approx(max[row] - top[row]);
       max[row] = top[row];
       sum[row] *= shrink[row];
+      base[row] = top[row] - origin;
     }
-    const float scaled_top[2] = {top[0] * unit, top[1] * unit};
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         float& x = score[n][i];
-        x = exp2_approx(Bias::kZero ? fmaf(x, scale, -scaled_top[i / 2]) : x - top[i / 2]);
+        x = exp2_approx(Bias::kZero ? fmaf(x, scale, -base[i / 2]) : x - base[i / 2]);
         sum[i / 2] += x;
       }
     }
@@ -124,6 +154,12 @@ __device__ __forceinline__ void scale_rows(float (&y)[kColumns][4], const float 
   for (int n = 0; n < kColumns; ++n)
 #pragma unroll
     for (int i = 0; i < 4; ++i) y[n][i] *= factor[i / 2];
+}
+
+// The same by factors of FlashSoftmax::weigh(), which are 1 most of the time.
+template <int kColumns>
+__device__ __forceinline__ void shrink_rows(float (&y)[kColumns][4], const float (&shrink)[2]) {
+  if (__any_sync(~0u, shrink[0] != 1.0f || shrink[1] != 1.0f)) scale_rows(y, shrink);
 }
 
 }  // namespace bolide::cuda
