@@ -175,8 +175,7 @@ class MatmulCase : public OpCase {
     std::vector<double> bounds = wanted.bounds;
     for (size_t i = 0; i < bounds.size(); ++i) {
       const double bias = shape_.bias ? bias_.get(0, static_cast<int64_t>(i) % shape_.out) : 0;
-      bounds[i] +=
-          1.13 * half_ulp(shape_.y) * (std::abs(sums[i]) + std::abs(bias) + std::abs(sums[i] + bias));
+      bounds[i] += 1.5 * half_ulp(shape_.y) * (std::abs(sums[i]) + std::abs(bias) + std::abs(sums[i] + bias));
     }
     return y_.compare(wanted.values, bounds, 1);
   }
