@@ -7,6 +7,7 @@
 #include "ops/cuda/device/any_dtype.cuh"
 #include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/grid.cuh"
+#include "ops/cuda/device/norm_row.cuh"
 #include "ops/cuda/device/skinny_mma.cuh"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/matmul_kernels.h"
@@ -89,27 +90,6 @@ __device__ __forceinline__ float2 norm_row(const RowPart& part, int k, const Few
   return {mean + correction, rsqrtf(fmaxf(variance, 0.0f) + p.eps)};
 }
 
-// values[i] summed over the block, in all threads. `scratch`: [kCount][kWarps] floats. One barrier.
-template <int kCount>
-__device__ __forceinline__ void sum_block(float (&values)[kCount], float* scratch) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) values[i] += __shfl_xor_sync(0xffffffffu, values[i], offset);
-  }
-  if (threadIdx.x % 32 == 0) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) scratch[i * kWarps + threadIdx.x / 32] = values[i];
-  }
-  __syncthreads();
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-    const float4* from = reinterpret_cast<const float4*>(scratch + i * kWarps);
-    const float4 a = from[0], b = from[1];
-    values[i] = ((a.x + a.y) + (a.z + a.w)) + ((b.x + b.y) + (b.z + b.w));
-  }
-}
-
 // A single row: each thread norms 4 columns, and the block meets in shared memory. A quarter of the
 // instructions of norm_row(), in which 28 of 32 lanes would do what others do.
 template <class T>
@@ -121,12 +101,12 @@ __device__ __forceinline__ void norm_single_row(const FewRows& p, float4 weight,
       *reinterpret_cast<const float4*>(static_cast<const float*>(p.x) + (inside ? column : 0));
   const float4 x = inside ? read : float4{0, 0, 0, 0};
   float sum[1] = {(x.x + x.y) + (x.z + x.w)};
-  sum_block(sum, scratch);
+  sum_over_block(sum, scratch);
   const float mean = sum[0] * p.inverse_in;
   const float d[4] = {x.x - mean, x.y - mean, x.z - mean, x.w - mean};
   float second[2] = {inside ? (d[0] + d[1]) + (d[2] + d[3]) : 0.0f,
                      inside ? fmaf(d[0], d[0], fmaf(d[1], d[1], fmaf(d[2], d[2], d[3] * d[3]))) : 0.0f};
-  sum_block(second, scratch + kWarps);
+  sum_over_block(second, scratch + kWarps);
   const float correction = second[0] * p.inverse_in;
   const float scale = rsqrtf(fmaxf((second[1] - second[0] * correction) * p.inverse_in, 0.0f) + p.eps);
   const auto made = [&](float off, float w, float b) {
