@@ -11,7 +11,7 @@ constexpr int64_t kMinLogitBlock = 16;
 
 }  // namespace
 
-Worker::Worker(std::unique_ptr<Model> model, const WorkerConfig& config)
+Worker::Worker(std::unique_ptr<Model>&& model, const WorkerConfig& config)
     : model_(std::move(model)),
       config_(config),
       stream_(config.cache.device),

@@ -32,8 +32,9 @@ struct WorkerConfig {
 // time.
 class Worker {
  public:
-  // Throws kResource when the cache cannot be had.
-  Worker(std::unique_ptr<Model> model, const WorkerConfig& config);
+  // Throws kResource when the cache cannot be had. The model is taken by reference, so that a caller may read
+  // it for `config` in the same call.
+  Worker(std::unique_ptr<Model>&& model, const WorkerConfig& config);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
