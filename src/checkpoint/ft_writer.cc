@@ -26,6 +26,19 @@ bool holds_files(const fs::path& folder) {
   return fs::exists(folder, error) && !fs::is_empty(folder, error);
 }
 
+// All that was written to the file system of `folder` is on the device: one wait for all files, of which a
+// model of 24 layers at two ranks has hundreds, instead of one for each. (Since Linux 5.8 it reports what
+// could not be written, as fsync() does.)
+void flush_file_system(const fs::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) cannot_write(folder);
+  const bool flushed = ::syncfs(fd) == 0;
+  const int flush_error = errno;
+  ::close(fd);
+  errno = flush_error;
+  if (!flushed) cannot_write(folder);
+}
+
 }  // namespace
 
 FtFile::FtFile(const fs::path& path) : path_(path) {
@@ -51,12 +64,10 @@ void FtFile::append(std::span<const std::byte> bytes) {
 
 void FtFile::close() {
   BOLIDE_CHECK(fd_ >= 0, "{} is closed", path_.string());
-  // Some file systems report a full disk only here.
-  const bool flushed = ::fsync(fd_) == 0 || errno == EINVAL;
-  const int flush_error = errno;
-  const bool closed = ::close(std::exchange(fd_, -1)) == 0;
-  if (!flushed) errno = flush_error;
-  if (!flushed || !closed) cannot_write(path_);
+  // On its way to the device while other files are written; commit() waits for it. What the kernel cannot
+  // start now it does then.
+  ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
+  if (::close(std::exchange(fd_, -1)) != 0) cannot_write(path_);  // some file systems report a full disk here
 }
 
 FtWriter::FtWriter(const fs::path& output_dir, int ranks, bool force)
@@ -100,7 +111,7 @@ fs::path FtWriter::commit() {
   std::error_code error;
   fs::rename(partial_ / kPendingIni, partial_ / "config.ini", error);
   if (error) fail(ErrorCode::kResource, "cannot finish {}: {}", partial_.string(), error.message());
-  sync_path(partial_);
+  flush_file_system(partial_);
   fs::path old;
   if (force_ && holds_files(final_)) {
     old = partial_;

@@ -22,7 +22,7 @@ class FtFile {
 
   // kResource naming the file and the reason (disk full, ...).
   void append(std::span<const std::byte> bytes);
-  // Flushes to the device and closes; errors as append().
+  // Errors as append(). FtWriter::commit() waits until the device has it.
   void close();
 
  private:
@@ -46,8 +46,8 @@ class FtWriter {
   // gets its name in commit() only, so that not even a killed run's hidden folder loads.
   using Section = IniText::value_type;
   void write_ini(const std::vector<Section>& sections) const;
-  // Makes the folder appear under its final name, which is returned. With force, the old one is moved aside,
-  // removed once the new one is in place, and put back if that fails.
+  // Makes the folder appear under its final name, which is returned, once the device has all of it. With
+  // force, the old one is moved aside, removed once the new one is in place, and put back if that fails.
   std::filesystem::path commit();
 
  private:
