@@ -160,13 +160,7 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.threads = flags.threads;
   config.max_batch_size = max_batch_size;
   config.max_kv_tokens = flags.max_kv_tokens;
-  // A GPU needs more rows than a CPU to be busy while it reads the weights once.
-  constexpr int64_t kGpuChunkTokens = 2048;
-  if (flags.max_chunk_tokens > 0) {
-    config.max_chunk_tokens = flags.max_chunk_tokens;
-  } else if (flags.device == "cuda") {
-    config.max_chunk_tokens = kGpuChunkTokens;
-  }
+  config.max_chunk_tokens = flags.max_chunk_tokens;
   const bool gpu_flag = flags.device_index >= 0 || flags.kv_cache_fraction != 0 || flags.deterministic ||
                         flags.no_cuda_graphs || !flags.gemm_config.empty();
   if (gpu_flag && flags.device != "cuda") {
@@ -184,10 +178,9 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
 }
 
 void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config) {
-  constexpr int64_t kMost = 8192, kMostOnGpu = 16384;
+  constexpr int64_t kLeast = 512, kMost = 8192, kMostOnGpu = 16384;
   if (flags.max_chunk_tokens > 0) return;
-  config.max_chunk_tokens =
-      std::clamp(tokens, config.max_chunk_tokens, flags.device == "cuda" ? kMostOnGpu : kMost);
+  config.max_chunk_tokens = std::clamp(tokens, kLeast, flags.device == "cuda" ? kMostOnGpu : kMost);
 }
 
 }  // namespace bolide::apps

@@ -32,8 +32,9 @@ struct EngineConfig {
   /// memory is used only as tokens are written. On a GPU all of it is taken at once, and 0 is
   /// kv_cache_fraction of what is left.
   int64_t max_kv_tokens = 0;
-  int64_t page_size = 16;          ///< tokens in a cache page
-  int64_t max_chunk_tokens = 512;  ///< prompt tokens taken in per step; longer prompts are fed in chunks
+  int64_t page_size = 16;  ///< tokens in a cache page
+  /// Prompt tokens taken in per step; longer prompts are fed in chunks. 0: 512 on the CPU, 2048 on a GPU.
+  int64_t max_chunk_tokens = 0;
   /// On a GPU: a request's ids are the same, bit for bit, whatever else is in its batch and however its
   /// prompt is cut, at the price of slower prefill. (The CPU keeps this for a given number of rows only; see
   /// docs/commands.md.) Refused on the CPU.

@@ -56,6 +56,12 @@ Device parse_device(std::string_view name) {
   return Device::kCuda;
 }
 
+int64_t resolve_chunk_tokens(Device device, int64_t max_chunk_tokens) {
+  if (max_chunk_tokens > 0) return max_chunk_tokens;
+  // A GPU needs more rows than a CPU to be busy while it reads the weights once.
+  return device == Device::kCpu ? 512 : 2048;
+}
+
 int resolve_threads(int threads) {
   constexpr int kMaxThreads = 4096;  // beyond any machine; OpenMP would abort the process instead of failing
   if (threads < 0 || threads > kMaxThreads) {
@@ -69,7 +75,9 @@ void check_config(const EngineConfig& config) {
   if (!config.data_type.empty()) parse_data_type(config.data_type);
   resolve_threads(config.threads);
   check_at_least_1("max_batch_size", config.max_batch_size);
-  check_at_least_1("max_chunk_tokens", config.max_chunk_tokens);
+  if (config.max_chunk_tokens < 0)
+    fail(ErrorCode::kUsage, "max_chunk_tokens is {}: it must be 0 (automatic) or more",
+         config.max_chunk_tokens);
   check_at_least_1("page_size", config.page_size);
   if (config.max_kv_tokens < 0)
     fail(ErrorCode::kUsage, "max_kv_tokens is {}: it must be 0 (automatic) or more", config.max_kv_tokens);

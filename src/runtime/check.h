@@ -13,6 +13,9 @@ void check_config(const EngineConfig& config);
 // "cpu" or "cuda"; kUsage for a word that is neither, or a device that this build or machine has not.
 Device parse_device(std::string_view name);
 
+// 0 becomes the device's default.
+int64_t resolve_chunk_tokens(Device device, int64_t max_chunk_tokens);
+
 // 0 becomes all usable cores; kUsage for a count that cannot be honoured.
 int resolve_threads(int threads);
 

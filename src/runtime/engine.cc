@@ -38,7 +38,8 @@ int64_t bytes_per_token(const ModelConfig& model, DType dtype) {
 StepMemory step_memory(const EngineConfig& config, const EngineParts& parts) {
   const ModelConfig& model = parts.model->config();
   const int64_t sequences = padded_sequences(config.max_batch_size);
-  return step_memory(model, parts.data_type, config.max_chunk_tokens + sequences,
+  const int64_t chunk = resolve_chunk_tokens(parse_device(config.device), config.max_chunk_tokens);
+  return step_memory(model, parts.data_type, chunk + sequences,
                      std::min(Worker::logit_block(model, parts.logit_block_bytes), sequences));
 }
 
@@ -131,7 +132,7 @@ LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
       model_(worker_.model().config()),
       info_(make_info(parts, model_, config, worker_.cache().config(), worker_.step_bytes())),
       scheduler_({.max_batch_size = config.max_batch_size,
-                  .max_chunk_tokens = config.max_chunk_tokens,
+                  .max_chunk_tokens = resolve_chunk_tokens(worker_.context().device, config.max_chunk_tokens),
                   .pages = worker_.cache().config().pages,
                   .page_size = config.page_size}),
       run_ahead_(parts.run_ahead),

@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "bolide/checkpoint.h"
-#include "bolide/engine.h"
 #include "models/registry.h"
+#include "runtime/check.h"
 #include "runtime/memory.h"
 
 namespace bolide {
@@ -55,7 +55,7 @@ CheckpointSummary inspect(const std::filesystem::path& model, const std::string&
       4 * (batch_size * length * (3 * config.hidden_size + widest) + batch_size * config.vocab_size);
   summary.gpu_step_bytes =
       step_memory(config, dtype,
-                  std::min<int64_t>(batch_size * length, EngineConfig().max_chunk_tokens) + batch_size,
+                  std::min<int64_t>(batch_size * length, resolve_chunk_tokens(Device::kCuda, 0)) + batch_size,
                   batch_size)
           .total();
   return summary;

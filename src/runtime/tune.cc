@@ -26,7 +26,8 @@ std::vector<Run> runs_of(const TuneOptions& options) {
     if (run.batch < 1 || run.length < 1)
       fail(ErrorCode::kUsage, "batch size {} and length {} must be at least 1", run.batch, run.length);
   }
-  runs.push_back({1, std::min(EngineConfig{}.max_chunk_tokens, options.engine.max_chunk_tokens)});
+  runs.push_back({1, std::min(resolve_chunk_tokens(Device::kCuda, 0),
+                              resolve_chunk_tokens(Device::kCuda, options.engine.max_chunk_tokens))});
   return runs;
 }
 

@@ -57,7 +57,7 @@ Graph* Worker::graph(const GraphKey& key) {
     graphs_.clear();
     memory_generation_ = generation;
   }
-  // A graph of a few hundred kernels takes about a megabyte of the device's memory, and milliseconds to make.
+  // Graphs take memory of the device that nobody predicts: not without bound.
   constexpr size_t kMostGraphs = 256;
   if (graphs_.size() >= kMostGraphs && !graphs_.contains(key)) graphs_.clear();
   const auto [found, first] = graphs_.try_emplace(key);

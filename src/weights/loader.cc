@@ -59,7 +59,7 @@ void store(Staging& staging, const std::byte* data, const Slot& slot, const Bloc
 // Runs body(staging, i) for every i in [0, count), a staging for each thread.
 template <class Body>
 void for_each_block(const Context& context, int64_t count, const Body& body) {
-  // Eight threads outrun a PCIe link, and each pins 16 MiB, which takes the driver milliseconds.
+  // Each thread pins 16 MiB: not one for every core of a large host.
   const int threads = context.device == Device::kCpu ? context.threads : std::min(context.threads, 8);
   std::atomic<int64_t> next{0};
   parallel_for(threads, threads, [&](int64_t) {

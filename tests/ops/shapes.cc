@@ -105,38 +105,20 @@ Cases matmul_norms(Device device) {
   Cases cases;
   const auto both = [&](DType dtype, const int64_t(&s)[3], int64_t gap) {
     const DType a = activation_dtype(device, dtype);
-    add(cases, {.tokens = s[0],
-                .out = s[1],
-                .in = s[2],
-                .dtype = dtype,
-                .y = a,
-                .bias = true,
-                .norm = true,
-                .gap = gap});
-    add(cases, {.tokens = s[0],
-                .out = s[1],
-                .in = s[2],
-                .dtype = dtype,
-                .y = a,
-                .bias = true,
-                .activation = Activation::kGeluTanh,
-                .norm = true,
-                .gap = gap});
-    add(cases, {.tokens = s[0],
-                .out = s[1],
-                .in = s[2],
-                .dtype = dtype,
-                .x = a,
-                .bias = true,
-                .accumulate = true,
-                .gap = gap});
-    add(cases, {.tokens = s[0],
-                .out = s[1],
-                .in = s[2],
-                .dtype = dtype,
-                .norm = true,
-                .accumulate = true,
-                .gap = gap});
+    const MatmulShape plain = {.tokens = s[0], .out = s[1], .in = s[2], .dtype = dtype, .gap = gap};
+    MatmulShape shape = plain;
+    shape.y = a;
+    shape.bias = shape.norm = true;
+    add(cases, shape);
+    shape.activation = Activation::kGeluTanh;
+    add(cases, shape);
+    shape = plain;
+    shape.x = a;
+    shape.bias = shape.accumulate = true;
+    add(cases, shape);
+    shape = plain;
+    shape.norm = shape.accumulate = true;
+    add(cases, shape);
   };
   for (DType dtype : kDtypes) {
     for (const auto& s : shapes) both(dtype, s, 3);
@@ -146,12 +128,12 @@ Cases matmul_norms(Device device) {
   return cases;
 }
 
-// What a GPU's kernel for 9 to 128 rows does in ways of its own: every height of its tiles, rings of one
+// What a GPU's kernel for 9 to 64 rows does in ways of its own: every height of its tiles, rings of one
 // chunk up to several times round, clusters of 1 to 8 blocks, and tails of each.
 Cases matmul_some_rows(Device device) {
   const int64_t sizes[][2] = {{64, 64}, {192, 192}, {80, 328}, {64, 1024}, {48, 4096}};
-  // Clusters of 4 and 2, and W so large that a tile has 128 outputs.
-  const int64_t wide[][2] = {{1536, 512}, {3072, 1024}, {4160, 2088}};
+  // Clusters of 4 and 2, and a head: W so large that a tile has 128 outputs.
+  const int64_t wide[][2] = {{1536, 512}, {3072, 1024}}, head[2] = {67584, 128};
   Cases cases;
   for (DType dtype : {DType::kF16, DType::kBF16}) {
     const DType a = activation_dtype(device, dtype);
@@ -176,6 +158,7 @@ Cases matmul_some_rows(Device device) {
       for (const auto& s : sizes) each(tokens, s);
     for (int64_t tokens : {12, 24, 50})
       for (const auto& s : wide) each(tokens, s);
+    for (int64_t tokens : {24, 50}) each(tokens, head);
   }
   return cases;
 }

@@ -90,8 +90,8 @@ __device__ __forceinline__ float2 norm_row(const RowPart& part, int k, const Few
   return {mean + correction, rsqrtf(fmaxf(variance, 0.0f) + p.eps)};
 }
 
-// A single row: each thread norms 4 columns, and the block meets in shared memory. A quarter of the
-// instructions of norm_row(), in which 28 of 32 lanes would do what others do.
+// A single row: each thread norms 4 columns, and the block meets in shared memory. Fewer than half
+// the instructions of norm_row(), in which 28 of 32 lanes would do what others do.
 template <class T>
 __device__ __forceinline__ void norm_single_row(const FewRows& p, float4 weight, float4 shift, float* scratch,
                                                 T* normed) {
@@ -269,10 +269,10 @@ constexpr int kLongSteps = 16;  // k-steps of a warp where a block takes 4096 co
 constexpr int kLongColumns = kWarps * kLongSteps * kStep;
 constexpr int kLongRows = 4;
 
-// Up to 4 rows through a long matrix, added to fp32 y, without a cluster (whose exchange takes about a
-// microsecond): one block takes 8 outputs and all columns. The 16 rows of a product are 8 outputs twice, for
-// words 0 and 2 and for words 1 and 3 of each lane's four; x stands in both halves of its 8 columns, which so
-// are 4 rows twice. The blocks are few enough to wait beside two blocks of the kernel before.
+// Up to 4 rows through a long matrix, added to fp32 y, without a cluster: one block takes 8 outputs and all
+// columns. The 16 rows of a product are 8 outputs twice, for words 0 and 2 and for words 1 and 3 of each
+// lane's four; x stands in both halves of its 8 columns, which so are 4 rows twice. The blocks are few enough
+// to wait beside two blocks of the kernel before.
 template <class T>
 __global__ void __launch_bounds__(kThreads, 2) long_rows_kernel(const __grid_constant__ FewRows p) {
   __shared__ alignas(16) T staged[kLongRows][kLongColumns];
@@ -367,13 +367,6 @@ bool launch_split(const Context& context, const FewRows& p, int tiles, bool norm
 }  // namespace
 
 bool few_rows_matmul(const Context& context, const MatmulArgs& args) {
-  static const bool hopper = [] {
-    int device = 0, major = 0;
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-          "cudaDeviceGetAttribute");
-    return major >= 9;
-  }();
   const SkinnyArgs a = skinny_args(args);
   const bool norm = !args.norm.weight.empty();
   const DType dtype = args.w->dtype;
@@ -381,7 +374,7 @@ bool few_rows_matmul(const Context& context, const MatmulArgs& args) {
   const auto aligned = [](const View& v) { return reinterpret_cast<uintptr_t>(v.data) % 16 == 0; };
   // All blocks at once, or they would not wait for anything.
   const bool one_wave = tiles * split <= 3 * multiprocessors();
-  if (!hopper || a.tokens > kRows || dtype == DType::kF32 || a.out % 16 != 0 || a.in % 8 != 0 ||
+  if (!has_clusters() || a.tokens > kRows || dtype == DType::kF32 || a.out % 16 != 0 || a.in % 8 != 0 ||
       !a.x_vector || !one_wave || a.x_dtype != (norm ? DType::kF32 : dtype) ||
       a.y_dtype != (a.accumulate ? DType::kF32 : dtype) ||
       (norm && !(aligned(args.norm.weight) && aligned(args.norm.bias)))) {

@@ -56,7 +56,7 @@ class Preference {
   cublasLtMatmulPreference_t preference_ = nullptr;
 };
 
-// What an algorithm is chosen for: the question takes cuBLASLt about 0.1 ms, and every step of ragged prompts
+// What an algorithm is chosen for: the question takes cuBLASLt time, and every step of ragged prompts
 // has another number of tokens.
 int64_t rounded_tokens(int64_t tokens) {
   int64_t step = 16;

@@ -122,7 +122,7 @@ struct NormRows {
 // kernel's work and are read while the previous kernel ends.
 template <class Y>
 __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
-  __shared__ alignas(16) float scratch[kNormScratchBytes<1> / 4];
+  __shared__ alignas(16) float scratch[kNormScratchBytes / 4];
   const int first = static_cast<int>(threadIdx.x) * 4;
   float4 weight = load_columns(args.weight, first, args.hidden, args.parameters_vector);
   float4 bias = load_columns(args.bias, first, args.hidden, args.parameters_vector);
@@ -131,15 +131,14 @@ __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
   const float* row = args.x + static_cast<int64_t>(blockIdx.x) * args.x_stride;
   y += static_cast<int64_t>(blockIdx.x) * args.y_stride;
   float4 kept = load_columns(row, first, args.hidden, args.x_vector);
-  NormFactors factors[1];
-  row_factors([&](int) { return row; }, args.hidden, args.eps, args.x_vector, scratch, kept, factors);
+  const NormFactors factors = row_factors(row, args.hidden, args.eps, args.x_vector, scratch, kept);
   for (int column = first; column < args.hidden; column += kNormChunk) {
     if (column != first) {
       kept = load_columns(row, column, args.hidden, args.x_vector);
       weight = load_columns(args.weight, column, args.hidden, args.parameters_vector);
       bias = load_columns(args.bias, column, args.hidden, args.parameters_vector);
     }
-    store_columns(y, column, args.hidden, args.y_vector, normalise(kept, factors[0], weight, bias));
+    store_columns(y, column, args.hidden, args.y_vector, normalise(kept, factors, weight, bias));
   }
 }
 

@@ -165,7 +165,7 @@ struct Reducer {
   }
 };
 
-template <class T, int kRows, int kNormed>
+template <class T, int kRows, bool kNormed>
 __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRows>::kBlocks)
     skinny_kernel(const __grid_constant__ SkinnyParams p) {
   using S = SkinnyShape<kRows>;
@@ -213,14 +213,14 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
   Reducer<kRows> reduce{p, shared};
   reduce.fetch_bias(base + group_of(thread_index()));
   const int columns = kTileWarps * p.steps * kStep;  // of this block
-  if constexpr (kNormed > 0)
+  if constexpr (kNormed)
     stage_norm(p, reinterpret_cast<float*>(shared + p.norm_at), rank_of(p) * columns, columns);
   wait_for_previous();
   // Not before: a kernel further on would ask for its weights while this one waits for its few bytes of x.
   let_next_start();
   reduce.fetch_old(base + group_of(thread_index()));
-  if constexpr (kNormed > 0) {
-    stage_normed_rows<T, kNormed>(p, shared, rank_of(p) * columns, columns);
+  if constexpr (kNormed) {
+    stage_normed_row<T>(p, shared, rank_of(p) * columns, columns);
   } else {
     const int64_t skipped = first_row<kRows>() * a.x_stride * (a.x_dtype == DType::kF32 ? 4 : 2);
     stage_rows<T>(p, shared, static_cast<const char*>(a.x) + skipped, rows_of<kRows>(p), rank_of(p) * columns,
@@ -277,27 +277,21 @@ int device_attribute(cudaDeviceAttr attribute) {
 // How W's columns are cut: by its shape alone, so that results do not depend on the rows of x, and not by the
 // GPU at hand beyond whether it has clusters.
 void cut_columns(SkinnyParams& p) {
-  static const bool clusters = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
   p.tiles = (p.args.out + kTileRows - 1) / kTileRows;
   p.total_steps = (p.args.in + kStep - 1) / kStep;
-  // A cluster's exchange costs about a microsecond and a pause in the stream, so columns are shared only
-  // where there are too few tiles for a Hopper's 132 multiprocessors, or more columns of x than fit beside
-  // other blocks.
+  // A cluster's blocks wait for each other at each tile, so columns are shared only where there are too few
+  // tiles for a Hopper's 132 multiprocessors, or more columns of x than fit beside other blocks.
   constexpr int kMostSteps = 128;  // 4096 columns
-  while (clusters && p.split() < 8 && p.total_steps >= 2 * kTileWarps * p.split() &&
+  while (has_clusters() && p.split() < 8 && p.total_steps >= 2 * kTileWarps * p.split() &&
          (p.total_steps > kMostSteps * p.split() || p.tiles * p.split() < 128)) {
     ++p.split_log2;
   }
   p.steps = (p.total_steps + p.split() * kTileWarps - 1) / (p.split() * kTileWarps);
 }
 
-// Rows up to which every block norms x for itself: for more, a kernel of its own took less time (H200: 5.6 us
-// with it for any number, 3.7 for one row without and 10.5 for 8).
-constexpr int kNormRows = 1;
-
 // Places things in shared memory; their size in bytes.
 template <int kRows>
-int lay_out(SkinnyParams& p, int rows, int normed) {
+int lay_out(SkinnyParams& p, int rows, bool normed) {
   using S = SkinnyShape<kRows>;
   const int columns = p.steps * kTileWarps * kStep;
   p.pitch = columns * 2 + 64;  // an odd multiple of 64 bytes: two rows' 64 bytes fill the 32 banks
@@ -307,9 +301,9 @@ int lay_out(SkinnyParams& p, int rows, int normed) {
     at = here + bytes;
     return here;
   };
-  if (normed > 0) {
+  if (normed) {
     p.norm_at = place(2 * columns * 4);
-    p.moments_at = place(kNormScratchBytes<kNormRows>);
+    p.moments_at = place(kNormScratchBytes);
   }
   p.partial_at = place(S::kPartialBytes);
   p.exchange_at = place(p.split() > 1 ? S::kExchangeBytes : 0);
@@ -356,8 +350,8 @@ int resident_clusters(Kernel kernel, const LaunchShape& shape) {
 }
 
 // False when x does not fit into shared memory in this shape.
-// kNormed: rows that the prologue norms, 0 for none.
-template <class T, int kRows, int kNormed>
+// kNormed: of a single row, which the prologue norms.
+template <class T, int kRows, bool kNormed>
 bool try_launch(const Context& context, SkinnyParams p) {
   using S = SkinnyShape<kRows>;
   LaunchShape shape;
@@ -379,25 +373,27 @@ bool try_launch(const Context& context, SkinnyParams p) {
 template <class T>
 bool launch_plain(const Context& context, const SkinnyParams& p) {
   const int tokens = p.args.tokens;
-  if (tokens > 32 && try_launch<T, 64, 0>(context, p)) return true;
-  if (tokens > 16 && try_launch<T, 32, 0>(context, p)) return true;
-  if (tokens > 8 && try_launch<T, 16, 0>(context, p)) return true;
-  if (tokens > 4) return try_launch<T, 8, 0>(context, p);
-  return try_launch<T, 4, 0>(context, p);
+  if (tokens > 32 && try_launch<T, 64, false>(context, p)) return true;
+  if (tokens > 16 && try_launch<T, 32, false>(context, p)) return true;
+  if (tokens > 8 && try_launch<T, 16, false>(context, p)) return true;
+  if (tokens > 4) return try_launch<T, 8, false>(context, p);
+  return try_launch<T, 4, false>(context, p);
 }
 
+// More rows than one are normed by a kernel of their own: with a row, qkv of bloom-560m took an H200 5.6 us
+// that way and 3.7 with the norm in the prologue, with 8 rows 5.6 and 10.5.
 template <class T>
 bool launch_normed(const Context& context, const SkinnyParams& p) {
   const auto aligned = [](const float* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-  if (p.args.tokens > kNormRows || !aligned(p.norm.weight) || !aligned(p.norm.bias)) return false;
-  return try_launch<T, 4, kNormRows>(context, p);
+  if (p.args.tokens > 1 || !aligned(p.norm.weight) || !aligned(p.norm.bias)) return false;
+  return try_launch<T, 4, true>(context, p);
 }
 
 // Whether 8 rows of x fit, which W's shape alone decides: else results would depend on the rows.
 bool fits(SkinnyParams p) {
   p.args.bias = &p;
   p.args.accumulate = true;
-  return lay_out<8>(p, 8, 0) <= shared_limit();
+  return lay_out<8>(p, 8, false) <= shared_limit();
 }
 
 }  // namespace

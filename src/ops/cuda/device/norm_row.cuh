@@ -7,8 +7,7 @@
 // to 4t + 3 and those 1024 further on, sums go over each thread's columns in order, over the lanes of a warp
 // by butterflies, and over the 8 warps in a fixed order. The number of rows shows nowhere. Every product is
 // rounded, or fused by an explicit fmaf, as written here: left to the compiler that would differ between
-// kernels. Short on purpose: at batch 1 this runs 49 times a step on the critical path, and instructions that
-// are fetched once cost more than those that compute.
+// kernels.
 namespace bolide::cuda {
 
 inline constexpr int kNormThreads = 256;
@@ -57,58 +56,40 @@ __device__ __forceinline__ void sum_over_block(float (&values)[kCount], float* s
   }
 }
 
-// Bytes of shared memory that row_factors() takes for kRows rows.
-template <int kRows>
-inline constexpr int kNormScratchBytes = 3 * kRows* kNormWarps * 4;
+// Bytes of shared memory that row_factors() takes.
+inline constexpr int kNormScratchBytes = 3 * kNormWarps * 4;
 
-// The factors of kRows rows; row_at(r) is where row r begins. `kept` is load_columns() of this thread's first
-// columns of row 0; all else is read again for each use, from the first-level cache: there are no registers
-// to keep it. Called by all 256 threads; two barriers. `scratch` is 16-byte aligned shared memory.
-template <int kRows, class RowAt>
-__device__ __forceinline__ void row_factors(const RowAt& row_at, int hidden, float eps, bool vector,
-                                            float* scratch, float4 kept, NormFactors (&factors)[kRows]) {
+// The factors of a row. `kept` is load_columns() of this thread's first columns; further ones are read again
+// for each use, from the first-level cache. Called by all 256 threads; two barriers. `scratch` is 16-byte
+// aligned shared memory.
+__device__ __forceinline__ NormFactors row_factors(const float* row, int hidden, float eps, bool vector,
+                                                   float* scratch, float4 kept) {
   const int first = static_cast<int>(threadIdx.x) * 4;
   const float inverse = __frcp_rn(static_cast<float>(hidden));
-  float sums[kRows], seconds[2 * kRows];
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    const float4 v = r == 0 ? kept : load_columns(row_at(r), first, hidden, vector);
-    sums[r] = (v.x + v.y) + (v.z + v.w);
-  }
+  float sum[1] = {(kept.x + kept.y) + (kept.z + kept.w)};
   for (int column = first + kNormChunk; column < hidden; column += kNormChunk) {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      const float4 v = load_columns(row_at(r), column, hidden, vector);
-      sums[r] += (v.x + v.y) + (v.z + v.w);
-    }
+    const float4 v = load_columns(row, column, hidden, vector);
+    sum[0] += (v.x + v.y) + (v.z + v.w);
   }
-  sum_over_block(sums, scratch);
+  sum_over_block(sum, scratch);
   // About the mean, so that one far from 0 costs no precision; what its own rounding left is taken off again.
+  const float mean = __fmul_rn(sum[0], inverse);
+  float second[2] = {0, 0};  // what is left, and the squares
+  const auto take = [&](float4 v, int column) {
+    const float d[4] = {v.x - mean, column + 1 < hidden ? v.y - mean : 0.0f,
+                        column + 2 < hidden ? v.z - mean : 0.0f, column + 3 < hidden ? v.w - mean : 0.0f};
+    second[0] += (d[0] + d[1]) + (d[2] + d[3]);
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    const float mean = __fmul_rn(sums[r], inverse);
-    float off = 0, squares = 0;
-    const auto take = [&](float4 v, int column) {
-      const float d[4] = {v.x - mean, column + 1 < hidden ? v.y - mean : 0.0f,
-                          column + 2 < hidden ? v.z - mean : 0.0f, column + 3 < hidden ? v.w - mean : 0.0f};
-      off += (d[0] + d[1]) + (d[2] + d[3]);
-#pragma unroll
-      for (float x : d) squares = fmaf(x, x, squares);
-    };
-    if (first < hidden) take(r == 0 ? kept : load_columns(row_at(r), first, hidden, vector), first);
+    for (float x : d) second[1] = fmaf(x, x, second[1]);
+  };
+  if (first < hidden) take(kept, first);
 #pragma unroll 1
-    for (int column = first + kNormChunk; column < hidden; column += kNormChunk)
-      take(load_columns(row_at(r), column, hidden, vector), column);
-    seconds[2 * r] = off;
-    seconds[2 * r + 1] = squares;
-  }
-  sum_over_block(seconds, scratch + kRows * kNormWarps);
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    const float correction = __fmul_rn(seconds[2 * r], inverse);
-    const float variance = __fmul_rn(fmaf(-seconds[2 * r], correction, seconds[2 * r + 1]), inverse);
-    factors[r] = {__fmul_rn(sums[r], inverse) + correction, rsqrtf(fmaxf(variance, 0.0f) + eps)};
-  }
+  for (int column = first + kNormChunk; column < hidden; column += kNormChunk)
+    take(load_columns(row, column, hidden, vector), column);
+  sum_over_block(second, scratch + kNormWarps);
+  const float correction = __fmul_rn(second[0], inverse);
+  const float variance = __fmul_rn(fmaf(-second[0], correction, second[1]), inverse);
+  return {mean + correction, rsqrtf(fmaxf(variance, 0.0f) + eps)};
 }
 
 __device__ __forceinline__ float normalise(float x, NormFactors factors, float weight, float bias) {

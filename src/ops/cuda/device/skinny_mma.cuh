@@ -197,21 +197,17 @@ __device__ __forceinline__ void stage_norm(const SkinnyParams& p, float* stage, 
   }
 }
 
-// As stage_rows(), of all of x's rows, normed. Each block of a cluster takes the sums of whole rows: they
-// come from the second-level cache at once, where sums of parts would cross the cluster. Called by 256
-// threads.
-template <class T, int kRows>  // at least as many as x's
-__device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* shared, int first_column,
-                                                  int columns) {
+// As stage_rows(), of x's only row, normed. Each block of a cluster takes the sums of the whole row: it comes
+// from the second-level cache at once, where sums of parts would cross the cluster. Called by 256 threads.
+template <class T>
+__device__ __forceinline__ void stage_normed_row(const SkinnyParams& p, char* shared, int first_column,
+                                                 int columns) {
   const SkinnyArgs& a = p.args;
-  const auto row_at = [&](int row) {
-    return static_cast<const float*>(a.x) + min(row, a.tokens - 1) * a.x_stride;
-  };
+  const float* row = static_cast<const float*>(a.x);
   const int first = static_cast<int>(threadIdx.x) * 4;
-  const float4 kept = load_columns(row_at(0), first, a.in, a.x_vector);
-  NormFactors factors[kRows];
-  row_factors(row_at, a.in, p.norm.eps, a.x_vector, reinterpret_cast<float*>(shared + p.moments_at), kept,
-              factors);
+  const float4 kept = load_columns(row, first, a.in, a.x_vector);
+  const NormFactors factors =
+      row_factors(row, a.in, p.norm.eps, a.x_vector, reinterpret_cast<float*>(shared + p.moments_at), kept);
   await_copies();  // stage_norm()'s, each thread its own
 #pragma unroll 1
   for (int local = first; local < columns; local += kNormChunk) {
@@ -219,17 +215,11 @@ __device__ __forceinline__ void stage_normed_rows(const SkinnyParams& p, char* s
     const float* norm = reinterpret_cast<const float*>(shared + p.norm_at) + local;
     const float4 weight = *reinterpret_cast<const float4*>(norm);
     const float4 bias = *reinterpret_cast<const float4*>(norm + columns);
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      if (r >= a.tokens) break;
-      const float4 x = r == 0 && column == first ? kept : load_columns(row_at(r), column, a.in, a.x_vector);
-      const float4 y = normalise(x, factors[r], weight, bias);
-      uint2 packed = {pack(from_f32<T>(y.x), from_f32<T>(y.y)), pack(from_f32<T>(y.z), from_f32<T>(y.w))};
-      // Whole vectors or nothing lie past the row's end, but for its last: W is 0 there, and these are
-      // finite.
-      if (column >= a.in) packed = {0, 0};
-      *reinterpret_cast<uint2*>(shared + r * p.pitch + local * 2) = packed;
-    }
+    const float4 x = column == first ? kept : load_columns(row, column, a.in, a.x_vector);
+    const float4 y = normalise(x, factors, weight, bias);
+    // Past the row's end, in its last vector too, W is 0 and these are finite.
+    const uint2 packed = {pack(from_f32<T>(y.x), from_f32<T>(y.y)), pack(from_f32<T>(y.z), from_f32<T>(y.w))};
+    *reinterpret_cast<uint2*>(shared + local * 2) = column < a.in ? packed : uint2{0, 0};
   }
 }
 
