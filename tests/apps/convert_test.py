@@ -69,8 +69,11 @@ class Convert(CommandTest):
         self.assertIn("transformer.word_embeddings.weight", text)
         self.assertIn("memory", text)
 
-    def test_ctrl_c_leaves_nothing(self):
-        # Whether the signal lands before, while or after writing is chance: each is allowed, a half folder never is.
+    def test_ctrl_c_leaves_a_whole_folder_or_none(self):
+        # Whether the signal lands before, while or after writing is chance, and one that comes when the folder is
+        # already in place still ends the command by that signal: a whole folder is allowed, a half one never is.
+        self.ok("convert", "-i", golden("heads12_fp32_sharded"), "-o", self.folder / "whole")
+        whole = {p.name: p.read_bytes() for p in (self.folder / "whole" / "1-gpu").iterdir()}
         for delay in (0, 0.005, 0.01, 0.02, 0.04):
             out = self.folder / f"out{delay}"
             process = subprocess.Popen([harness.BOLIDE, "convert", "-i", golden("heads12_fp32_sharded"), "-o", out],
@@ -78,12 +81,13 @@ class Convert(CommandTest):
             time.sleep(delay)
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
+            self.assertIn(process.returncode, (0, -signal.SIGINT))
             left = sorted(os.listdir(out)) if out.exists() else []
             if process.returncode == 0:
                 self.assertEqual(left, ["1-gpu"])
-            else:
-                self.assertEqual(process.returncode, -signal.SIGINT)
-                self.assertNotIn("1-gpu", left)
+            self.assertIn(left, ([], ["1-gpu"]))
+            if left:
+                self.assertEqual({p.name: p.read_bytes() for p in (out / "1-gpu").iterdir()}, whole)
 
 
 if __name__ == "__main__":
