@@ -1,6 +1,6 @@
 #pragma once
 
-#include "comm/reduce_add.h"
+#include "comm/communicator.h"
 #include "quant/weight_format.h"
 
 namespace bolide {
@@ -22,9 +22,9 @@ struct Linear {
       return;
     }
     Arena::Scope scope(*context.arena);
-    const View delta = context.arena->take(y.shape, DType::kF32);
-    weight.format->matmul(context, weight, {.x = x, .bias = bias, .y = delta});
-    reduce_add(context, delta, y);
+    const View delta = context.arena->take(y.shape, context.activation);
+    weight.format->matmul(context, weight, {.x = x, .y = delta});
+    context.tensor_comm->reduce_add(context, delta, bias, y);
   }
 };
 

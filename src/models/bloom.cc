@@ -131,7 +131,7 @@ void BloomModel::add_block_slots(int64_t layer, Block& block, std::vector<Slot>&
                      .ft = ft_name(ft_stem + ".weight"),
                      .into = &linear.weight});
     slots.push_back({.shape = {shape[0]},
-                     .shard = shard == Shard::kIn ? Shard::kOnce : shard,
+                     .shard = shard == Shard::kIn ? Shard::kNone : shard,  // added to the ranks' sum
                      .segments = segments,
                      .heads = heads,
                      .hf = hf_name(hf_stem + ".bias", hf_layout),

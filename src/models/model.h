@@ -39,7 +39,8 @@ class Model {
   virtual void embed(const Context& context, const BatchView& batch, View hidden) const = 0;
   // This rank's layers, in place; writes the tokens' keys and values into the cache.
   virtual void run_layers(const Context& context, const KvView& kv, View hidden) const = 0;
-  // logits [n, vocab] of n hidden rows (already gathered): final norm and head. Last stage only.
+  // logits [n, local vocab] of n hidden rows: final norm and head, this tensor rank's ids (see
+  // Dist::vocab_part). Last stage only.
   virtual void logits(const Context& context, const View& hidden, View logits) const = 0;
   // Makes what is computed rather than loaded, on context.device. Once, after the weights are loaded.
   virtual void prepare(const Context& context) = 0;

@@ -135,7 +135,6 @@ void load_weights(const Context& context, const TensorSource& source, Checkpoint
   std::vector<Task> tasks;
   for (const Slot& slot : slots) {
     allocate(context, slot, dist, dtype);
-    if (slot.shard == Shard::kOnce && dist.tensor_rank != 0) continue;  // stays zero
     const SlotSource& wanted = source_of(slot, format);
     const std::string name = find_name(source, wanted);
     const DType stored = source.info(name).dtype;
@@ -164,20 +163,25 @@ void load_dummy_weights(const Context& context, std::span<const Slot> slots, con
   }
   for_each_block(context, static_cast<int64_t>(tasks.size()), [&](Staging& staging, int64_t i) {
     const auto& [s, read] = tasks[i];
-    const size_t count = static_cast<size_t>(read.shape.count());
-    std::byte* data = staging.next(count * sizeof(float));
+    const Slot& slot = slots[s];
+    const bool matrix = slot.is_matrix();
+    const int64_t rows = matrix ? read.shape[0] : 1, cols = read.shape.count() / std::max<int64_t>(rows, 1);
+    const int64_t row_begin = matrix ? read.slice.begin[0] : 0, col_begin = read.slice.begin[matrix ? 1 : 0];
+    std::byte* data = staging.next(static_cast<size_t>(rows * cols) * sizeof(float));
     auto* values = reinterpret_cast<float*>(data);
-    // The counter starts at the block's place in the whole tensor, so that the values do not depend on the
-    // tensor size.
-    const uint64_t start = static_cast<uint64_t>(read.slice.begin[0]);
-    for (size_t v = 0; v < count; v += 4) {
-      const auto words =
-          philox4x32(seed + s, {static_cast<uint32_t>(v), static_cast<uint32_t>(v >> 32),
-                                static_cast<uint32_t>(start), static_cast<uint32_t>(read.slice.begin[1])});
-      for (size_t w = 0; w < 4 && v + w < count; ++w)
-        values[v + w] = slots[s].dummy_mean + (2 * to_unit_float(words[w]) - 1) * kSpread;
+    // A value depends on the tensor's name and on the place in the whole tensor: ranks hold slices of the same
+    // model, whatever their number.
+    const uint64_t key = seed + std::hash<std::string>()(slot.hf.names.front());
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cols;) {
+        const int64_t at = col_begin + c;
+        const auto words =
+            philox4x32(key, {static_cast<uint32_t>(at / 4), 0, static_cast<uint32_t>(row_begin + r), 0});
+        for (int64_t w = at % 4; w < 4 && c < cols; ++w, ++c)
+          *values++ = slot.dummy_mean + (2 * to_unit_float(words[static_cast<size_t>(w)]) - 1) * kSpread;
+      }
     }
-    store(staging, data, slots[s], read, DType::kF32);
+    store(staging, data, slot, read, DType::kF32);
   });
 }
 

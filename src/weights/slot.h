@@ -16,8 +16,6 @@ enum class Shard : uint8_t {
   kOut,    // rows of each segment (column-parallel in Megatron's words: qkv, FFN up)
   kIn,     // columns (row-parallel: attention out, FFN down)
   kVocab,  // rows, whole vocabulary over ranks; one plain file in an FT folder
-  kOnce,   // rank 0 holds it and the others zeros: a row-parallel bias, which the sum over ranks must count
-           // once
 };
 
 // How a checkpoint lays the elements of a canonical [out, in] weight out.

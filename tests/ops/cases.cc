@@ -234,27 +234,33 @@ class LayerNormCase : public OpCase {
 
 class AddCase : public OpCase {
  public:
-  AddCase(int64_t tokens, int64_t hidden, DType x, int64_t gap)
-      : OpCase(fmt::format("add/{}/{}x{}/gap{}", name_of(x), tokens, hidden, gap)) {
+  AddCase(int64_t tokens, int64_t hidden, DType x, int64_t gap, bool bias)
+      : OpCase(fmt::format("add/{}/{}x{}/gap{}{}", name_of(x), tokens, hidden, gap, bias ? "/bias" : "")),
+        has_bias_(bias) {
     Source source(5);
     x_ = Guarded::random(tokens, hidden, gap, source, 1, x);
     before_ = Guarded::random(tokens, hidden, 2, source);
+    if (bias) bias_ = Guarded::random(1, hidden, 0, source);
     y_ = Guarded(tokens, hidden, gap);
   }
   void prepare(const Context& context) override {
     y_.assign(before_);
     y_.bring(context);
     x_.view(context);
+    if (has_bias_) bias_.vector(context);
   }
   void compute(const Context& context) override {
-    add(context, {.x = x_.view(context), .y = y_.view(context)});
+    add(context, {.x = x_.view(context),
+                  .y = y_.view(context),
+                  .bias = has_bias_ ? bias_.vector(context) : View()});
   }
   void finish(const Context& context) override { y_.fetch(context); }
   void poison() override { y_.poison(); }
   std::vector<std::byte> output() const override { return y_.bytes(); }
   std::string check() const override {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
-    const std::vector<double> expected = ref::add({.x = x_.view(), .y = before_.view()});
+    const std::vector<double> expected = ref::add(
+        {.x = x_.view(), .y = before_.view(), .bias = has_bias_ ? bias_.vector() : View()});
     return y_.compare(expected, around(expected), 2e-6);
   }
   double bytes() const override {
@@ -263,7 +269,8 @@ class AddCase : public OpCase {
   DType activation() const override { return x_.dtype(); }
 
  private:
-  Guarded x_, before_, y_;
+  bool has_bias_;
+  Guarded x_, before_, bias_, y_;
 };
 
 class EmbeddingCase : public OpCase {
@@ -455,8 +462,8 @@ Case matmul_case(const MatmulShape& shape) { return std::make_unique<MatmulCase>
 Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap) {
   return std::make_unique<LayerNormCase>(tokens, hidden, in_place, y, gap);
 }
-Case add_case(int64_t tokens, int64_t hidden, DType x, int64_t gap) {
-  return std::make_unique<AddCase>(tokens, hidden, x, gap);
+Case add_case(int64_t tokens, int64_t hidden, DType x, int64_t gap, bool bias) {
+  return std::make_unique<AddCase>(tokens, hidden, x, gap, bias);
 }
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
                     int64_t gap) {

@@ -66,13 +66,17 @@ void norm_row(const float* x, const float* weight, const float* bias, float eps,
   for (; i < hidden; ++i) y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
 }
 
-void add_row(const float* a, const float* b, int64_t count, float* sum) {
+// y += x + bias; bias may be null.
+void add_row(const float* x, const float* bias, int64_t count, float* y) {
   const D d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + lanes <= count; i += lanes)
-    hn::StoreU(hn::Add(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, sum + i);
-  for (; i < count; ++i) sum[i] = a[i] + b[i];
+  for (; i + lanes <= count; i += lanes) {
+    const V more = hn::LoadU(d, x + i);
+    const V biased = bias ? hn::Add(more, hn::LoadU(d, bias + i)) : more;
+    hn::StoreU(hn::Add(hn::LoadU(d, y + i), biased), d, y + i);
+  }
+  for (; i < count; ++i) y[i] += bias ? x[i] + bias[i] : x[i];
 }
 
 }  // namespace HWY_NAMESPACE
@@ -108,8 +112,10 @@ void layer_norm(const Context& context, const LayerNormArgs& args) {
 void add(const Context& context, const AddArgs& args) {
   isa();
   parallel_ranges(for_work(context, args.x), args.x.shape[0], [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      HWY_DYNAMIC_DISPATCH(add_row)(row(args.y, r), row(args.x, r), args.x.shape[1], row(args.y, r));
+    for (int64_t r = begin; r < end; ++r) {
+      HWY_DYNAMIC_DISPATCH(add_row)
+      (row(args.x, r), static_cast<const float*>(args.bias.data), args.x.shape[1], row(args.y, r));
+    }
   });
 }
 

@@ -32,6 +32,7 @@ struct Source {
   const int32_t* ids = nullptr;       // by row of y; null: its own index
   const int32_t* previous = nullptr;  // a negative id means previous[-1 - id]
   int64_t begin = 0;                  // the id of row 0
+  const float* bias = nullptr;        // [columns] added to each row, or null
 
   __device__ __forceinline__ int64_t choice(int64_t row) const {
     if (!ids) return row;
@@ -61,10 +62,16 @@ __global__ void __launch_bounds__(kThreads)
     for (int i = 0; i < kWidth; i += 4) {
       float4* out = reinterpret_cast<float4*>(y + mine + i);
       float4 sum = kAccumulate ? *out : float4{};
-      sum.x += to_f32(in[i]);
-      sum.y += to_f32(in[i + 1]);
-      sum.z += to_f32(in[i + 2]);
-      sum.w += to_f32(in[i + 3]);
+      float4 more = kAccumulate && source.bias ? *reinterpret_cast<const float4*>(source.bias + mine + i)
+                                               : float4{};
+      more.x += to_f32(in[i]);
+      more.y += to_f32(in[i + 1]);
+      more.z += to_f32(in[i + 2]);
+      more.w += to_f32(in[i + 3]);
+      sum.x += more.x;
+      sum.y += more.y;
+      sum.z += more.z;
+      sum.w += more.w;
       *out = sum;
     }
     return;
@@ -74,7 +81,9 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t step = vectors ? 1 : kThreads;
   for (int i = 0; i < kWidth; ++i) {
     const int64_t at = first + i * step;
-    if (at < columns) y[at] = (kAccumulate ? y[at] : 0.0f) + (there ? to_f32(x[at]) : 0.0f);
+    if (at >= columns) continue;
+    const float bias = kAccumulate && source.bias ? source.bias[at] : 0.0f;
+    y[at] = (kAccumulate ? y[at] : 0.0f) + ((there ? to_f32(x[at]) : 0.0f) + bias);
   }
 }
 
@@ -84,7 +93,8 @@ void move(const Context& context, const char* name, const Source& source, DType 
     using X = device_t<T>;
     const int64_t columns = y.shape[1], of_block = kThreads * kVector<X>;
     const bool vectors =
-        aligned(source.data, source.stride * static_cast<int64_t>(sizeof(X)), 16) && aligned(y, 16);
+        aligned(source.data, source.stride * static_cast<int64_t>(sizeof(X)), 16) && aligned(y, 16) &&
+        reinterpret_cast<uintptr_t>(source.bias) % 16 == 0;
     const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(y.shape[0]),
                                             static_cast<unsigned>((columns + of_block - 1) / of_block)),
                                .block = dim3(kThreads)};
@@ -165,7 +175,11 @@ void layer_norm(const Context& context, const LayerNormArgs& args) {
 }
 
 void add(const Context& context, const AddArgs& args) {
-  move<true>(context, "add", {.data = args.x.data, .stride = args.x.row_stride, .rows = args.x.shape[0]},
+  move<true>(context, "add",
+             {.data = args.x.data,
+              .stride = args.x.row_stride,
+              .rows = args.x.shape[0],
+              .bias = static_cast<const float*>(args.bias.data)},
              args.x.dtype, args.y);
 }
 

@@ -31,7 +31,9 @@ std::vector<double> layer_norm(const LayerNormArgs& args) {
 std::vector<double> add(const AddArgs& args) {
   std::vector<double> y;
   for (int64_t t = 0; t < args.y.shape[0]; ++t)
-    for (int64_t i = 0; i < args.y.shape[1]; ++i) y.push_back(element(args.y, t, i) + element(args.x, t, i));
+    for (int64_t i = 0; i < args.y.shape[1]; ++i)
+      y.push_back(element(args.y, t, i) + element(args.x, t, i) +
+                  (args.bias.empty() ? 0.0 : args.bias.as<float>()[i]));
   return y;
 }
 
