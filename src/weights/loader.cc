@@ -169,8 +169,8 @@ void load_dummy_weights(const Context& context, std::span<const Slot> slots, con
     const int64_t row_begin = matrix ? read.slice.begin[0] : 0, col_begin = read.slice.begin[matrix ? 1 : 0];
     std::byte* data = staging.next(static_cast<size_t>(rows * cols) * sizeof(float));
     auto* values = reinterpret_cast<float*>(data);
-    // A value depends on the tensor's name and on the place in the whole tensor: ranks hold slices of the same
-    // model, whatever their number.
+    // A value depends on the tensor's name and on the place in the whole tensor: ranks hold slices of the
+    // same model, whatever their number.
     const uint64_t key = seed + std::hash<std::string>()(slot.hf.names.front());
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < cols;) {

@@ -178,8 +178,7 @@ Cases row_ops(Device device) {
     for (int64_t gap : gaps) {
       for (DType type : types) {
         if (hidden > 1) cases.push_back([=] { return layer_norm_case(3, hidden, false, type, gap); });
-        for (bool bias : {false, true})
-          cases.push_back([=] { return add_case(5, least, type, gap, bias); });
+        for (bool bias : {false, true}) cases.push_back([=] { return add_case(5, least, type, gap, bias); });
       }
       cases.push_back([=] { return layer_norm_case(5, least, true, DType::kF32, gap); });
       cases.push_back([=] { return gather_rows_case(5, hidden, gap); });

@@ -62,8 +62,8 @@ __global__ void __launch_bounds__(kThreads)
     for (int i = 0; i < kWidth; i += 4) {
       float4* out = reinterpret_cast<float4*>(y + mine + i);
       float4 sum = kAccumulate ? *out : float4{};
-      float4 more = kAccumulate && source.bias ? *reinterpret_cast<const float4*>(source.bias + mine + i)
-                                               : float4{};
+      float4 more =
+          kAccumulate && source.bias ? *reinterpret_cast<const float4*>(source.bias + mine + i) : float4{};
       more.x += to_f32(in[i]);
       more.y += to_f32(in[i + 1]);
       more.z += to_f32(in[i + 2]);
@@ -92,9 +92,8 @@ void move(const Context& context, const char* name, const Source& source, DType 
   dispatch_float(dtype, [&]<class T>() {
     using X = device_t<T>;
     const int64_t columns = y.shape[1], of_block = kThreads * kVector<X>;
-    const bool vectors =
-        aligned(source.data, source.stride * static_cast<int64_t>(sizeof(X)), 16) && aligned(y, 16) &&
-        reinterpret_cast<uintptr_t>(source.bias) % 16 == 0;
+    const bool vectors = aligned(source.data, source.stride * static_cast<int64_t>(sizeof(X)), 16) &&
+                         aligned(y, 16) && reinterpret_cast<uintptr_t>(source.bias) % 16 == 0;
     const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(y.shape[0]),
                                             static_cast<unsigned>((columns + of_block - 1) / of_block)),
                                .block = dim3(kThreads)};
