@@ -24,6 +24,11 @@ struct SampleArgs {
   std::span<int32_t> ids;           // [rows], out
   std::span<float> log_probs;  // [rows], out: log softmax(logits / temperature) of the chosen id; or empty
   bool all_greedy = false;     // promises that every row is greedy, so that the rest need not be launched
+
+  // For rows that are the candidates (ops/candidates.h) of longer ones. Each must be greedy or have a top_k;
+  // it draws, bit for bit, what it would from the longer row.
+  View ids_of = {};  // [rows, columns] int32: by column, rising but where the logit is minus infinity
+  View totals = {};  // [parts, rows, 2] fp32, as candidates() gave them; only log_probs need it
 };
 // Draws one id per row. Greedy takes the lowest id among equals. Reproducible from (seed, request, position)
 // alone. A row that holds NaN gets kNanRow: garbage must not become a token.

@@ -367,75 +367,6 @@ class GatherRowsCase : public OpCase {
   Guarded x_, y_;
 };
 
-class SampleCase : public OpCase {
- public:
-  SampleCase(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs)
-      : OpCase(fmt::format("sample/{}x{}/k{}/p{}{}", rows, vocab, row.top_k, row.top_p,
-                           log_probs ? "/log_probs" : "")),
-        host_rows_(static_cast<size_t>(rows), row),
-        with_log_probs_(log_probs) {
-    Source source(41);
-    logits_ = Guarded::random(rows, vocab, 0, source, 3);
-    for (size_t r = 0; r < host_rows_.size(); ++r) host_rows_[r].request = r;
-    rows_ = Mirrored(host_rows_);
-    ids_ = Mirrored(std::vector<int32_t>(host_rows_.size()));
-    log_probs_ = Mirrored(std::vector<float>(host_rows_.size()));
-  }
-  void prepare(const Context& context) override {
-    logits_.view(context);
-    rows_.on(context);
-    ids_.bring(context);
-    log_probs_.bring(context);
-  }
-  void compute(const Context& context) override {
-    sample(context, {.logits = logits_.view(context),
-                     .rows = rows_.span<const SampleRow>(context),
-                     .ids = ids_.span<int32_t>(context),
-                     .log_probs = with_log_probs_ ? log_probs_.span<float>(context) : std::span<float>(),
-                     .all_greedy = is_greedy(host_rows_[0])});
-  }
-  void finish(const Context& context) override {
-    ids_.fetch(context);
-    log_probs_.fetch(context);
-  }
-  void poison() override { std::memset(ids_.host().view().data, 0xEE, ids_.host().bytes()); }
-  std::vector<std::byte> output() const override {
-    const auto* begin = static_cast<const std::byte*>(ids_.host().view().data);
-    return {begin, begin + ids_.host().bytes()};
-  }
-  std::string check() const override {
-    const std::span<const int32_t> ids = ids_.span<const int32_t>({});
-    const std::span<const float> log_probs = log_probs_.span<const float>({});
-    const std::vector<ref::Drawn>& drawn = drawn_.get([&] {
-      std::vector<ref::Drawn> made(host_rows_.size());
-      const int64_t vocab = logits_.view().shape[1];
-      ref::for_each(static_cast<int64_t>(made.size()), vocab * 100, [&](int64_t row) {
-        const auto r = static_cast<size_t>(row);
-        made[r] = ref::sample(logits_.row(row), vocab, host_rows_[r]);
-      });
-      return made;
-    });
-    for (size_t r = 0; r < ids.size(); ++r) {
-      const ref::Drawn& want = drawn[r];
-      const bool near = want.margin < 1e-5;
-      if (ids[r] != want.id && !(near && ids[r] == want.other))
-        return fmt::format("row {} drew {} instead of {}", r, ids[r], want.id);
-      if (with_log_probs_ && !near &&
-          !(std::abs(log_probs[r] - want.log_prob) <= 1e-5 * (1 + std::abs(want.log_prob))))
-        return fmt::format("row {} has log-probability {} instead of {}", r, log_probs[r], want.log_prob);
-    }
-    return "";
-  }
-  double bytes() const override { return 4.0 * static_cast<double>(logits_.view().shape.count()); }
-
- private:
-  std::vector<SampleRow> host_rows_;
-  bool with_log_probs_;
-  Guarded logits_;
-  Mirrored rows_, ids_, log_probs_;
-  Kept<std::vector<ref::Drawn>> drawn_;
-};
-
 }  // namespace
 
 PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed) {
@@ -471,9 +402,6 @@ Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, 
 }
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap) {
   return std::make_unique<GatherRowsCase>(rows, hidden, gap);
-}
-Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs) {
-  return std::make_unique<SampleCase>(rows, vocab, row, log_probs);
 }
 
 }  // namespace bolide::test

@@ -66,8 +66,11 @@ Case add_case(int64_t tokens, int64_t hidden, DType x = DType::kF32, int64_t gap
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
                     int64_t gap = 2);
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap = 1);
-// Every row with these parameters.
-Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs);
+// Every row with these parameters; from the candidates of so many parts of the vocabulary.
+Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs, int64_t parts = 1);
+Case candidates_case(int64_t rows, int64_t columns, int64_t k, int64_t gap = 3);
+// Parts of [rows, columns], of which y has the first `total` columns.
+Case side_by_side_case(int64_t rows, int64_t columns, int64_t parts, int64_t total, int64_t gap = 1);
 
 // Random weights of one dtype in the packed layout of the context's device. The same on all of them.
 PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed);

@@ -91,6 +91,7 @@ TEST_F(CudaOps, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device:
 TEST_F(CudaOps, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCuda)); }
 TEST_F(CudaOps, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCuda)); }
 TEST_F(CudaOps, Rows) { expect_right(row_ops(Device::kCuda)); }
+TEST_F(CudaOps, SampleParts) { expect_right(sample_parts(Device::kCuda)); }
 TEST_F(CudaOps, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
 TEST_F(CudaOps, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda)); }
 
@@ -104,6 +105,22 @@ TEST_F(CudaOps, SampleOfManyLogits) {
     for (int32_t top_k : {0, 50, 200000})
       for (float top_p : {0.0f, 0.9f, 1.0f})
         expect_right(*sample_case(2, vocab, {.top_k = top_k, .top_p = top_p, .seed = 3}, true));
+}
+// Whatever the parts, the very ids of the whole row.
+TEST_F(CudaOps, SamplePartsDrawAsTheWhole) {
+  for (int64_t vocab : {50, 20011, 250880})
+    for (int32_t top_k : {0, 5, 40})
+      for (float top_p : {0.0f, 0.5f, 0.9f}) {
+        if (top_k == 0 && top_p > 0) continue;
+        std::vector<std::byte> whole;
+        for (int64_t parts : {1, 2, 3, 8}) {
+          const Case made =
+              sample_case(100, vocab, {.top_k = top_k, .top_p = top_p, .seed = 6}, false, parts);
+          made->run(context());
+          if (parts == 1) whole = made->output();
+          EXPECT_TRUE(made->output() == whole) << made->name();
+        }
+      }
 }
 TEST_F(CudaOps, SampleTiesByRisingId) { expect_ties_by_rising_id(drawer()); }
 TEST_F(CudaOps, SampleGreedyTakesTheLowestOfEquals) { expect_lowest_of_equals(drawer()); }

@@ -192,6 +192,35 @@ Cases row_ops(Device device) {
   return cases;
 }
 
+// Sampling by ranks that hold some columns each: none, fewer than candidates, and on a GPU as many as a
+// cluster takes, and more than it can stage.
+Cases sample_parts(Device device) {
+  Cases cases;
+  std::vector<int64_t> widths = {0, 1, 7, 64, 300, 20011};
+  if (device == Device::kCuda) widths.insert(widths.end(), {8192, 125440, 500003});
+  for (int64_t columns : widths)
+    for (int64_t k : {1, 8, 64, 1024})
+      for (int64_t gap : {3, 0})
+        cases.push_back([=] {
+          return candidates_case(columns > 100000 ? 8 : columns > 1000 ? 24 : 48, columns, k, gap);
+        });
+  for (int64_t columns : {1, 5, 64, 3001}) {
+    cases.push_back([=] { return side_by_side_case(3, columns, 4, 4 * columns); });
+    cases.push_back([=] { return side_by_side_case(1, columns, 1, columns); });
+    cases.push_back([=] { return side_by_side_case(5, columns, 3, 2 * columns + (columns + 1) / 2, 0); });
+  }
+  for (int64_t vocab : widths) {
+    for (int64_t parts : {2, 3, 8})
+      for (int32_t top_k : {0, 5, 64, 700})
+        for (float top_p : {0.0f, 0.8f})
+          if (vocab > 0 && (top_k > 0 || top_p == 0)) {
+            const SampleRow row = {.temperature = 1.3f, .top_k = top_k, .top_p = top_p, .seed = 8};
+            cases.push_back([=] { return sample_case(6, vocab, row, true, parts); });
+          }
+  }
+  return cases;
+}
+
 Cases attention_decode(Device device) {
   Cases cases;
   for (DType dtype : kDtypes) {

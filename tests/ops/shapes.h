@@ -16,6 +16,7 @@ Cases matmul_epilogues(Device device);
 Cases matmul_norms(Device device);
 Cases matmul_some_rows(Device device);
 Cases row_ops(Device device);
+Cases sample_parts(Device device);
 Cases attention_decode(Device device);
 Cases attention_prefill(Device device);
 

@@ -1,389 +1,31 @@
-// One cluster of blocks a row: it reads the logits once, into its shared memory, and passes over them there
-// as often as it needs. Weights exp((x - max) / temperature) are added up as integers, in units of 2^-42:
-// such sums are the same in any order, so that neither atomics nor the cluster's size show in what is drawn.
-#include <algorithm>
-
 #include "base/rng.h"
-#include "ops/cuda/device/block_team.cuh"
+#include "ops/cuda/device/draw.cuh"
 #include "ops/cuda/device/grid.cuh"
-#include "ops/cuda/launch.h"
 #include "ops/sample.h"
 
 namespace bolide::cuda {
 namespace {
 
-constexpr int kThreads = 1024, kWarps = kThreads / 32;
-constexpr int kCluster = 8;          // the largest that every GPU with clusters can run
-constexpr int kBins = 2 * kThreads;  // of a histogram
-constexpr float kUnits = 0x1p42f;    // of mass in a weight of 1; 2^20 logits fit in 64 bits
-constexpr unsigned kAll = 0xffffffffu;
-
-// What every launch needs to add up over a row.
-struct Exchange {
-  uint64_t warps[kWarps];
-  uint64_t blocks[2][kCluster];  // in turn, so that one sync() a sum is enough
-};
-struct Found {
-  int64_t index;
-  uint64_t before;
-};
-struct alignas(16) Shared {
-  Exchange exchange;
-  uint32_t low[kBins], high[kBins];  // of this block's sums: shared memory adds no 64-bit integers by itself
-  uint64_t bins[kBins];              // of the row's
-  uint64_t masses[kCluster * kWarps], ties[kCluster * kWarps];
-  Found found;
-};
-
 struct Task {
-  const float* logits;
-  int64_t stride;
-  int vocab;
-  int chunk;     // ids of a warp: a multiple of 128
-  bool vectors;  // rows are 16-byte aligned
-  bool staged;   // into shared memory, behind Shared
+  LogitRows logits;
   const SampleRow* rows;
   int32_t* ids;
   float* log_probs;
-};
+  // Of rows that are candidates of longer ones, or null.
+  const int32_t* ids_of;
+  int64_t ids_stride;
+  const float* totals;
+  int64_t totals_stride;
+  int parts;
 
-// Integers that compare as the floats do; of the two zeros there is one. Finite values and infinities are
-// between kNoKey and kNanKey.
-constexpr uint32_t kNoKey = 0, kNanKey = 0xffffffffu;
-__device__ __forceinline__ uint32_t key_of(float x) {
-  const uint32_t bits = __float_as_uint(x + 0.0f);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-__device__ __forceinline__ float value_of(uint32_t key) {
-  return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key);
-}
-
-// Those above `key`, and of those at it the `ties` lowest ids.
-struct Cut {
-  uint32_t key = kNoKey;
-  uint64_t ties = 0;
-};
-
-struct Sum {
-  __device__ uint64_t operator()(uint64_t a, uint64_t b) const { return a + b; }
-};
-struct Larger {
-  __device__ uint64_t operator()(uint64_t a, uint64_t b) const { return a > b ? a : b; }
-};
-// Of each half.
-struct LargerHalves {
-  __device__ uint64_t operator()(uint64_t a, uint64_t b) const {
-    return uint64_t{max(high(a), high(b))} << 32 | max(static_cast<uint32_t>(a), static_cast<uint32_t>(b));
-  }
-  static __device__ uint32_t high(uint64_t x) { return static_cast<uint32_t>(x >> 32); }
-};
-
-// One row while its token is drawn. Every thread of the cluster calls every function.
-class Draw {
- public:
-  __device__ Draw(const Task& task, Exchange& exchange, float* stage)
-      : task_(task), exchange_(exchange), stage_(stage) {
-    const int64_t row = blockIdx.x / static_cast<unsigned>(team_.size());
-    row_ = task.logits + row * task.stride;
-    const int of_block = kWarps * task.chunk;
-    first_ = team_.rank() * of_block;
-    values_ = row_ + first_;
-    vectors_ = task.vectors;
-    const int count = max(0, min(of_block, task.vocab - first_));
-    begin_ = min(warp() * task.chunk, count);
-    end_ = min(begin_ + task.chunk, count);
-  }
-
-  __device__ bool leads() const { return team_.rank() == 0 && threadIdx.x == 0; }
-
-  // The largest logit's key above the complement of its lowest id; nothing but minus infinity gives 0, and a
-  // NaN all ones. Stages the row.
-  __device__ uint64_t find_max() {
-    float best = -INFINITY;
-    int at = -1;
-    bool nan = false;
-    const auto look = [&](float x, int i) {
-      nan |= x != x;
-      if (x > best) best = x, at = i;
-    };
-    // Four loads under way in each thread: this pass reads from memory.
-    int i = begin_ + lane() * 4;
-    if (vectors_) {
-      for (; i + 3 * 128 + 4 <= end_; i += 4 * 128) {
-        float4 v[4];
-#pragma unroll
-        for (int u = 0; u < 4; ++u) v[u] = *reinterpret_cast<const float4*>(values_ + i + u * 128);
-#pragma unroll
-        for (int u = 0; u < 4; ++u) {
-          if (task_.staged) *reinterpret_cast<float4*>(stage_ + i + u * 128) = v[u];
-          each(v[u], i + u * 128, look);
-        }
-      }
+  __device__ double total(int64_t row, float max, float temperature) const {
+    double sum = 0;
+    for (int part = 0; part < parts; ++part) {
+      const float* of_part = totals + part * totals_stride + row * 2;
+      if (of_part[1] > 0) sum += of_part[1] * exp((static_cast<double>(of_part[0]) - max) / temperature);
     }
-    visit_from(vectors_ ? i : begin_ + lane(), [&](float x, int k) {
-      if (task_.staged) stage_[k] = x;
-      look(x, k);
-    });
-    if (task_.staged) {
-      values_ = stage_;
-      vectors_ = true;
-    }
-    const uint64_t mine = nan       ? ~uint64_t{0}
-                          : at >= 0 ? uint64_t{key_of(best)} << 32 | ~static_cast<uint32_t>(first_ + at)
-                                    : 0;
-    return reduce(mine, Larger());  // its barriers also end the staging
+    return sum;
   }
-
-  __device__ void set_scale(float max, float temperature) {
-    max_ = max;
-    scale_ = fminf(1 / temperature, 3e38f);  // 0 * scale must not be NaN
-  }
-  __device__ uint64_t weight(float x) const { return __float2ull_rn(expf((x - max_) * scale_) * kUnits); }
-
-  // The mass of the row.
-  __device__ uint64_t total() {
-    uint64_t sum = 0;
-    visit([&](float x, int) { sum += weight(x); });
-    return reduce(sum, Sum());
-  }
-
-  __device__ Cut keep_count(Shared& shared, uint64_t count) {
-    return select(shared, count, 64, [](float) { return uint64_t{1}; });
-  }
-  // The fewest, by falling logit, whose mass reaches the share of `mass`.
-  __device__ Cut keep_mass(Shared& shared, float share, uint64_t mass) {
-    const uint64_t wanted = __double2ull_ru(static_cast<double>(share) * static_cast<double>(mass));
-    return select(shared, wanted > 0 ? wanted : 1, 64 * scale_, [this](float x) { return weight(x); });
-  }
-  __device__ uint64_t mass_of(const Cut& cut) {
-    uint64_t sum = 0;
-    visit([&](float x, int) { sum += key_of(x) > cut.key ? weight(x) : 0; });
-    return reduce(sum, Sum()) + cut.ties * weight(value_of(cut.key));
-  }
-
-  // Inverse transform over the ids that the cut keeps, in rising order: first the warp's ids in which the sum
-  // passes the share `unit` of all, then the id. In the first block alone, whose threads all get it.
-  __device__ int32_t walk(Shared& shared, const Cut& cut, float unit) {
-    uint64_t mass = 0, ties = 0;
-    visit([&](float x, int) {
-      const uint32_t key = key_of(x);
-      mass += key > cut.key ? weight(x) : 0;
-      ties += key == cut.key;
-    });
-    mass = over_warp(mass, Sum());
-    ties = over_warp(ties, Sum());
-    const int place = team_.rank() * kWarps + warp();
-    if (lane() == 0) {
-      *team_.at(&shared.masses[place], 0) = mass;
-      *team_.at(&shared.ties[place], 0) = ties;
-    }
-    team_.sync();
-    if (team_.rank() != 0) return 0;
-
-    const int thread = static_cast<int>(threadIdx.x), places = team_.size() * kWarps;
-    const uint64_t at_tie = weight(value_of(cut.key));
-    uint64_t all = 0;
-    ties = thread < places ? shared.ties[thread] : 0;
-    const uint64_t taken = min(ties, left_of(cut.ties, scan(ties, all)));
-    mass = thread < places ? shared.masses[thread] + taken * at_tie : 0;
-    const uint64_t before = scan(mass, all);
-    const auto target = static_cast<uint64_t>(static_cast<double>(unit) * static_cast<double>(all));
-    if (before <= target && target - before < mass) {
-      shared.found = {thread, before};
-      shared.ties[0] = taken;  // read by its own thread above, two barriers ago
-    }
-    __syncthreads();
-    return walk_chunk(shared, cut, static_cast<int>(shared.found.index), target - shared.found.before,
-                      shared.ties[0]);
-  }
-
- private:
-  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
-  static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x) / 32; }
-  static __device__ __forceinline__ uint64_t left_of(uint64_t all, uint64_t taken) {
-    return all > taken ? all - taken : 0;
-  }
-
-  template <class F>
-  static __device__ __forceinline__ void each(const float4& v, int i, const F& f) {
-    f(v.x, i), f(v.y, i + 1), f(v.z, i + 2), f(v.w, i + 3);
-  }
-  // f(logit, index in this block's) for all that is this thread's, from `i` on in rising order.
-  template <class F>
-  __device__ __forceinline__ void visit_from(int i, const F& f) const {
-    if (vectors_) {
-      for (; i + 4 <= end_; i += 128) each(*reinterpret_cast<const float4*>(values_ + i), i, f);
-      for (; i < end_; ++i) f(values_[i], i);  // the end of the row
-      return;
-    }
-#pragma unroll 4
-    for (; i < end_; i += 32) f(values_[i], i);
-  }
-  template <class F>
-  __device__ __forceinline__ void visit(const F& f) const {
-    visit_from(begin_ + (vectors_ ? lane() * 4 : lane()), f);
-  }
-
-  template <class Op>
-  static __device__ __forceinline__ uint64_t over_warp(uint64_t value, const Op& op, int lanes = 32) {
-    for (int offset = lanes / 2; offset > 0; offset /= 2)
-      value = op(value, __shfl_xor_sync(kAll, value, offset));
-    return value;
-  }
-  // Over the row's threads, in all of them.
-  template <class Op>
-  __device__ uint64_t reduce(uint64_t value, const Op& op) {
-    value = over_warp(value, op);
-    if (lane() == 0) exchange_.warps[warp()] = value;
-    __syncthreads();
-    value = over_warp(exchange_.warps[lane()], op);
-    const int blocks = team_.size();
-    if (threadIdx.x < static_cast<unsigned>(blocks))
-      *team_.at(&exchange_.blocks[turn_][team_.rank()], static_cast<int>(threadIdx.x)) = value;
-    team_.sync();
-    value = over_warp(exchange_.blocks[turn_][lane() % blocks], op, blocks);
-    turn_ ^= 1;
-    return value;
-  }
-  static __device__ __forceinline__ uint64_t scan_warp(uint64_t value) {
-#pragma unroll
-    for (int offset = 1; offset < 32; offset *= 2) {
-      const uint64_t up = __shfl_up_sync(kAll, value, offset);
-      if (lane() >= offset) value += up;
-    }
-    return value;
-  }
-  // The sum over the block's threads before this one, and over all.
-  __device__ uint64_t scan(uint64_t value, uint64_t& all) {
-    const uint64_t within = scan_warp(value);
-    if (lane() == 31) exchange_.warps[warp()] = within;
-    __syncthreads();
-    const uint64_t warps = scan_warp(exchange_.warps[lane()]);
-    const uint64_t before = __shfl_sync(kAll, warps, max(warp() - 1, 0));
-    all = __shfl_sync(kAll, warps, 31);
-    __syncthreads();
-    return (warp() > 0 ? before : 0) + within - value;
-  }
-
-  static __device__ __forceinline__ void add(Shared& shared, int bin, uint64_t value) {
-    const auto low = static_cast<uint32_t>(value);
-    const uint32_t old = atomicAdd(&shared.low[bin], low);
-    const uint32_t high = static_cast<uint32_t>(value >> 32) + (old + low < old);
-    if (high) atomicAdd(&shared.high[bin], high);
-  }
-  // shared.bins: the measures of the row's logits by bin; bin -1 is left out. Logits gather in the last bin,
-  // which takes all that is far away: each thread adds those up by itself first.
-  template <class BinOf, class Measure>
-  __device__ void histogram(Shared& shared, const BinOf& bin_of, const Measure& measure) {
-    const int thread = static_cast<int>(threadIdx.x), blocks = team_.size();
-    for (int bin = thread; bin < kBins; bin += kThreads) shared.low[bin] = shared.high[bin] = 0;
-    __syncthreads();
-    uint64_t far = 0;
-    visit([&](float x, int) {
-      const int bin = bin_of(x);
-      if (bin == kBins - 1) {
-        far += measure(x);
-      } else if (bin >= 0) {
-        add(shared, bin, measure(x));
-      }
-    });
-    far = over_warp(far, Sum());
-    if (lane() == 0 && far > 0) add(shared, kBins - 1, far);
-    team_.sync();
-    const int of_block = kBins / blocks, first = team_.rank() * of_block;
-    for (int bin = first + thread; bin < first + of_block; bin += kThreads) {
-      uint64_t sum = 0;
-      for (int rank = 0; rank < blocks; ++rank)
-        sum += (uint64_t{*team_.at(&shared.high[bin], rank)} << 32) + *team_.at(&shared.low[bin], rank);
-      for (int rank = 0; rank < blocks; ++rank) *team_.at(&shared.bins[bin], rank) = sum;
-    }
-    team_.sync();
-  }
-  // The bin in which the sum of shared.bins reaches `wanted`, and the sum before it.
-  __device__ Found find(Shared& shared, uint64_t wanted) {
-    const int bin = 2 * static_cast<int>(threadIdx.x);
-    const uint64_t one = shared.bins[bin], two = shared.bins[bin + 1];
-    uint64_t all = 0;
-    const uint64_t before = scan(one + two, all);
-    if (before < wanted && wanted - before <= one + two) {
-      const bool second = wanted - before > one;
-      shared.found = {bin + second, before + (second ? one : 0)};
-    }
-    __syncthreads();
-    return shared.found;  // written again two barriers later at the earliest
-  }
-
-  // The fewest, by falling logit and then rising id, whose measures reach `wanted`. First bins of equal width
-  // under the largest logit, `per_logit` of them for a difference of 1: there logits spread. (By their keys
-  // they would not, since those of one power of 2 have most bits in common.) Then the keys within one such
-  // bin.
-  template <class Measure>
-  __device__ Cut select(Shared& shared, uint64_t wanted, float per_logit, const Measure& measure) {
-    const auto bin_of = [this, per_logit](float x) {
-      const float distance = (max_ - x) * per_logit;
-      return distance < kBins - 1 ? static_cast<int>(distance) : kBins - 1;
-    };
-    histogram(shared, bin_of, measure);
-    Found found = find(shared, wanted);
-    wanted -= found.before;
-    uint64_t range = 0;  // the largest key above the complement of the lowest
-    visit([&](float x, int) {
-      const uint32_t key = key_of(x);
-      if (bin_of(x) == found.index) range = LargerHalves()(range, uint64_t{key} << 32 | ~key);
-    });
-    range = reduce(range, LargerHalves());
-    uint32_t top = LargerHalves::high(range), bottom = ~static_cast<uint32_t>(range);
-    while (bottom < top) {
-      const int shift = max(0, 32 - __clz(static_cast<int>(top - bottom)) - 11);
-      static_assert(kBins == 1 << 11);
-      histogram(
-          shared,
-          [=](float x) {
-            const uint32_t key = key_of(x);
-            return key < bottom || key > top ? -1 : static_cast<int>((top - key) >> shift);
-          },
-          measure);
-      found = find(shared, wanted);
-      wanted -= found.before;
-      top -= static_cast<uint32_t>(found.index) << shift;
-      bottom = max(bottom, top - min(top, (1u << shift) - 1));
-    }
-    const uint64_t each_tie = measure(value_of(top));
-    return {top, (wanted + each_tie - 1) / each_tie};
-  }
-
-  // walk() within the ids of one warp, of which `ties` at the cut are kept.
-  __device__ int32_t walk_chunk(Shared& shared, const Cut& cut, int chunk, uint64_t left, uint64_t ties) {
-    for (int base = 0; base < task_.chunk; base += kThreads) {
-      const int i = base + static_cast<int>(threadIdx.x), id = chunk * task_.chunk + i;
-      const bool there = i < task_.chunk && id < task_.vocab;
-      const float x = there ? row_[id] : 0.0f;
-      const uint32_t key = key_of(x);
-      const bool tie = there && key == cut.key;
-      uint64_t all_ties = 0, all = 0;
-      const uint64_t ties_before = scan(tie, all_ties);
-      const bool kept = there && (tie ? ties_before < ties : key > cut.key);
-      const uint64_t mass = kept ? weight(x) : 0, before = scan(mass, all);
-      if (before <= left && left - before < mass) shared.found.index = id;
-      if (left < all) break;
-      left -= all;
-      ties = left_of(ties, all_ties);
-    }
-    __syncthreads();
-    return static_cast<int32_t>(shared.found.index);
-  }
-
-  const Task& task_;
-  BlockTeam team_;
-  Exchange& exchange_;
-  float* stage_;
-  const float* row_;     // from memory
-  const float* values_;  // this block's, wherever they are
-  int first_;            // id of values_[0]
-  int begin_, end_;      // this warp's in values_
-  bool vectors_;
-  int turn_ = 0;
-  float max_ = 0, scale_ = 1;
 };
 
 __device__ __forceinline__ float unit_of(const SampleRow& row) {
@@ -395,7 +37,7 @@ __device__ __forceinline__ float unit_of(const SampleRow& row) {
 
 // kDraw: some rows may not be greedy.
 template <bool kDraw>
-__global__ void __launch_bounds__(kThreads) draw_rows(Task task) {
+__global__ void __launch_bounds__(kDrawThreads) draw_rows(Task task) {
   extern __shared__ __align__(16) unsigned char dynamic[];
   wait_for_previous();
   let_next_start();
@@ -403,86 +45,92 @@ __global__ void __launch_bounds__(kThreads) draw_rows(Task task) {
   const BlockTeam team;
   const int64_t r = blockIdx.x / static_cast<unsigned>(team.size());
   const SampleRow row = task.rows[r];
-  Draw draw(task, shared.exchange, reinterpret_cast<float*>(dynamic + sizeof(Shared)));
-  const uint64_t top = draw.find_max();
-  const auto key = static_cast<uint32_t>(top >> 32);
-  const float max = top == 0 ? -INFINITY : value_of(key);
-  int32_t id = key == kNanKey ? kNanRow : top == 0 ? 0 : static_cast<int32_t>(~static_cast<uint32_t>(top));
-  const bool finite = key != kNanKey && max > -INFINITY && max < INFINITY;
-  const bool drawn = kDraw && finite && !is_greedy(row);
+  Draw draw(task.logits, shared.exchange, reinterpret_cast<float*>(dynamic + sizeof(Shared)));
+  const Top top = draw.find_max();
+  int column = top.column;
+  const bool drawn = kDraw && top.finite && !is_greedy(row);
   uint64_t total = 0;
-  const bool some = row.top_k > 0 && row.top_k<task.vocab, nucleus = row.top_p> 0 && row.top_p < 1;
-  draw.set_scale(max, row.temperature);
-  if (finite && (task.log_probs || (drawn && nucleus && !some))) total = draw.total();
+  const bool some = row.top_k > 0 && row.top_k < task.logits.columns;
+  const bool nucleus = row.top_p > 0 && row.top_p < 1;
+  draw.set_scale(top.max, row.temperature);
+  if (top.finite && ((task.log_probs && !task.totals) || (drawn && nucleus && !some))) total = draw.total();
   if constexpr (kDraw) {
     if (drawn) {
       Cut cut;
       if (some) cut = draw.keep_count(shared, static_cast<uint64_t>(row.top_k));
       if (nucleus) cut = draw.keep_mass(shared, row.top_p, some ? draw.mass_of(cut) : total);
-      id = draw.walk(shared, cut, unit_of(row));
+      column = draw.walk(shared, cut, unit_of(row));
     }
   }
   if (!draw.leads()) return;
-  task.ids[r] = id;
+  const bool nan = top.max != top.max;
+  task.ids[r] = nan ? kNanRow : task.ids_of ? task.ids_of[r * task.ids_stride + column] : column;
   if (!task.log_probs) return;
   // What holds infinity, or nothing else than minus infinity, is certain.
-  float log_prob = key == kNanKey ? NAN : 0.0f;
-  if (finite) {
-    const double x = task.logits[r * task.stride + id];
-    log_prob = static_cast<float>((x - max) / row.temperature - log(static_cast<double>(total) / kUnits));
+  float log_prob = nan ? NAN : 0.0f;
+  if (top.finite) {
+    const double x = task.logits.logits[r * task.logits.stride + column];
+    const double all =
+        task.totals ? task.total(r, top.max, row.temperature) : static_cast<double>(total) / kUnits;
+    log_prob = static_cast<float>((x - top.max) / row.temperature - log(all));
   }
   task.log_probs[r] = log_prob;
 }
 
-struct Limits {
-  bool clusters;
-  size_t shared_bytes;
-};
-const Limits& limits() {
-  static const Limits found = [] {
-    const auto attribute = [](cudaDeviceAttr which) {
-      int device = 0, value = 0;
-      check(cudaGetDevice(&device), "cudaGetDevice");
-      check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
-      return value;
-    };
-    return Limits{attribute(cudaDevAttrComputeCapabilityMajor) >= 9,
-                  static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))};
+size_t most_shared_bytes() {
+  static const size_t bytes = [] {
+    int device = 0, value = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+          "cudaDeviceGetAttribute");
+    return static_cast<size_t>(value);
   }();
-  return found;
+  return bytes;
 }
 
 }  // namespace
 
-void sample(const Context& context, const SampleArgs& args) {
-  const int64_t vocab = args.logits.shape[1];
-  BOLIDE_CHECK(vocab <= int64_t{1} << 20, "{} logits a row: sums of weights would overflow", vocab);
+DrawLaunch draw_launch(const View& logits, bool select) {
+  const int64_t rows = logits.shape[0], columns = logits.shape[1];
+  BOLIDE_CHECK(columns <= int64_t{1} << 20, "{} logits a row: sums of weights would overflow", columns);
   // Of fewer logits one block is done before a cluster has met.
   constexpr int64_t kOneBlock = 8192;
-  const int blocks = limits().clusters && vocab > kOneBlock ? kCluster : 1;
-  const int64_t of_warp = (vocab + blocks * kWarps - 1) / (blocks * kWarps);
-  Task task = {.logits = args.logits.as<float>(),
-               .stride = args.logits.row_stride,
-               .vocab = static_cast<int>(vocab),
-               .chunk = static_cast<int>((of_warp + 127) / 128 * 128),
-               .vectors = reinterpret_cast<uintptr_t>(args.logits.data) % 16 == 0 &&
-                          (args.rows.size() == 1 || args.logits.row_stride % 4 == 0),
-               .staged = false,
-               .rows = args.rows.data(),
-               .ids = args.ids.data(),
-               .log_probs = args.log_probs.data()};
+  const int blocks = has_clusters() && columns > kOneBlock ? kDrawCluster : 1;
+  const int64_t of_warp = (columns + blocks * kWarps - 1) / (blocks * kWarps);
+  LogitRows task = {.logits = logits.as<float>(),
+                    .stride = logits.row_stride,
+                    .columns = static_cast<int>(columns),
+                    .chunk = static_cast<int>((of_warp + 127) / 128 * 128),
+                    .vectors = reinterpret_cast<uintptr_t>(logits.data) % 16 == 0 &&
+                               (rows == 1 || logits.row_stride % 4 == 0),
+                    .staged = false};
   size_t bytes = sizeof(Exchange);
-  if (!args.all_greedy) {
+  if (select) {
     bytes = sizeof(Shared);
     const size_t staged = bytes + sizeof(float) * static_cast<size_t>(kWarps * task.chunk);
-    task.staged = staged <= limits().shared_bytes;
+    task.staged = staged <= most_shared_bytes();
     if (task.staged) bytes = staged;
   }
-  const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(args.rows.size()) * blocks),
-                             .block = dim3(kThreads),
-                             .shared_bytes = bytes,
-                             .cluster_x = static_cast<unsigned>(blocks)};
-  launch(context, "sample", args.all_greedy ? draw_rows<false> : draw_rows<true>, shape, task);
+  return {task,
+          {.grid = dim3(static_cast<unsigned>(rows) * blocks),
+           .block = dim3(kDrawThreads),
+           .shared_bytes = bytes,
+           .cluster_x = static_cast<unsigned>(blocks)}};
+}
+
+void sample(const Context& context, const SampleArgs& args) {
+  const DrawLaunch rows = draw_launch(args.logits, !args.all_greedy);
+  const bool totals = !args.totals.empty();
+  const Task task = {.logits = rows.rows,
+                     .rows = args.rows.data(),
+                     .ids = args.ids.data(),
+                     .log_probs = args.log_probs.data(),
+                     .ids_of = args.ids_of.empty() ? nullptr : args.ids_of.as<int32_t>(),
+                     .ids_stride = args.ids_of.row_stride,
+                     .totals = totals ? args.totals.as<float>() : nullptr,
+                     .totals_stride = args.totals.row_stride,
+                     .parts = totals ? static_cast<int>(args.totals.shape[0]) : 0};
+  launch(context, "sample", args.all_greedy ? draw_rows<false> : draw_rows<true>, rows.shape, task);
 }
 
 }  // namespace bolide::cuda

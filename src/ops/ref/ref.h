@@ -4,6 +4,7 @@
 
 #include "ops/add.h"
 #include "ops/attention.h"
+#include "ops/candidates.h"
 #include "ops/embedding.h"
 #include "ops/gather_rows.h"
 #include "ops/matmul.h"
@@ -29,5 +30,12 @@ struct Drawn {
   int32_t other = 0;  // that other id
 };
 Drawn sample(const float* logits, int64_t vocab, const SampleRow& row);
+
+// One row of candidates(), by rising column and without what is left of the k.
+struct Candidates {
+  std::vector<int64_t> columns;
+  double max = 0, sum = 0;  // of `totals`
+};
+Candidates candidates(const float* logits, int64_t columns, const SampleRow& row);
 
 }  // namespace bolide::ref

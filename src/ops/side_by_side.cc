@@ -1,0 +1,23 @@
+#include "ops/side_by_side.h"
+
+#include "ops/check.h"
+
+namespace bolide {
+
+void side_by_side(const Context& context, const SideBySideArgs& args) {
+  check_context(context);
+  BOLIDE_CHECK(args.x.shape.rank() == 2 && args.y.shape.rank() == 2 && args.parts >= 1);
+  BOLIDE_CHECK(args.x.dtype == DType::kF32 || args.x.dtype == DType::kI32);
+  const int64_t rows = args.x.shape[0], columns = args.x.shape[1];
+  check_matrix(context, "x", args.x, rows, columns, args.x.dtype);
+  check_matrix(context, "y", args.y, rows, args.y.shape[1], args.x.dtype);
+  BOLIDE_CHECK(args.y.shape[1] <= args.parts * columns, "{} columns of {} parts of {}", args.y.shape[1],
+               args.parts, columns);
+  if (rows == 0 || args.y.shape[1] == 0) return;
+  if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda) return cuda::side_by_side(context, args);
+  }
+  cpu::side_by_side(context, args);
+}
+
+}  // namespace bolide
