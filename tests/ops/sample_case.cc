@@ -202,7 +202,7 @@ class CandidatesCase : public OpCase {
                            id);
     }
     const float* totals = totals_.row(r);
-    if (!same(totals[0], want.max) || !(std::abs(totals[1] - want.sum) <= 2e-6 * want.sum))
+    if (!same(totals[0], want.max) || !(std::abs(totals[1] - want.sum) <= 4e-6 * want.sum))
       return fmt::format("totals are {}, {} instead of {}, {}", totals[0], totals[1], want.max, want.sum);
     return "";
   }

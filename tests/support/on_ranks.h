@@ -1,0 +1,34 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <numeric>
+#include <thread>
+
+#include "comm/communicator.h"
+
+namespace bolide::test {
+
+// Runs `body` on `size` CPU ranks at once, threads of this process; a fault of any is a failed test.
+inline void on_ranks(int size, const std::function<void(Communicator&)>& body) {
+  const auto transports = make_thread_transports(size, std::chrono::seconds(20));
+  std::vector<int> group(static_cast<size_t>(size));
+  std::iota(group.begin(), group.end(), 0);
+  std::vector<std::thread> threads;
+  for (int rank : group) {
+    threads.emplace_back([&, rank] {
+      Transport& world = *transports[static_cast<size_t>(rank)];
+      try {
+        body(*make_host_communicator(world, group, Channel::kTensor));
+      } catch (const std::exception& e) {
+        ADD_FAILURE() << "rank " << rank << ": " << e.what();
+        world.abort(e.what());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace bolide::test
