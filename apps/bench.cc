@@ -34,8 +34,7 @@ struct Row {
   double prefill_seconds = 0, decode_seconds = 0, wall_seconds = 0;
 };
 
-std::unique_ptr<Engine> create_engine(const Flags& flags, int64_t batch, int64_t input_len,
-                                      int64_t output_len) {
+EngineConfig config_for(const Flags& flags, int64_t batch, int64_t input_len, int64_t output_len) {
   // One place more than the batch: the request that holds the engine until all others are queued.
   EngineConfig config = engine_config(flags.model, batch + 1);
   fit_chunk(flags.model, batch * input_len, config);
@@ -43,7 +42,7 @@ std::unique_ptr<Engine> create_engine(const Flags& flags, int64_t batch, int64_t
     const int64_t pages = (input_len + output_len + config.page_size) / config.page_size;
     config.max_kv_tokens = (batch + 1) * pages * config.page_size;
   }
-  return Engine::create(config);
+  return config;
 }
 
 std::string processor() {
@@ -92,6 +91,9 @@ ordered_json as_json(const Row& row, const Flags& flags, const ModelInfo& info, 
       {"processor", processor()},
       {"instruction_set", info.instruction_set},
       {"threads", flags.model.threads},
+      {"tensor_para_size", info.tensor_para_size},
+      {"pipeline_para_size", info.pipeline_para_size},
+      {"transport", info.transport},
       {"data_type", info.data_type},
       {"batch_size", row.batch},
       {"input_len", flags.input_len},
@@ -133,12 +135,14 @@ std::string as_table(const std::vector<ordered_json>& rows, int fd) {
 }
 
 int bench(const Flags& flags) {
-  Output out("-");
   const int64_t largest = *std::max_element(flags.batch_sizes.begin(), flags.batch_sizes.end());
+  const EngineConfig config = config_for(flags, largest, flags.input_len, flags.output_len);
+  if (followed(config)) return 0;
+  Output out("-");
   std::vector<Row> measured;
   ModelInfo info;
   {
-    const std::unique_ptr<Engine> engine = create_engine(flags, largest, flags.input_len, flags.output_len);
+    const std::unique_ptr<Engine> engine = Engine::create(config);
     info = engine->info();
     out.write(describe(info) + "\n");
     out.flush();
@@ -178,8 +182,10 @@ int bench(const Flags& flags) {
 // 33 new tokens take beyond 1, over 32; prefill is 128 tokens a sequence in and the next one out.
 int peer_lines(const Flags& flags) {
   constexpr int64_t kPrompt = 32, kSteps = 32, kPrefill = 128;
+  const EngineConfig config = config_for(flags, 8, kPrefill, kSteps + 1);
+  if (followed(config)) return 0;
   Output out("-");
-  const std::unique_ptr<Engine> engine = create_engine(flags, 8, kPrefill, kSteps + 1);
+  const std::unique_ptr<Engine> engine = Engine::create(config);
   BenchRunner runner(*engine);
   const auto emit = [&](const char* metric, int64_t batch, double seconds) {
     const ordered_json line = {{"model", flags.peer_lines},

@@ -101,12 +101,14 @@ class JsonlWriter {
 };
 
 int generate(const Flags& flags) {
+  const EngineConfig config = engine_config(flags.model, flags.batch_size);
+  if (followed(config)) return 0;
   const std::unique_ptr<RequestSource> source = open_source(flags);
   const bool as_text = !flags.prompts.empty() && flags.output.empty();
   Output out(flags.output.empty() ? "-" : flags.output);
   StreamPrinter printer(out);
   JsonlWriter writer(out);
-  const std::unique_ptr<Engine> engine = Engine::create(engine_config(flags.model, flags.batch_size));
+  const std::unique_ptr<Engine> engine = Engine::create(config);
   if (as_text && !engine->tokenizer()) {
     throw Error(ErrorCode::kUsage,
                 "--prompt needs a tokenizer and the model's folder has none: give --tokenizer-path");

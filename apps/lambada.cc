@@ -108,10 +108,12 @@ std::string case_line(int64_t index, const Case& one, const Result& result, bool
 }
 
 int lambada(const Flags& flags) {
+  const EngineConfig config = engine_config(flags.model, flags.batch_size);
+  if (followed(config)) return 0;
   Output out("-");
   std::optional<Output> cases_out;
   if (!flags.output_path.empty()) cases_out.emplace(flags.output_path);
-  const std::unique_ptr<Engine> engine = Engine::create(engine_config(flags.model, flags.batch_size));
+  const std::unique_ptr<Engine> engine = Engine::create(config);
   if (!engine->tokenizer()) {
     throw Error(ErrorCode::kUsage,
                 fmt::format("'{}' has no tokenizer: give --tokenizer-path", flags.model.model));

@@ -53,7 +53,9 @@ std::vector<NamedRequest> read_requests(const Flags& flags, const Tokenizer* tok
 }
 
 int logits(const Flags& flags) {
-  const std::unique_ptr<Engine> engine = Engine::create(engine_config(flags.model, flags.batch_size));
+  const EngineConfig config = engine_config(flags.model, flags.batch_size);
+  if (followed(config)) return 0;
+  const std::unique_ptr<Engine> engine = Engine::create(config);
   std::vector<NamedRequest> requests = read_requests(flags, engine->tokenizer());
   const int64_t vocab = engine->info().vocab_size;
   std::vector<SafetensorsWriter::Entry> entries;

@@ -32,9 +32,13 @@ std::span<const NeutralParameter> neutral_parameters() { return kNeutralParamete
 std::string describe(const ModelInfo& info) {
   const std::string tuned =
       info.tuned_products > 0 ? fmt::format(", {} products as tuned", info.tuned_products) : "";
-  return fmt::format("{}: {} of {} weights{}, {} ({}){}, loaded in {:.2f} s", info.architecture,
+  const std::string ranks = info.transport.empty()
+                                ? ""
+                                : fmt::format(", {} tensor x {} pipeline ranks over {}",
+                                              info.tensor_para_size, info.pipeline_para_size, info.transport);
+  return fmt::format("{}: {} of {} weights{}, {} ({}){}{}, loaded in {:.2f} s", info.architecture,
                      human_bytes(static_cast<double>(info.weight_bytes)), info.data_type,
-                     info.random_weights ? " (random)" : "", info.device, info.instruction_set, tuned,
+                     info.random_weights ? " (random)" : "", info.device, info.instruction_set, ranks, tuned,
                      info.load_seconds);
 }
 
@@ -129,9 +133,11 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "prompt tokens taken in per step; longer prompts go in chunks (default 512, on a GPU 2048)")
       ->type_name("N")
       ->check(at_least(1));
-  app.add_option("--devices", flags.device_index,
-                 "which GPU, as CUDA_VISIBLE_DEVICES counts them (default 0)")
-      ->type_name("N")
+  app.add_option(
+         "--devices", flags.devices,
+         "which GPUs, as CUDA_VISIBLE_DEVICES counts them: one for each rank of this host (default: from 0)")
+      ->type_name("N[,N...]")
+      ->delimiter(',')
       ->check(at_least(0));
   app.add_option("--kv-cache-fraction", flags.kv_cache_fraction,
                  "share of the GPU memory left after loading that the cache takes (default 0.9)")
@@ -145,9 +151,27 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "on a GPU: the file of 'bolide tune' that says how matrix products run, or none (default: "
                  "gemm_config.in, where that is there)")
       ->type_name("FILE");
+  app.add_option(
+         "--tensor-para-size", flags.tensor_para_size,
+         "ranks that share each layer's weights: threads of this process, or the processes that mpirun, "
+         "torchrun or srun starts (default 1)")
+      ->type_name("N")
+      ->check(at_least(1));
+  app.add_option("--pipeline-para-size", flags.pipeline_para_size,
+                 "stages of consecutive layers that the model is cut into; times --tensor-para-size ranks "
+                 "(default 1)")
+      ->type_name("M")
+      ->check(at_least(1));
+  app.add_option("--transport", flags.transport,
+                 "by what processes talk: mpi or gloo (default: by how they were started)")
+      ->type_name("auto|mpi|gloo");
+  app.add_option("--comm-timeout", flags.comm_timeout,
+                 "seconds after which a rank that does not answer counts as dead (default 60)")
+      ->type_name("S");
+  app.add_option("--all-reduce", flags.all_reduce,
+                 "on GPUs: how ranks sum, one_shot (Bolide's own kernels where the GPUs can) or nccl")
+      ->type_name("one_shot|nccl");
   add_log_level(app);
-  add_neutral_flag(app, "--tensor-para-size", 1);
-  add_neutral_flag(app, "--pipeline-para-size", 1);
 }
 
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
@@ -161,7 +185,7 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.max_batch_size = max_batch_size;
   config.max_kv_tokens = flags.max_kv_tokens;
   config.max_chunk_tokens = flags.max_chunk_tokens;
-  const bool gpu_flag = flags.device_index >= 0 || flags.kv_cache_fraction != 0 || flags.deterministic ||
+  const bool gpu_flag = !flags.devices.empty() || flags.kv_cache_fraction != 0 || flags.deterministic ||
                         flags.no_cuda_graphs || !flags.gemm_config.empty();
   if (gpu_flag && flags.device != "cuda") {
     throw Error(
@@ -169,12 +193,23 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
         "--devices, --kv-cache-fraction, --deterministic, --no-cuda-graphs and --gemm-config are for GPUs: "
         "add --device cuda, or leave them out");
   }
-  config.device_index = std::max(flags.device_index, 0);
+  config.devices = flags.devices;
   if (flags.kv_cache_fraction != 0) config.kv_cache_fraction = flags.kv_cache_fraction;
   config.deterministic_batching = flags.deterministic;
   config.cuda_graphs = !flags.no_cuda_graphs;
   config.gemm_config = flags.gemm_config;
+  config.tensor_para_size = flags.tensor_para_size;
+  config.pipeline_para_size = flags.pipeline_para_size;
+  config.transport = flags.transport;
+  config.comm_timeout = flags.comm_timeout;
+  config.all_reduce = flags.all_reduce;
   return config;
+}
+
+bool followed(const EngineConfig& config) {
+  if (process_rank() == 0) return false;
+  follow(config);
+  return true;
 }
 
 void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "bolide/engine.h"
 
@@ -24,13 +25,20 @@ struct ModelFlags {
   int threads = 0;
   int64_t max_kv_tokens = 0, max_chunk_tokens = 0;
   // On a GPU only.
-  int device_index = -1;         // -1: the first
+  std::vector<int> devices;
   double kv_cache_fraction = 0;  // 0: the engine's default
   bool deterministic = false, no_cuda_graphs = false;
   std::string gemm_config;
+  // Of several ranks.
+  int tensor_para_size = 1, pipeline_para_size = 1;
+  std::string transport = "auto", all_reduce = "one_shot";
+  double comm_timeout = 60;
 };
 void add_model_flags(CLI::App& app, ModelFlags& flags);
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size);
+// Of the processes that mpirun, torchrun or srun has started, the first runs the command, and each other one
+// serves it from here until it is done: true in these. To be called before anything is read or written.
+bool followed(const EngineConfig& config);
 // Unless the flags say otherwise: `tokens` of prompts in one step, as long as the activations stay small
 // beside the weights.
 void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config);

@@ -44,6 +44,11 @@ int run(const Flags& flags) {
   const auto largest = [](const std::vector<int64_t>& values) {
     return *std::max_element(values.begin(), values.end());
   };
+  if (flags.model.tensor_para_size > 1 || flags.model.pipeline_para_size > 1 || process_rank() > 0) {
+    throw Error(ErrorCode::kUsage,
+                "tune runs on one GPU and times the products of whole layers: leave --tensor-para-size and "
+                "--pipeline-para-size out, and start one process");
+  }
   TuneOptions options;
   options.engine = engine_config(flags.model, 1);
   fit_chunk(flags.model, largest(flags.batch_sizes) * largest(flags.input_lens), options.engine);

@@ -39,7 +39,9 @@ struct EngineConfig {
   /// prompt is cut, at the price of slower prefill. (The CPU keeps this for a given number of rows only; see
   /// docs/commands.md.) Refused on the CPU.
   bool deterministic_batching = false;
-  int device_index = 0;            ///< which GPU, counted as CUDA_VISIBLE_DEVICES shows them
+  /// Which GPUs, counted as CUDA_VISIBLE_DEVICES shows them: one for each rank that runs on this host. Empty:
+  /// from 0 on.
+  std::vector<int> devices = {};
   double kv_cache_fraction = 0.9;  ///< of the GPU memory left after loading, the cache's share, in (0, 1]
   bool cuda_graphs = true;         ///< launch decode steps as captured graphs
   /// On a GPU: the file of `bolide tune` that says by which algorithms of cuBLASLt products run. Empty:
@@ -47,14 +49,32 @@ struct EngineConfig {
   /// no file. Refused where it was made for another GPU, cuBLASLt, data type or shape of model. What it says
   /// holds for these products in all engines of the process on this GPU.
   std::filesystem::path gemm_config = {};
+  /// How many ranks share each layer's weights (tensor parallelism), and into how many stages of consecutive
+  /// layers the model is cut (pipeline parallelism). Their product is the number of ranks: threads of this
+  /// process, one a GPU, or the processes that mpirun, torchrun or srun has started (see process_rank()).
+  int tensor_para_size = 1;
+  int pipeline_para_size = 1;
+  /// By what ranks in several processes talk: "mpi", "gloo" or, chosen by how they were started, "auto".
+  std::string transport = "auto";
+  double comm_timeout = 60;  ///< seconds after which a rank that does not answer counts as dead
+  /// On GPUs: sum over ranks by "one_shot", Bolide's own kernels where the GPUs reach each other's memory, or
+  /// by "nccl" alone.
+  std::string all_reduce = "one_shot";
 };
+
+/// The number of this process among those that mpirun, torchrun or srun has started; 0 when it is alone.
+/// Process 0 creates the engine; all others call follow() with the same settings.
+int process_rank();
 
 /// What was loaded.
 struct ModelInfo {
   std::string architecture, device, data_type, instruction_set;
   int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0;
   int32_t bos_id = -1, eos_id = -1;
+  /// Of all ranks together.
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_capacity_tokens = 0;
+  int tensor_para_size = 1, pipeline_para_size = 1;
+  std::string transport = {};  ///< "threads", "mpi", "gloo"; empty: one rank
   /// The cache, and on a GPU what steps need besides; both are taken at the start there.
   int64_t cache_bytes = 0, step_bytes = 0;
   int64_t tuned_products = 0;  ///< rows of the gemm_config.in that it follows
@@ -75,7 +95,7 @@ struct StepInfo {
 /// running; it must not happen in a callback.
 class Engine {
  public:
-  /// Loads the model. Throws Error before any compute when a file or a flag is wrong.
+  /// Loads the model. Throws Error before any compute when a file or a flag is wrong. In process 0 only.
   static std::unique_ptr<Engine> create(const EngineConfig& config);
   virtual ~Engine() = default;
 
@@ -101,6 +121,10 @@ class Engine {
   /// Queues all requests at once, or throws and queues none.
   virtual std::vector<uint64_t> submit_all(std::vector<Request> requests) = 0;
 };
+
+/// Serves the engine of process 0 with this process's part of the model, and returns when that engine is
+/// destroyed. Throws Error as Engine::create() does, and when another rank has died or does not answer.
+void follow(const EngineConfig& config);
 
 /// The most memory that was in use at once so far: of this process on the CPU, or of what it took on the GPU.
 int64_t peak_memory_bytes(const std::string& device);

@@ -1,4 +1,5 @@
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -21,7 +22,10 @@ struct Mailbox {
 // What the endpoints share.
 class Post {
  public:
-  explicit Post(int size) : size_(size), boxes_(static_cast<size_t>(size) * static_cast<size_t>(size)) {}
+  explicit Post(int size)
+      : size_(size),
+        boxes_(static_cast<size_t>(size) * static_cast<size_t>(size)),
+        closed_(static_cast<size_t>(size)) {}
 
   Mailbox& box(int from, int to) { return boxes_[static_cast<size_t>(from * size_ + to)]; }
 
@@ -31,11 +35,14 @@ class Post {
       const std::lock_guard lock(mutex_);
       if (!ended_) ended_ = {rank, reason};
     }
-    for (Mailbox& box : boxes_) {
-      { const std::lock_guard lock(box.mutex); }
-      box.arrived.notify_all();
-    }
+    wake_all();
   }
+  // A rank sends no more.
+  void close(int rank) {
+    closed_[static_cast<size_t>(rank)] = true;
+    wake_all();
+  }
+  bool closed(int rank) const { return closed_[static_cast<size_t>(rank)]; }
   struct End {
     int rank;
     std::string reason;
@@ -46,8 +53,15 @@ class Post {
   }
 
  private:
+  void wake_all() {
+    for (Mailbox& box : boxes_) {
+      { const std::lock_guard lock(box.mutex); }
+      box.arrived.notify_all();
+    }
+  }
   int size_;
   std::vector<Mailbox> boxes_;
+  std::vector<std::atomic<bool>> closed_;
   std::mutex mutex_;
   std::optional<End> ended_;
 };
@@ -57,6 +71,7 @@ class ThreadTransport final : public Transport {
   ThreadTransport(std::shared_ptr<Post> post, int rank, int size, std::chrono::duration<double> timeout)
       : Transport(rank, size, timeout), post_(std::move(post)) {}
 
+  ~ThreadTransport() override { post_->close(rank()); }
   std::string_view name() const override { return "threads"; }
 
   void send(int to, Channel channel, std::span<const std::byte> data) override {
@@ -74,12 +89,13 @@ class ThreadTransport final : public Transport {
     Mailbox& box = post_->box(from, rank());
     auto& queue = box.messages[static_cast<size_t>(channel)];
     std::unique_lock lock(box.mutex);
-    const bool there =
-        box.arrived.wait_for(lock, timeout(), [&] { return !queue.empty() || post_->ended().has_value(); });
-    if (!there) fail_silent(from);
+    const bool woken = box.arrived.wait_for(
+        lock, timeout(), [&] { return !queue.empty() || post_->closed(from) || post_->ended().has_value(); });
+    if (!woken) fail_silent(from);
     if (queue.empty()) {
       lock.unlock();
       check_alive();
+      fail_gone(from, "it has ended");
     }
     const std::vector<std::byte> message = std::move(queue.front());
     queue.pop_front();

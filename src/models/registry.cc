@@ -196,8 +196,29 @@ int64_t weight_bytes(std::span<const Slot> slots, const Dist& dist, DType dtype)
   return bytes;
 }
 
+// Before anything is loaded: what cannot be divided, and by what it can.
+void check_divides(const ModelConfig& config, const Dist& dist) {
+  const auto check = [&](const char* what, int64_t count) {
+    if (count % dist.tensor_size == 0) return;
+    std::string good;
+    for (int64_t size = 1; size <= std::min<int64_t>(config.heads, 64); ++size)
+      if (config.heads % size == 0 && config.kv_heads % size == 0 && config.inter_size % size == 0)
+        good += fmt::format("{}{}", good.empty() ? "" : ", ", size);
+    fail(ErrorCode::kUsage, "--tensor-para-size {} does not divide the model's {} {}: use one of {}",
+         dist.tensor_size, count, what, good);
+  };
+  check("heads", config.heads);
+  check("key and value heads", config.kv_heads);
+  check("inner units", config.inter_size);
+  if (config.layers < dist.pipeline_size) {
+    fail(ErrorCode::kUsage, "--pipeline-para-size {} is more than the model's {} layers: use at most {}",
+         dist.pipeline_size, config.layers, config.layers);
+  }
+}
+
 LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist) {
   const auto build = [&](const Family& family, const ModelConfig& config, const auto& load) {
+    check_divides(config, dist);
     LoadedModel loaded;
     loaded.data_type = options.data_type.value_or(config.checkpoint_dtype);
     loaded.model = family.build(config, dist);

@@ -5,8 +5,8 @@
 namespace bolide {
 
 struct AddArgs {
-  View x;  // [tokens, hidden] fp32 or context.activation, rows may be strided
-  View y;  // [tokens, hidden] fp32, rows may be strided; must not overlap x
+  View x;          // [tokens, hidden] fp32 or context.activation, rows may be strided
+  View y;          // [tokens, hidden] fp32, rows may be strided; must not overlap x
   View bias = {};  // [hidden] fp32, or empty
 };
 // y += x + bias, in fp32.

@@ -44,6 +44,23 @@ void check_length(const Request& request, int64_t prompt, int64_t max_positions,
   }
 }
 
+void check_ranks(const EngineConfig& config) {
+  constexpr int kMost = 1024;
+  check_at_least_1("tensor_para_size", config.tensor_para_size);
+  check_at_least_1("pipeline_para_size", config.pipeline_para_size);
+  if (config.tensor_para_size > kMost / config.pipeline_para_size) {
+    fail(ErrorCode::kUsage, "tensor_para_size {} x pipeline_para_size {} makes more than {} ranks",
+         config.tensor_para_size, config.pipeline_para_size, kMost);
+  }
+  if (!(config.comm_timeout > 0) || config.comm_timeout > 1e6)
+    fail(ErrorCode::kUsage, "comm_timeout is {}: it must be above 0 and at most 1,000,000 seconds",
+         config.comm_timeout);
+  if (config.transport != "auto" && config.transport != "mpi" && config.transport != "gloo")
+    fail(ErrorCode::kUsage, "transport is '{}': it must be auto, mpi or gloo", config.transport);
+  if (config.all_reduce != "one_shot" && config.all_reduce != "nccl")
+    fail(ErrorCode::kUsage, "all_reduce is '{}': it must be one_shot or nccl", config.all_reduce);
+}
+
 }  // namespace
 
 Device parse_device(std::string_view name) {
@@ -62,12 +79,12 @@ int64_t resolve_chunk_tokens(Device device, int64_t max_chunk_tokens) {
   return device == Device::kCpu ? 512 : 2048;
 }
 
-int resolve_threads(int threads) {
+int resolve_threads(int threads, int ranks_here) {
   constexpr int kMaxThreads = 4096;  // beyond any machine; OpenMP would abort the process instead of failing
   if (threads < 0 || threads > kMaxThreads) {
     fail(ErrorCode::kUsage, "threads is {}: it must be between 0 (all cores) and {}", threads, kMaxThreads);
   }
-  return threads > 0 ? threads : usable_cores();
+  return threads > 0 ? threads : std::max(usable_cores() / ranks_here, 1);
 }
 
 void check_config(const EngineConfig& config) {
@@ -90,8 +107,9 @@ void check_config(const EngineConfig& config) {
   check_at_most("max_chunk_tokens", config.max_chunk_tokens);
   check_at_most("page_size", config.page_size);
   check_at_most("max_kv_tokens", config.max_kv_tokens);
-  if (config.device_index < 0)
-    fail(ErrorCode::kUsage, "device_index is {}: it must be 0 or more", config.device_index);
+  for (const int device : config.devices)
+    if (device < 0) fail(ErrorCode::kUsage, "devices has {}: a GPU's number is 0 or more", device);
+  check_ranks(config);
   if (!(config.kv_cache_fraction > 0 && config.kv_cache_fraction <= 1)) {
     fail(ErrorCode::kUsage, "kv_cache_fraction is {}: it must be above 0 and at most 1",
          config.kv_cache_fraction);
@@ -99,6 +117,11 @@ void check_config(const EngineConfig& config) {
   if (!config.gemm_config.empty() && config.gemm_config != "none") {
     if (parse_device(config.device) == Device::kCpu)
       fail(ErrorCode::kUsage, "gemm_config is for GPUs: the CPU has one kernel for a shape; leave it out");
+    if (config.tensor_para_size > 1) {
+      fail(ErrorCode::kUsage,
+           "gemm_config is for products of whole layers, and tensor_para_size {} divides them: leave it out",
+           config.tensor_para_size);
+    }
     if (config.deterministic_batching) {
       fail(ErrorCode::kUsage,
            "gemm_config and deterministic_batching exclude each other: that leaves cuBLASLt alone");

@@ -1,10 +1,6 @@
-#include <chrono>
-
 #include "base/parallel.h"
-#include "models/registry.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
-#include "runtime/gemm_config.h"
 
 // From files to an engine.
 namespace bolide {
@@ -27,32 +23,21 @@ std::unique_ptr<Tokenizer> load_tokenizer(const EngineConfig& config) {
 
 std::unique_ptr<Engine> Engine::create(const EngineConfig& config) {
   check_config(config);
-  const auto start = std::chrono::steady_clock::now();
+  if (const int rank = process_rank(); rank > 0)
+    fail(ErrorCode::kUsage, "Engine::create() is for process 0, and this is process {}: call follow()", rank);
   const TeamScope team;
   EngineParts parts;
   parts.tokenizer = load_tokenizer(config);  // first: it is quick, and its faults should not wait for weights
-  Arena arena;
-  Context context{.device = parse_device(config.device),
-                  .device_index = config.device_index,
-                  .threads = resolve_threads(config.threads),
-                  .arena = &arena};
-  if (context.device == Device::kCuda) use_cuda_device(config.device_index);
-  const std::optional<GemmConfig> gemms = read_gemm_config(config);
-  ModelOptions options;
-  options.path = config.model;
-  options.dummy = config.load_format == LoadFormat::kDummy;
-  if (!config.data_type.empty()) options.data_type = parse_data_type(config.data_type);
-  LoadedModel loaded = load_model(options, context);
-  if (gemms) {
-    follow_gemm_config(context, *gemms, loaded.model->config(), loaded.data_type);
-    parts.tuned_products = static_cast<int64_t>(gemms->rows.size());
+  World world = join_world(config);
+  std::unique_ptr<Transport> mine;
+  if (!world.transports.empty()) {
+    mine = std::move(world.transports.front());
+    world.transports.erase(world.transports.begin());
   }
-  parts.run_ahead = context.device == Device::kCuda;
-  parts.model = std::move(loaded.model);
-  parts.data_type = loaded.data_type;
-  parts.weight_bytes = loaded.weight_bytes;
-  parts.random_weights = options.dummy;
-  parts.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!world.transports.empty())
+    parts.followers = std::make_unique<Followers>(config, std::move(world.transports));
+  static_cast<RankParts&>(parts) = load_rank(config, std::move(mine), world.local_rank, world.ranks_here);
+  parts.run_ahead = parse_device(config.device) == Device::kCuda;
   return std::make_unique<LocalEngine>(std::move(parts), config);
 }
 

@@ -9,8 +9,6 @@
 #include "base/log.h"
 #include "ops/roof.h"
 #include "runtime/check.h"
-#include "runtime/machine.h"
-#include "runtime/memory.h"
 
 namespace bolide {
 namespace {
@@ -31,61 +29,10 @@ std::exception_ptr current_fault() {
   }
 }
 
-int64_t bytes_per_token(const ModelConfig& model, DType dtype) {
-  return cache_config(model, {}, dtype, 1, 1).page_bytes();
-}
-
-StepMemory step_memory(const EngineConfig& config, const EngineParts& parts) {
-  const ModelConfig& model = parts.model->config();
-  const int64_t sequences = padded_sequences(config.max_batch_size);
-  const int64_t chunk = resolve_chunk_tokens(parse_device(config.device), config.max_chunk_tokens);
-  return step_memory(model, parts.data_type, chunk + sequences,
-                     std::min(Worker::logit_block(model, parts.logit_block_bytes), sequences));
-}
-
-int64_t cache_tokens(const EngineConfig& config, const EngineParts& parts, Device device) {
-  const int64_t each = bytes_per_token(parts.model->config(), parts.data_type);
-  if (device == Device::kCpu) {
-    if (config.max_kv_tokens > 0) return config.max_kv_tokens;
-    return default_kv_tokens(config.max_batch_size, config.page_size, each, available_memory());
-  }
-  // All of it is taken at once, so it must fit beside what a step needs.
-  const int64_t available = static_cast<int64_t>(cuda_memory_free()) - step_memory(config, parts).total();
-  const int64_t fit = static_cast<int64_t>(static_cast<double>(available) * config.kv_cache_fraction) / each /
-                      config.page_size * config.page_size;
-  if (fit < std::max(config.page_size, config.max_kv_tokens)) {
-    fail(ErrorCode::kResource,
-         "the GPU has {} bytes left for the cache, {} tokens of {} bytes at a fraction of {}: lower "
-         "max_kv_tokens, "
-         "or take a GPU with more memory",
-         std::max<int64_t>(available, 0), std::max<int64_t>(fit, 0), each, config.kv_cache_fraction);
-  }
-  return config.max_kv_tokens > 0 ? config.max_kv_tokens : fit;
-}
-
-WorkerConfig worker_config(const EngineParts& parts, const EngineConfig& config) {
-  const ModelConfig& model = parts.model->config();
-  const Device device = parse_device(config.device);
-  // Page ids are 32-bit, and one more page may be spare.
-  const int64_t pages = std::min<int64_t>(pages_for(cache_tokens(config, parts, device), config.page_size),
-                                          std::numeric_limits<int32_t>::max() - 1);
-  WorkerConfig worker{.cache = cache_config(model, {}, parts.data_type, pages, config.page_size),
-                      .device_index = config.device_index,
-                      .activation = activation_dtype(device, parts.data_type),
-                      .threads = resolve_threads(config.threads),
-                      .dist = {},
-                      .max_batch_size = config.max_batch_size,
-                      .logit_block_bytes = parts.logit_block_bytes,
-                      .deterministic = config.deterministic_batching,
-                      .graphs = config.cuda_graphs};
-  worker.cache.device = device;
-  if (device == Device::kCuda) worker.scratch_bytes = step_memory(config, parts).scratch;
-  worker.cache.spare_page = device == Device::kCuda;
-  return worker;
-}
-
-ModelInfo make_info(const EngineParts& parts, const ModelConfig& model, const EngineConfig& config,
-                    const KvCacheConfig& cache, int64_t step_bytes) {
+ModelInfo make_info(const EngineParts& parts, const Worker& worker, const EngineConfig& config,
+                    int64_t total_weight_bytes) {
+  const ModelConfig& model = worker.model().config();
+  const KvCacheConfig& cache = worker.config().cache;
   ModelInfo info;
   info.architecture = model.architecture;
   info.device = config.device;
@@ -101,11 +48,14 @@ ModelInfo make_info(const EngineParts& parts, const ModelConfig& model, const En
   info.inter_size = model.inter_size;
   info.bos_id = model.bos_id;
   info.eos_id = model.eos_id;
-  info.weight_bytes = parts.weight_bytes;
-  info.kv_bytes_per_token = bytes_per_token(model, parts.data_type);
+  info.weight_bytes = total_weight_bytes;
+  info.kv_bytes_per_token = cache_config(model, {}, parts.data_type, 1, 1).page_bytes();
+  info.tensor_para_size = worker.dist().tensor_size;
+  info.pipeline_para_size = worker.dist().pipeline_size;
+  if (!worker.ranks().alone()) info.transport = worker.ranks().world->name();
   info.kv_capacity_tokens = cache.pages * cache.page_size;
   info.cache_bytes = (cache.pages + (cache.spare_page ? 1 : 0)) * cache.page_bytes();
-  info.step_bytes = step_bytes;
+  info.step_bytes = worker.step_bytes();
   info.random_weights = parts.random_weights;
   info.tuned_products = parts.tuned_products;
   info.load_seconds = parts.load_seconds;
@@ -127,15 +77,22 @@ LocalEngine::Task::Task(const Tokenizer* tokenizer, Request& request)
 }
 
 LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
-    : tokenizer_(std::move(parts.tokenizer)),
-      worker_(std::move(parts.model), worker_config(parts, config)),
+    : followers_(std::move(parts.followers)),
+      tokenizer_(std::move(parts.tokenizer)),
+      worker_(std::move(parts.model), std::move(parts.ranks),
+              worker_config(parts, config, total_weight_bytes_)),
       model_(worker_.model().config()),
-      info_(make_info(parts, model_, config, worker_.cache().config(), worker_.step_bytes())),
+      info_(make_info(parts, worker_, config, total_weight_bytes_)),
       scheduler_({.max_batch_size = config.max_batch_size,
                   .max_chunk_tokens = resolve_chunk_tokens(worker_.context().device, config.max_chunk_tokens),
-                  .pages = worker_.cache().config().pages,
-                  .page_size = config.page_size}),
-      run_ahead_(parts.run_ahead),
+                  .pages = worker_.config().cache.pages,
+                  .page_size = config.page_size,
+                  .stages = worker_.dist().pipeline_size}),
+      // With a pipeline: a step for each stage.
+      ahead_(worker_.dist().pipeline_size > 1 ? static_cast<size_t>(worker_.dist().pipeline_size) - 1
+             : parts.run_ahead                ? 1
+                                              : 0),
+      flights_(ahead_ + 1),
       free_pages_(scheduler_.pool().free_pages()),
       thread_([this] { run(); }) {}
 
@@ -243,15 +200,49 @@ void LocalEngine::run() {
   if (worker_.context().device == Device::kCuda) use_cuda_device(worker_.context().device_index);
   while (collect()) {
     try {
-      step();
+      if (lost_) {
+        finish_all(FinishReason::kLength, lost_);
+      } else {
+        step();
+      }
     } catch (...) {
-      // Out of memory in the engine's own bookkeeping: nothing says whose fault it is.
-      finish_all(FinishReason::kLength, current_fault());
+      // Out of memory in the engine's own bookkeeping: nothing says whose fault it is. With several ranks a
+      // fault of a step, too: they no longer agree on what has run.
+      if (worker_.ranks().alone()) {
+        finish_all(FinishReason::kLength, current_fault());
+      } else {
+        lose_ranks(current_fault());
+      }
     }
     publish();
   }
+  end_ranks();
   finish_all(FinishReason::kCancelled, nullptr);
   publish();
+}
+
+// One rank is gone, or has failed: then all end, and so does every request.
+void LocalEngine::lose_ranks(const std::exception_ptr& fault) {
+  lost_ = fault;
+  in_flight_.clear();
+  try {
+    std::rethrow_exception(fault);
+  } catch (const std::exception& error) {
+    worker_.pipeline().abort(error.what());
+  }
+  finish_all(FinishReason::kLength, lost_);
+}
+
+// Steps on their way have results that nobody will read, but that rank 0 must take in: the others end only
+// once they have made them.
+void LocalEngine::end_ranks() {
+  if (lost_ || worker_.ranks().alone()) return;
+  try {
+    for (; !in_flight_.empty(); in_flight_.pop_front()) collect_step(worker_, in_flight_.front()->result);
+    worker_.pipeline().stop();
+  } catch (const std::exception& error) {
+    log::error("the ranks did not end as they should: {}", error.what());
+  }
 }
 
 // Waits for something to do and takes in what callers left. False when the engine is to stop.
@@ -261,9 +252,20 @@ bool LocalEngine::collect() {
   bool stopping = false;
   {
     std::unique_lock lock(mutex_);
-    work_.wait(lock, [&] {
-      return stopping_ || !inbox_.empty() || !cancels_.empty() || !scheduler_.idle() || in_flight_;
-    });
+    const auto woken = [&] {
+      return stopping_ || !inbox_.empty() || !cancels_.empty() || !scheduler_.idle() || !in_flight_.empty();
+    };
+    // While there is nothing to do the other ranks are told that rank 0 lives.
+    const std::optional<std::chrono::duration<double>> beat = worker_.pipeline().heartbeat();
+    while (!woken()) {
+      if (!beat || lost_) {
+        work_.wait(lock);
+      } else if (work_.wait_for(lock, *beat) == std::cv_status::timeout) {
+        lock.unlock();
+        keep_ranks();
+        lock.lock();
+      }
+    }
     inbox.swap(inbox_);
     cancels.swap(cancels_);
     step_observer_ = observer_;
@@ -281,27 +283,45 @@ bool LocalEngine::collect() {
   return !stopping;
 }
 
+void LocalEngine::keep_ranks() {
+  try {
+    worker_.pipeline().keep_alive();
+  } catch (...) {
+    lose_ranks(current_fault());
+  }
+}
+
 void LocalEngine::step() {
-  Flight* const before = in_flight_;
   const StepPlan& plan = scheduler_.next_step();
-  in_flight_ = plan.empty() ? nullptr : launch(plan);
-  if (before) settle(*before);
-  if (in_flight_ && !run_ahead_) settle(*std::exchange(in_flight_, nullptr));
-  BOLIDE_CHECK(!plan.empty() || before || scheduler_.idle(),
+  const bool was_idle = in_flight_.empty();
+  if (!plan.empty()) launch(plan);
+  while (in_flight_.size() > ahead_ || (plan.empty() && !in_flight_.empty())) {
+    settle_oldest();
+    if (plan.empty()) break;
+  }
+  BOLIDE_CHECK(!plan.empty() || !was_idle || scheduler_.idle(),
                "requests wait, nobody runs, and none was admitted");
 }
 
-// Puts a plan on its way and gives its sequences the tokens that it will draw; null when it failed.
-LocalEngine::Flight* LocalEngine::launch(const StepPlan& plan) {
-  Flight& flight = flights_[in_flight_ == &flights_[0] ? 1 : 0];
+// Puts a plan on its way and gives its sequences the tokens that it will draw.
+void LocalEngine::launch(const StepPlan& plan) {
+  const auto free = std::find_if(flights_.begin(), flights_.end(), [&](const Flight& flight) {
+    return std::find(in_flight_.begin(), in_flight_.end(), &flight) == in_flight_.end();
+  });
+  BOLIDE_CHECK(free != flights_.end());
+  Flight& flight = *free;
   flight.launched = std::chrono::steady_clock::now();
+  flight.tokens = plan.batch.tokens();
+  flight.alone = in_flight_.empty();
   flight.info = {.prefill_tokens = plan.prefill_tokens, .decode_rows = plan.decode_rows, .seconds = 0};
   try {
+    worker_.pipeline().announce(plan);
     launch_step(worker_, plan, flight.result);
   } catch (...) {
+    if (!worker_.ranks().alone()) throw;
     const std::exception_ptr fault = current_fault();
     for (RequestState* state : plan.sequences) finish(*tasks_.at(state->id), FinishReason::kLength, fault);
-    return nullptr;
+    return;
   }
   flight.rows.clear();
   for (const RequestState* state : plan.sequences)
@@ -320,7 +340,13 @@ LocalEngine::Flight* LocalEngine::launch(const StepPlan& plan) {
     tasks_.at(state->id)->retired = true;
     scheduler_.remove(*state);
   }
-  return &flight;
+  in_flight_.push_back(&flight);
+}
+
+void LocalEngine::settle_oldest() {
+  Flight& flight = *in_flight_.front();
+  in_flight_.pop_front();
+  settle(flight);
 }
 
 // Hands out what a step made.
@@ -328,8 +354,9 @@ void LocalEngine::settle(Flight& flight) {
   StepResult& result = flight.result;
   std::exception_ptr fault;
   try {
-    collect_step(result);
+    collect_step(worker_, result);
   } catch (...) {
+    if (!worker_.ranks().alone()) throw;
     fault = current_fault();
   }
   for (size_t s = 0; s < flight.rows.size(); ++s) {
@@ -337,6 +364,7 @@ void LocalEngine::settle(Flight& flight) {
     const auto found = tasks_.find(row.request);
     if (found == tasks_.end()) continue;  // ended by an earlier step, or cancelled
     Task& task = *found->second;
+    if (!result.logits.empty()) take_logits(task, std::move(result.logits[s]));
     if (fault) {
       finish(task, FinishReason::kLength, fault);
     } else if (result.faults[s]) {
@@ -360,7 +388,19 @@ void LocalEngine::settle(Flight& flight) {
   const auto now = std::chrono::steady_clock::now();
   flight.info.seconds = std::chrono::duration<double>(now - std::max(flight.launched, settled_)).count();
   settled_ = now;
+  // The first step into an empty pipeline took as long as all stages together.
+  if (!flight.alone) scheduler_.measured(flight.tokens, flight.info.seconds);
   observe(flight.info);
+}
+
+// Rows of a prompt's logits that another stage made.
+void LocalEngine::take_logits(Task& task, std::vector<float>&& rows) {
+  std::vector<float>& all = task.state.logits;
+  if (all.empty()) {
+    all = std::move(rows);
+  } else {
+    all.insert(all.end(), rows.begin(), rows.end());
+  }
 }
 
 // A new id of a task: into its result and text, to its callback, and to the question whether it was the last.

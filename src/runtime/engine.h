@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -10,30 +11,23 @@
 #include <unordered_map>
 
 #include "bolide/engine.h"
-#include "models/model.h"
 #include "runtime/output_text.h"
+#include "runtime/rank.h"
 #include "runtime/step.h"
-#include "runtime/worker.h"
 #include "sched/scheduler.h"
 
 namespace bolide {
 
-// What an engine is made of, once loaded.
-struct EngineParts {
-  std::unique_ptr<Model> model;
+// What an engine is made of, once loaded: rank 0, and what no other rank has.
+struct EngineParts : RankParts {
+  std::unique_ptr<Followers> followers;  // the other ranks of this process; may be null
   std::unique_ptr<Tokenizer> tokenizer;  // may be null
-  DType data_type = DType::kF32;         // of the weights, and of the cache
-  int64_t weight_bytes = 0;
-  bool random_weights = false;
-  int64_t tuned_products = 0;
-  double load_seconds = 0;
-  int64_t logit_block_bytes = WorkerConfig::kLogitBlockBytes;
   // Plan and launch the next step before the ids of this one are known: the device never waits for the host.
   // Only where launching is asynchronous does it gain anything.
   bool run_ahead = false;
 };
 
-// The engine on one rank. Callers' threads check requests and put them into `inbox_`; one background thread
+// The engine, on rank 0. Callers' threads check requests and put them into `inbox_`; one background thread
 // owns everything else (tasks, scheduler, worker) and needs no lock while it computes.
 class LocalEngine final : public Engine {
  public:
@@ -83,6 +77,8 @@ class LocalEngine final : public Engine {
       bool prompt_is_all = false;  // its prompt was the last that it wanted to run
     };
     std::vector<Row> rows;  // [S]
+    int64_t tokens = 0;
+    bool alone = true;  // no other step was on its way when it was launched
     StepInfo info;
     std::chrono::steady_clock::time_point launched;
     StepResult result;
@@ -91,26 +87,34 @@ class LocalEngine final : public Engine {
   // The background thread.
   void run();
   bool collect();
+  void keep_ranks();
   void step();
-  Flight* launch(const StepPlan& plan);
+  void launch(const StepPlan& plan);
+  void settle_oldest();
   void settle(Flight& flight);
+  void take_logits(Task& task, std::vector<float>&& rows);
   void accept(Task& task, int32_t id, float log_prob, int64_t position);
   bool emit(Task& task, int32_t id, std::string text);
   void finish(Task& task, FinishReason reason, std::exception_ptr fault = nullptr);
   void finish_all(FinishReason reason, const std::exception_ptr& fault);
+  void lose_ranks(const std::exception_ptr& fault);
+  void end_ranks();
   void observe(const StepInfo& info);
   void publish();
 
+  std::unique_ptr<Followers> followers_;  // first: their threads end once rank 0's transport has
   std::unique_ptr<Tokenizer> tokenizer_;
+  int64_t total_weight_bytes_ = 0;
   Worker worker_;
   ModelConfig model_;
   ModelInfo info_;
 
   // The engine's thread only.
   Scheduler scheduler_;
-  bool run_ahead_;
-  Flight flights_[2];
-  Flight* in_flight_ = nullptr;  // launched and not settled
+  size_t ahead_;                   // steps that stay on their way when the next is planned
+  std::vector<Flight> flights_;    // [ahead + 1]
+  std::deque<Flight*> in_flight_;  // launched and not settled, oldest first
+  std::exception_ptr lost_;        // why the other ranks are gone; nothing runs any more
   std::chrono::steady_clock::time_point settled_;
   std::unordered_map<uint64_t, std::unique_ptr<Task>> tasks_;
   std::vector<std::unique_ptr<Task>> finished_;  // done in this step, not yet published

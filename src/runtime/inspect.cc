@@ -54,7 +54,7 @@ CheckpointSummary inspect(const std::filesystem::path& model, const std::string&
   summary.activation_bytes =
       4 * (batch_size * length * (3 * config.hidden_size + widest) + batch_size * config.vocab_size);
   summary.gpu_step_bytes =
-      step_memory(config, dtype,
+      step_memory(config, {}, dtype,
                   std::min<int64_t>(batch_size * length, resolve_chunk_tokens(Device::kCuda, 0)) + batch_size,
                   batch_size)
           .total();

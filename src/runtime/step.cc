@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "decode/slices.h"
 #include "ops/gather_rows.h"
 #include "tensor/allocator.h"
 
@@ -16,6 +17,7 @@ struct Pass {
   std::span<const LogitUse> uses;  // empty: each wanted row is drawn from, and no more
   std::span<RequestState* const> sequences;
   bool greedy = false, log_probs = false;
+  int64_t candidates = 0;  // see decode/slices.h
   StepResult* result = nullptr;
 };
 
@@ -25,7 +27,16 @@ void keep(const float* row, int64_t vocab, RequestState& state) {
   state.logits.insert(state.logits.end(), row, row + vocab);
 }
 
-void keep_rows(const Context& context, const View& logits, std::span<const LogitUse> uses, const Pass& pass) {
+void keep_rows(Worker& worker, const View& local, std::span<const LogitUse> uses, const Pass& pass) {
+  if (std::none_of(uses.begin(), uses.end(), [](const LogitUse& use) { return use.keep; })) return;
+  const Context& context = worker.context();
+  const Arena::Scope scope(*context.arena);
+  View logits = local;
+  if (context.tensor_comm) {
+    logits = context.arena->take({local.shape[0], worker.model().config().vocab_size}, DType::kF32);
+    gather_logits(context, local, logits);
+    if (worker.dist().tensor_rank > 0) return;
+  }
   const size_t row_bytes = static_cast<size_t>(logits.shape[1]) * sizeof(float);
   Tensor on_host;
   for (size_t i = 0; i < uses.size(); ++i) {
@@ -53,12 +64,14 @@ void keep_rows(const Context& context, const View& logits, std::span<const Logit
 // Draws for rows [begin, end) of `logits`, which are the draws [drawn, ...) of the step.
 void draw(Worker& worker, const Pass& pass, const View& logits, int64_t begin, int64_t end, int64_t drawn) {
   const size_t first = static_cast<size_t>(drawn), count = static_cast<size_t>(end - begin);
-  sample(worker.context(),
-         {.logits = logits.slice_rows(begin, end),
-          .rows = pass.input.sample_rows.subspan(first, count),
-          .ids = worker.draws().subspan(first, count),
-          .log_probs = pass.log_probs ? worker.draw_log_probs().subspan(first, count) : std::span<float>(),
-          .all_greedy = pass.greedy});
+  sample_slices(
+      worker.context(),
+      {.logits = logits.slice_rows(begin, end),
+       .rows = pass.input.sample_rows.subspan(first, count),
+       .ids = worker.draws().subspan(first, count),
+       .log_probs = pass.log_probs ? worker.draw_log_probs().subspan(first, count) : std::span<float>(),
+       .all_greedy = pass.greedy},
+      worker.model().config().vocab_size, pass.candidates);
 }
 
 // Final norm, head, kept rows and draws, a block of rows at a time, so that a prompt whose every row is
@@ -84,7 +97,7 @@ void run_head(Worker& worker, const Pass& pass, const View& hidden) {
       continue;
     }
     const auto uses = pass.uses.subspan(begin, count);
-    keep_rows(context, logits, uses, pass);
+    keep_rows(worker, logits, uses, pass);
     for (int64_t i = 0; i < count;) {
       int64_t end = i;
       while (end < count && uses[end].sample) ++end;
@@ -98,12 +111,20 @@ void run_head(Worker& worker, const Pass& pass, const View& hidden) {
 void run_pass(Worker& worker, const Pass& pass) {
   const Context& context = worker.context();
   const BatchView& batch = pass.input.batch;
-  const Dist& dist = worker.config().dist;
+  const Dist& dist = worker.dist();
   const Arena::Scope scope(*context.arena);
   const View hidden = context.arena->take({batch.tokens(), worker.model().config().hidden_size}, DType::kF32);
-  if (dist.first_stage()) worker.model().embed(context, batch, hidden);
+  if (dist.first_stage()) {
+    worker.model().embed(context, batch, hidden);
+  } else {
+    worker.pipeline().receive_hidden(context, hidden);
+  }
   worker.model().run_layers(context, worker.cache().view(batch), hidden);
-  if (dist.last_stage()) run_head(worker, pass, hidden);
+  if (dist.last_stage()) {
+    run_head(worker, pass, hidden);
+  } else {
+    worker.pipeline().send_hidden(context, hidden);
+  }
 }
 
 // More tokens keep the device busy for longer than the host takes to launch their kernels one by one.
@@ -164,11 +185,29 @@ void run_captured(Worker& worker, const StepPlan& plan, Pass& pass) {
                                .draws = padding.draws,
                                .max_pages = padding.max_pages,
                                .max_query = pass.input.batch.max_query,
+                               .candidates = pass.candidates,
                                .greedy = pass.greedy,
                                .log_probs = pass.log_probs});
   if (!graph) return run_pass(worker, pass);
   if (graph->empty()) graph->capture(worker.context(), [&] { run_pass(worker, pass); });
   graph->launch(worker.context());
+}
+
+// What the step drew, on its way to the host.
+void copy_draws(Worker& worker, StepResult& result) {
+  const Context& context = worker.context();
+  const size_t draws = result.drawn_for.size(), capacity = worker.draws().size();
+  if (result.host_capacity < capacity) {
+    const size_t bytes = capacity * (sizeof(int32_t) + sizeof(float));
+    result.host_draws = context.device == Device::kCpu ? allocate_host(bytes) : allocate_pinned(bytes);
+    result.host_capacity = capacity;
+  }
+  std::byte* host = result.host_draws.get();
+  copy_to_host(context, host, worker.draws().data(), draws * sizeof(int32_t));
+  if (result.want_log_probs) {
+    copy_to_host(context, host + capacity * sizeof(int32_t), worker.draw_log_probs().data(),
+                 draws * sizeof(float));
+  }
 }
 
 }  // namespace
@@ -186,11 +225,13 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
   result.ids.assign(plan.sequences.size(), -1);
   result.log_probs.assign(plan.sequences.size(), 0.0f);
   result.faults.assign(plan.sequences.size(), nullptr);
-  result.drawn_for_.clear();
+  result.logits.clear();
+  result.sequences = plan.sequences;
+  result.drawn_for.clear();
   for (const LogitUse& use : plan.uses)
-    if (use.sample) result.drawn_for_.push_back(use.sequence);
-  result.want_log_probs_ = plan.want_log_probs;
-  if (!result.done_) result.done_ = std::make_unique<Event>(context.device);
+    if (use.sample) result.drawn_for.push_back(use.sequence);
+  result.want_log_probs = plan.want_log_probs;
+  if (!result.done) result.done = std::make_unique<Event>(context.device);
 
   for (const PageCopy& copy : plan.copies) worker.cache().copy_page(context, copy.from, copy.to);
   Pass pass{.input = {},
@@ -198,6 +239,7 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
             .sequences = plan.sequences,
             .greedy = std::all_of(plan.sample_rows.begin(), plan.sample_rows.end(), is_greedy),
             .log_probs = plan.want_log_probs,
+            .candidates = candidates_wanted(plan.sample_rows, worker.model().config().vocab_size),
             .result = &result};
   if (context.device == Device::kCuda && worker.config().graphs && draws_only(plan)) {
     run_captured(worker, plan, pass);
@@ -207,27 +249,20 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
     run_pass(worker, pass);
   }
 
-  const size_t draws = result.drawn_for_.size();
-  if (result.host_capacity_ < worker.draws().size()) {
-    const size_t bytes = worker.draws().size() * (sizeof(int32_t) + sizeof(float));
-    result.host_draws_ = context.device == Device::kCpu ? allocate_host(bytes) : allocate_pinned(bytes);
-    result.host_capacity_ = worker.draws().size();
-  }
-  std::byte* host = result.host_draws_.get();
-  copy_to_host(context, host, worker.draws().data(), draws * sizeof(int32_t));
-  if (plan.want_log_probs) {
-    copy_to_host(context, host + result.host_capacity_ * sizeof(int32_t), worker.draw_log_probs().data(),
-                 draws * sizeof(float));
-  }
-  result.done_->record(context);
+  if (worker.dist().last_stage()) copy_draws(worker, result);
+  result.done->record(context);
 }
 
-void collect_step(StepResult& result) {
-  result.done_->wait();
-  const auto* ids = reinterpret_cast<const int32_t*>(result.host_draws_.get());
-  const auto* log_probs = reinterpret_cast<const float*>(ids + result.host_capacity_);
-  for (size_t i = 0; i < result.drawn_for_.size(); ++i) {
-    const int32_t s = result.drawn_for_[i];
+void collect_step(Worker& worker, StepResult& result) {
+  result.done->wait();
+  if (!worker.dist().last_stage()) {
+    if (worker.dist().tensor_rank == 0) worker.pipeline().receive_result(result);
+    return;
+  }
+  const auto* ids = reinterpret_cast<const int32_t*>(result.host_draws.get());
+  const auto* log_probs = reinterpret_cast<const float*>(ids + result.host_capacity);
+  for (size_t i = 0; i < result.drawn_for.size(); ++i) {
+    const int32_t s = result.drawn_for[i];
     if (ids[i] == kNanRow) {
       result.faults[s] = std::make_exception_ptr(Error(
           ErrorCode::kInternal,
@@ -235,7 +270,7 @@ void collect_step(StepResult& result) {
       continue;
     }
     result.ids[s] = ids[i];
-    if (result.want_log_probs_) result.log_probs[s] = log_probs[i];
+    if (result.want_log_probs) result.log_probs[s] = log_probs[i];
   }
 }
 

@@ -116,6 +116,7 @@ std::vector<Met> meet_products(const Context& context, Engine& engine, const std
 TuneReport tune(const TuneOptions& options) {
   const std::vector<Run> runs = runs_of(options);
   const EngineConfig config = engine_config(options, runs);
+  const int device = config.devices.empty() ? 0 : config.devices.front();
   GemmConfig file;
   std::vector<Met> met;
   {
@@ -128,11 +129,11 @@ TuneReport tune(const TuneOptions& options) {
     model.heads = info.heads;
     model.head_size = info.head_size;
     file = gemm_config_for(model, parse_data_type(info.data_type));
-    met = meet_products({.device = Device::kCuda, .device_index = config.device_index}, *engine, runs);
+    met = meet_products({.device = Device::kCuda, .device_index = device}, *engine, runs);
   }
   // The model's memory is free again: the products' own matrices take its place.
   const Stream stream(Device::kCuda);
-  const Context context{.device = Device::kCuda, .device_index = config.device_index, .stream = stream.get()};
+  const Context context{.device = Device::kCuda, .device_index = device, .stream = stream.get()};
   TuneReport report{.gpu = file.gpu, .library = file.library, .gemms = {}, .gemm_config = {}};
   const auto total = static_cast<int64_t>(met.size());
   for (const auto& [run, product] : met) {

@@ -11,8 +11,10 @@ constexpr int64_t kMinLogitBlock = 16;
 
 }  // namespace
 
-Worker::Worker(std::unique_ptr<Model>&& model, const WorkerConfig& config)
-    : model_(std::move(model)),
+Worker::Worker(std::unique_ptr<Model>&& model, Ranks&& ranks, const WorkerConfig& config)
+    : ranks_(std::move(ranks)),
+      pipeline_(ranks_),
+      model_(std::move(model)),
       config_(config),
       stream_(config.cache.device),
       arena_(config.cache.device),
@@ -22,7 +24,8 @@ Worker::Worker(std::unique_ptr<Model>&& model, const WorkerConfig& config)
                .stream = stream_.get(),
                .activation = config.activation,
                .deterministic = config.deterministic,
-               .arena = &arena_},
+               .arena = &arena_,
+               .tensor_comm = ranks_.tensor.get()},
       cache_(config.cache),
       input_(config.cache.device) {
   logit_block_ = logit_block(model_->config(), config.logit_block_bytes);
@@ -31,7 +34,7 @@ Worker::Worker(std::unique_ptr<Model>&& model, const WorkerConfig& config)
   draws_ = Tensor::zeros({rows}, DType::kI32, context_.device);
   log_probs_ = Tensor::zeros({rows}, DType::kF32, context_.device);
   // Captured steps hold its address, so on a GPU it does not grow.
-  if (context_.device == Device::kCuda) logits(std::min(logit_block_, rows));
+  if (context_.device == Device::kCuda && dist().last_stage()) logits(std::min(logit_block_, rows));
 }
 
 int64_t Worker::logit_block(const ModelConfig& model, int64_t bytes) {
@@ -44,8 +47,8 @@ View Worker::logits(int64_t rows) {
     // Doubling, so that a batch that grows by one each step does not allocate each step.
     const int64_t have = logits_.empty() ? 0 : logits_.shape()[0];
     logits_ = Tensor();
-    logits_ = Tensor::allocate({std::clamp(2 * have, rows, logit_block_), model_->config().vocab_size},
-                               DType::kF32, context_.device);
+    const int64_t ids = dist().vocab_part(model_->config().vocab_size).size();
+    logits_ = Tensor::allocate({std::clamp(2 * have, rows, logit_block_), ids}, DType::kF32, context_.device);
     graphs_.clear();
   }
   return logits_.view().slice_rows(0, rows);

@@ -4,8 +4,9 @@
 #include <memory>
 
 #include "cache/kv_cache.h"
-#include "comm/dist.h"
+#include "comm/ranks.h"
 #include "models/model.h"
+#include "runtime/pipeline.h"
 #include "runtime/step_input.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"
@@ -20,7 +21,6 @@ struct WorkerConfig {
   int device_index = 0;
   DType activation = DType::kF32;
   int threads = 1;
-  Dist dist;
   int64_t max_batch_size = 64;
   int64_t logit_block_bytes = kLogitBlockBytes;
   bool deterministic = false;
@@ -34,13 +34,16 @@ class Worker {
  public:
   // Throws kResource when the cache cannot be had. The model is taken by reference, so that a caller may read
   // it for `config` in the same call.
-  Worker(std::unique_ptr<Model>&& model, const WorkerConfig& config);
+  Worker(std::unique_ptr<Model>&& model, Ranks&& ranks, const WorkerConfig& config);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
   const WorkerConfig& config() const { return config_; }
   const Context& context() const { return context_; }
   const Model& model() const { return *model_; }
+  const Ranks& ranks() const { return ranks_; }
+  const Dist& dist() const { return ranks_.dist; }
+  Pipeline& pipeline() { return pipeline_; }
   KvCache& cache() { return cache_; }
   StepInput& input() { return input_; }
   // Rows of logits that are computed at once.
@@ -50,7 +53,8 @@ class Worker {
   int64_t step_bytes() const {
     return config_.scratch_bytes + static_cast<int64_t>(logits_.empty() ? 0 : logits_.bytes());
   }
-  // [rows, vocab] fp32, rows <= logit_block(). The same memory each time; grows when first needed.
+  // [rows, this tensor rank's ids] fp32, rows <= logit_block(). The same memory each time; grows when first
+  // needed.
   View logits(int64_t rows);
   // The ids that steps draw [max_batch_size and padding] and their log-probabilities, on the device; a step
   // reads what the one before has left there.
@@ -61,7 +65,7 @@ class Worker {
 
   // A step of these counts, which kernels are launched with.
   struct GraphKey {
-    int64_t sequences = 0, tokens = 0, draws = 0, max_pages = 0, max_query = 0;
+    int64_t sequences = 0, tokens = 0, draws = 0, max_pages = 0, max_query = 0, candidates = 0;
     bool greedy = false, log_probs = false;
     auto operator<=>(const GraphKey&) const = default;
   };
@@ -70,6 +74,8 @@ class Worker {
   Graph* graph(const GraphKey& key);
 
  private:
+  Ranks ranks_;  // first: all else may use it until it ends
+  Pipeline pipeline_;
   std::unique_ptr<Model> model_;
   WorkerConfig config_;
   Stream stream_;

@@ -28,6 +28,25 @@ void Scheduler::remove(RequestState& state) {
   state.pages.clear();
 }
 
+void Scheduler::measured(int64_t tokens, double seconds) {
+  step_time_.add(static_cast<double>(tokens), seconds);
+}
+
+// With several stages a step takes its share of the sequences, so that each stage has one to work on.
+RowLimits Scheduler::limits() const {
+  RowLimits limits{.prompt_tokens = config_.max_chunk_tokens};
+  if (config_.stages == 1) return limits;
+  int64_t waiting = 0, decoding = 0;
+  for (const Progress& sequence : progress_) {
+    waiting += std::max<int64_t>(sequence.prompt - sequence.cached, 0);
+    decoding += sequence.cached >= sequence.prompt;
+  }
+  limits.prompt_tokens = micro_batch_tokens(waiting, config_.stages, step_time_.at_zero(), step_time_.slope(),
+                                            config_.max_chunk_tokens);
+  limits.decode_rows = std::max<int64_t>((decoding + config_.stages - 1) / config_.stages, 1);
+  return limits;
+}
+
 StepPlan& Scheduler::next_step() {
   const int64_t running = static_cast<int64_t>(running_.size());
   waiting_pages_.clear();
@@ -47,9 +66,10 @@ StepPlan& Scheduler::next_step() {
   for (const RequestState* state : running_) {
     progress_.push_back({.known = static_cast<int64_t>(state->tokens.size()),
                          .cached = state->cached(),
-                         .prompt = state->prompt_tokens});
+                         .prompt = state->prompt_tokens,
+                         .ready = config_.stages == 1 || state->tokens.back() >= 0});
   }
-  plan_rows(progress_, config_.max_chunk_tokens, rows_);
+  plan_rows(progress_, limits(), rows_);
   StepPlan& plan = plans_[turn_];
   turn_ = 1 - turn_;
   build_plan(running_, rows_, config_.page_size, plan);

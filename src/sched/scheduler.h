@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cache/page_pool.h"
+#include "sched/line_fit.h"
 #include "sched/policy.h"
 #include "sched/step_plan.h"
 
@@ -14,6 +15,9 @@ struct SchedulerConfig {
   int64_t max_chunk_tokens = 512;  // prompt tokens of a step
   int64_t pages = 0;
   int64_t page_size = 16;
+  // Stages of a pipeline: so many steps are on their way at once, each with a part of the sequences, and a
+  // sequence waits until the id that its last step drew is known.
+  int stages = 1;
 };
 
 // Who waits, who runs, and what the next step does. Borrows the RequestStates, which must outlive their stay.
@@ -32,14 +36,20 @@ class Scheduler {
   // plan stays valid for one more call.
   StepPlan& next_step();
 
+  // How long a step of so many tokens kept the slowest stage busy. Micro-batches are sized by it.
+  void measured(int64_t tokens, double seconds);
+
   bool idle() const { return waiting_.empty() && running_.empty(); }
   const PagePool& pool() const { return pool_; }
 
  private:
   int64_t pages_of(const RequestState& state) const { return pages_for(state.longest(), config_.page_size); }
 
+  RowLimits limits() const;
+
   SchedulerConfig config_;
   PagePool pool_;
+  LineFit step_time_;
   std::deque<RequestState*> waiting_;   // oldest first
   std::vector<RequestState*> running_;  // in order of admission
   StepPlan plans_[2];

@@ -42,8 +42,7 @@ class Usage(CommandTest):
                 self.refused(*args, codes=[2], says=("--batch-size", "at least 1, not 0"))
 
     def test_flags_of_later_versions(self):
-        for flag, value in [("--tensor-para-size", 2), ("--pipeline-para-size", 2), ("-tp", 2), ("-pp", 2),
-                            ("--beam-width", 4), ("--repetition-penalty", 1.2), ("--presence-penalty", 0.5),
+        for flag, value in [("--beam-width", 4), ("--repetition-penalty", 1.2), ("--presence-penalty", 0.5),
                             ("--len-penalty", 1), ("--beam-search-diversity-rate", 0.3), ("--min-length", 5),
                             ("--bad-words", "no"), ("--early-stopping", "true"),
                             ("--data-type", "int8"), ("-dt", "fp8")]:
@@ -54,6 +53,20 @@ class Usage(CommandTest):
         self.refused("generate", "--model", "x", "--prompt", "a", "--gemm-config", "f", codes=[2],
                      says=("--gemm-config", "--device cuda"))
         self.refused("convert", "-i", "x", "-o", "y", "-dt", "int8", codes=[2], says=("--data-type", "int8"))
+
+    def test_ranks_that_cannot_be(self):
+        model = golden("heads12_fp32_sharded")  # 12 heads, 2 layers
+        base = ["generate", "--model", model, "--prompt", "a"]
+        for flags, says in [(["-tp", 5], ("--tensor-para-size 5", "12 heads", "1, 2, 3, 4, 6, 12")),
+                            (["-pp", 3], ("--pipeline-para-size 3", "2 layers")),
+                            (["-tp", 0], ("--tensor-para-size", "at least 1")),
+                            (["-tp", 1000, "-pp", 1000], ("1000", "1024 ranks")),
+                            (["--transport", "pigeon"], ("pigeon", "mpi", "gloo")),
+                            (["--transport", "mpi"], ("--transport mpi", "mpirun")),
+                            (["--comm-timeout", 0], "comm_timeout"),
+                            (["--all-reduce", "fax"], ("fax", "nccl"))]:
+            with self.subTest(flags):
+                self.refused(*base, *flags, codes=[2], says=says)
 
     def test_neutral_values_are_accepted(self):
         path = self.jsonl("one.jsonl", [{"input_ids": [5], "max_new_tokens": 1, "beam_width": 1,

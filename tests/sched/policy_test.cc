@@ -27,7 +27,7 @@ TEST(Admit, NobodyOvertakes) { EXPECT_EQ(admit_of({2, 8, 1, 1}, 9, 0, 4), 1); }
 
 std::vector<int64_t> rows_of(std::vector<Progress> running, int64_t max_chunk) {
   std::vector<int64_t> rows = {99};
-  plan_rows(running, max_chunk, rows);
+  plan_rows(running, {.prompt_tokens = max_chunk}, rows);
   return rows;
 }
 

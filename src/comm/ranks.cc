@@ -1,0 +1,42 @@
+#include "comm/ranks.h"
+
+#include "base/config.h"
+#include "base/error.h"
+
+namespace bolide {
+namespace {
+
+std::unique_ptr<Communicator> make_group(const Context& context, Transport& world, std::span<const int> group,
+                                         Channel channel, AllReduce all_reduce) {
+  if (group.size() == 1) return nullptr;
+  if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda) {
+      auto library = make_nccl_communicator(context, world, group, channel);
+      if (all_reduce == AllReduce::kNccl) return library;
+      return make_one_shot_communicator(context, world, group, channel, std::move(library));
+    }
+  }
+  (void)all_reduce;
+  return make_host_communicator(world, group, channel);
+}
+
+}  // namespace
+
+void join_ranks(const Context& context, std::unique_ptr<Transport> world, int tensor_size, int pipeline_size,
+                AllReduce all_reduce, Ranks& ranks) {
+  if (!world) return;
+  ranks.world = std::move(world);
+  BOLIDE_CHECK(ranks.world->size() == tensor_size * pipeline_size);
+  ranks.dist = {.tensor_size = tensor_size,
+                .tensor_rank = ranks.world->rank() % tensor_size,
+                .pipeline_size = pipeline_size,
+                .pipeline_rank = ranks.world->rank() / tensor_size};
+  std::vector<int> tensor, stages;
+  for (int t = 0; t < tensor_size; ++t) tensor.push_back(ranks.dist.pipeline_rank * tensor_size + t);
+  for (int s = 0; s < pipeline_size; ++s) stages.push_back(s * tensor_size + ranks.dist.tensor_rank);
+  ranks.tensor = make_group(context, *ranks.world, tensor, Channel::kTensor, all_reduce);
+  // Stages hand rows on and never sum.
+  ranks.stages = make_group(context, *ranks.world, stages, Channel::kPipeline, AllReduce::kNccl);
+}
+
+}  // namespace bolide

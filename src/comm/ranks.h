@@ -1,0 +1,31 @@
+#pragma once
+
+#include "comm/communicator.h"
+#include "comm/dist.h"
+
+namespace bolide {
+
+// One rank's place in a run, and its ways to the others.
+struct Ranks {
+  Dist dist;
+  std::unique_ptr<Transport> world;      // all ranks; null: this one alone
+  std::unique_ptr<Communicator> tensor;  // the tensor ranks of this stage; null: this one alone
+  std::unique_ptr<Communicator> stages;  // this tensor rank of every stage; null: one stage
+
+  bool alone() const { return world == nullptr; }
+  // Of this rank in the world: tensor rank + pipeline rank * tensor size, as FasterTransformer counts.
+  int rank() const { return dist.tensor_rank + dist.pipeline_rank * dist.tensor_size; }
+  int size() const { return dist.tensor_size * dist.pipeline_size; }
+  // The rank that hands out what the last stage draws.
+  int last_stage_rank() const { return (dist.pipeline_size - 1) * dist.tensor_size; }
+};
+
+// By what GPU ranks sum: our own kernels where they can and win, or NCCL's alone.
+enum class AllReduce : uint8_t { kOneShot, kNccl };
+
+// Puts the rank of `world` (null: the only one) into its groups; `world` is in `ranks` even when that throws.
+// On a GPU context.device_index is this rank's.
+void join_ranks(const Context& context, std::unique_ptr<Transport> world, int tensor_size, int pipeline_size,
+                AllReduce all_reduce, Ranks& ranks);
+
+}  // namespace bolide

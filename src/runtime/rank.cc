@@ -1,0 +1,336 @@
+#include "runtime/rank.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <limits>
+
+#include "base/log.h"
+#include "base/parallel.h"
+#include "bolide/version.h"
+#include "comm/launcher.h"
+#include "models/registry.h"
+#include "runtime/check.h"
+#include "runtime/gemm_config.h"
+#include "runtime/machine.h"
+#include "runtime/memory.h"
+#include "runtime/step.h"
+
+namespace bolide {
+namespace {
+namespace fs = std::filesystem;
+
+// 64-bit FNV-1a.
+uint64_t hash_of(std::string_view bytes, uint64_t hash = 14695981039346656037u) {
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return hash;
+}
+
+uint64_t hash_of_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> block(1 << 20);
+  uint64_t hash = hash_of("");
+  while (file) {
+    file.read(block.data(), static_cast<std::streamsize>(block.size()));
+    hash = hash_of({block.data(), static_cast<size_t>(file.gcount())}, hash);
+  }
+  return hash;
+}
+
+// Names and sizes of the files, and what the config says: hosts may hold the model under different paths.
+uint64_t hash_of_model(const fs::path& path) {
+  if (!fs::is_directory(path)) return hash_of_file(path);
+  std::vector<std::string> lines;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (entry.is_regular_file())
+      lines.push_back(fmt::format("{} {}\n", entry.path().filename().string(), entry.file_size()));
+  }
+  std::sort(lines.begin(), lines.end());
+  uint64_t hash = hash_of("");
+  for (const std::string& line : lines) hash = hash_of(line, hash);
+  for (const char* config : {"config.json", "config.ini"})
+    if (fs::exists(path / config)) hash ^= hash_of_file(path / config);
+  return hash;
+}
+
+// What all ranks must have in common, a line each.
+std::string digest_of(const EngineConfig& config) {
+  return fmt::format(
+      "build {} {:016x}\nmodel {:016x}\n--tensor-para-size {}\n--pipeline-para-size {}\n--device {}\n"
+      "--data-type {}\n--load-format {}\nbatch size {}\n--max-kv-tokens {}\n--max-chunk-tokens {}\n"
+      "page size {}\n--deterministic {}\n--no-cuda-graphs {}\n--all-reduce {}\n",
+      kVersion, hash_of_file("/proc/self/exe"), hash_of_model(config.model), config.tensor_para_size,
+      config.pipeline_para_size, config.device, config.data_type,
+      config.load_format == LoadFormat::kDummy ? "dummy" : "auto", config.max_batch_size,
+      config.max_kv_tokens, config.max_chunk_tokens, config.page_size, config.deterministic_batching,
+      !config.cuda_graphs, config.all_reduce);
+}
+
+// The first line that differs: "--data-type fp16 instead of --data-type fp32"; empty when none does.
+std::string difference(std::string_view mine, std::string_view theirs) {
+  while (!mine.empty() || !theirs.empty()) {
+    const std::string_view a = mine.substr(0, mine.find('\n')), b = theirs.substr(0, theirs.find('\n'));
+    if (a != b) return fmt::format("'{}' instead of '{}'", b, a);
+    mine.remove_prefix(std::min(a.size() + 1, mine.size()));
+    theirs.remove_prefix(std::min(b.size() + 1, theirs.size()));
+  }
+  return {};
+}
+
+// Ends the start of ranks that are not alike, on all of them.
+void check_alike(Transport& world, const EngineConfig& config) {
+  const std::string mine = digest_of(config);
+  const auto all = world.gather(std::as_bytes(std::span(mine)), Channel::kStart);
+  std::string verdict;
+  for (size_t rank = 1; rank < all.size() && verdict.empty(); ++rank) {
+    const std::string_view theirs(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());
+    if (const std::string found = difference(mine, theirs); !found.empty())
+      verdict = fmt::format("the ranks are not alike: rank {} has {}", rank, found);
+  }
+  const auto told = world.broadcast(std::as_bytes(std::span(verdict)), Channel::kStart);
+  if (!told.empty())
+    throw Error(ErrorCode::kUsage, std::string(reinterpret_cast<const char*>(told.data()), told.size()));
+}
+
+int device_of(const EngineConfig& config, int local_rank, int ranks_here) {
+  if (config.devices.empty()) {
+    // A launcher may show each process a GPU of its own.
+    const int seen = cuda_device_count();
+    if (local_rank >= seen && seen != 1) {
+      fail(ErrorCode::kUsage, "{} ranks run on this host, a GPU each, and this process sees {}", ranks_here,
+           seen);
+    }
+    return seen == 1 ? 0 : local_rank;
+  }
+  if (static_cast<int>(config.devices.size()) != ranks_here && config.devices.size() != 1) {
+    fail(ErrorCode::kUsage, "--devices names {} GPUs, and {} ranks run on this host", config.devices.size(),
+         ranks_here);
+  }
+  if (config.devices.size() == 1 && ranks_here > 1) {
+    fail(ErrorCode::kUsage,
+         "--devices names one GPU, and {} ranks run on this host: name one for each, or leave it out",
+         ranks_here);
+  }
+  return config.devices[static_cast<size_t>(local_rank)];
+}
+
+int64_t bytes_per_token(const RankParts& parts) {
+  return cache_config(parts.model->config(), parts.ranks.dist, parts.data_type, 1, 1).page_bytes();
+}
+
+StepMemory step_memory(const EngineConfig& config, const RankParts& parts) {
+  const ModelConfig& model = parts.model->config();
+  const int64_t sequences = padded_sequences(config.max_batch_size);
+  const int64_t chunk = resolve_chunk_tokens(parse_device(config.device), config.max_chunk_tokens);
+  return step_memory(model, parts.ranks.dist, parts.data_type, chunk + sequences,
+                     std::min(Worker::logit_block(model, parts.logit_block_bytes), sequences));
+}
+
+int64_t cache_tokens(const EngineConfig& config, const RankParts& parts, Device device) {
+  const int64_t each = bytes_per_token(parts);
+  if (device == Device::kCpu) {
+    if (config.max_kv_tokens > 0) return config.max_kv_tokens;
+    return default_kv_tokens(config.max_batch_size, config.page_size, std::max<int64_t>(each, 1),
+                             available_memory() / parts.ranks_here);
+  }
+  // All of it is taken at once, so it must fit beside what a step needs.
+  const int64_t available = static_cast<int64_t>(cuda_memory_free()) - step_memory(config, parts).total();
+  const int64_t fit = static_cast<int64_t>(static_cast<double>(available) * config.kv_cache_fraction) / each /
+                      config.page_size * config.page_size;
+  if (fit < std::max(config.page_size, config.max_kv_tokens)) {
+    fail(ErrorCode::kResource,
+         "the GPU has {} bytes left for the cache, {} tokens of {} bytes at a fraction of {}: lower "
+         "max_kv_tokens, "
+         "or take a GPU with more memory",
+         std::max<int64_t>(available, 0), std::max<int64_t>(fit, 0), each, config.kv_cache_fraction);
+  }
+  return config.max_kv_tokens > 0 ? config.max_kv_tokens : fit;
+}
+
+// Every rank's cache has the pages of the smallest, and all ranks have loaded when this returns.
+void agree(Transport& world, int64_t& pages, int64_t& weight_bytes) {
+  struct Sizes {
+    int64_t pages, weight_bytes;
+  };
+  Sizes sizes{pages, weight_bytes};
+  const auto all = world.gather(std::as_bytes(std::span(&sizes, 1)), Channel::kStart);
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    const auto other = MessageReader(all[rank], "what a rank has loaded").get<Sizes>();
+    sizes.pages = std::min(sizes.pages, other.pages);
+    sizes.weight_bytes += other.weight_bytes;
+  }
+  const auto told = world.broadcast(std::as_bytes(std::span(&sizes, 1)), Channel::kStart);
+  sizes = MessageReader(told, "what the ranks have loaded").get<Sizes>();
+  pages = sizes.pages;
+  weight_bytes = sizes.weight_bytes;
+}
+
+// Tells the other ranks of a fault before it ends this one.
+template <class Body>
+auto or_abort(Transport* world, const Body& body) {
+  try {
+    return body();
+  } catch (const std::exception& fault) {
+    if (world) world->abort(fault.what());
+    throw;
+  }
+}
+
+}  // namespace
+
+World join_world(const EngineConfig& config) {
+  const int ranks = config.tensor_para_size * config.pipeline_para_size;
+  const std::chrono::duration<double> timeout(config.comm_timeout);
+  const Launch launch = read_launch();
+  World world;
+  if (launch.size == 1) {
+    if (config.transport != "auto") {
+      fail(ErrorCode::kUsage,
+           "--transport {} is for ranks in processes of their own, and this process is alone: start it by "
+           "mpirun, torchrun or srun, or leave the flag out",
+           config.transport);
+    }
+    if (ranks > 1) world.transports = make_thread_transports(ranks, timeout);
+    world.ranks_here = ranks;
+    return world;
+  }
+  if (launch.size != ranks) {
+    fail(ErrorCode::kUsage,
+         "{} processes were started, and --tensor-para-size {} x --pipeline-para-size {} makes {} ranks: "
+         "start as many as that",
+         launch.size, config.tensor_para_size, config.pipeline_para_size, ranks);
+  }
+  const bool by_mpi = launch.by == Launch::By::kMpi;
+  if (config.transport == "gloo" && launch.address.empty()) {
+    fail(ErrorCode::kUsage,
+         "--transport gloo needs to know where the processes meet: set MASTER_ADDR and MASTER_PORT");
+  }
+  if (config.transport == "mpi" && !by_mpi)
+    fail(ErrorCode::kUsage, "--transport mpi needs processes that mpirun or srun has started");
+  if (config.transport == "mpi" || (config.transport == "auto" && by_mpi)) {
+    world.transports.push_back(make_mpi_transport(timeout));
+  } else {
+    world.transports.push_back(
+        make_gloo_transport({.rank = launch.rank, .size = launch.size, .address = launch.address}, timeout));
+  }
+  world.local_rank = launch.local_rank;
+  world.ranks_here = launch.local_size;
+  return world;
+}
+
+RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world, int local_rank,
+                    int ranks_here) {
+  const auto start = std::chrono::steady_clock::now();
+  RankParts parts;
+  parts.ranks_here = ranks_here;
+  Transport* const transport = world.get();
+  or_abort(transport, [&] {
+    if (transport && transport->name() != "threads") check_alike(*transport, config);
+    Arena arena;
+    Context context{.device = parse_device(config.device),
+                    .threads = resolve_threads(config.threads, ranks_here),
+                    .arena = &arena};
+    if (context.device == Device::kCuda) {
+      parts.device_index = context.device_index = device_of(config, local_rank, ranks_here);
+      use_cuda_device(context.device_index);
+    }
+    ModelOptions options;
+    options.path = config.model;
+    options.dummy = config.load_format == LoadFormat::kDummy;
+    if (!config.data_type.empty()) options.data_type = parse_data_type(config.data_type);
+    // Ranks that share a layer have products of other shapes than the file was made for.
+    const std::optional<GemmConfig> gemms =
+        config.tensor_para_size == 1 ? read_gemm_config(config) : std::nullopt;
+    join_ranks(context, std::move(world), config.tensor_para_size, config.pipeline_para_size,
+               config.all_reduce == "nccl" ? AllReduce::kNccl : AllReduce::kOneShot, parts.ranks);
+    if (transport) transport->at("loading");
+    LoadedModel loaded = load_model(options, context, parts.ranks.dist);
+    if (gemms) {
+      follow_gemm_config(context, *gemms, loaded.model->config(), loaded.data_type);
+      parts.tuned_products = static_cast<int64_t>(gemms->rows.size());
+    }
+    parts.model = std::move(loaded.model);
+    parts.data_type = loaded.data_type;
+    parts.weight_bytes = loaded.weight_bytes;
+    parts.random_weights = options.dummy;
+  });
+  parts.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return parts;
+}
+
+WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes) {
+  const ModelConfig& model = parts.model->config();
+  const Device device = parse_device(config.device);
+  // Page ids are 32-bit, and one more page may be spare.
+  int64_t pages = std::min<int64_t>(pages_for(cache_tokens(config, parts, device), config.page_size),
+                                    std::numeric_limits<int32_t>::max() - 1);
+  total_weight_bytes = parts.weight_bytes;
+  if (!parts.ranks.alone()) agree(*parts.ranks.world, pages, total_weight_bytes);
+  WorkerConfig worker{
+      .cache = cache_config(model, parts.ranks.dist, parts.data_type, pages, config.page_size),
+      .device_index = parts.device_index,
+      .activation = activation_dtype(device, parts.data_type),
+      .threads = resolve_threads(config.threads, parts.ranks_here),
+      .max_batch_size = config.max_batch_size,
+      .logit_block_bytes = parts.logit_block_bytes,
+      .deterministic = config.deterministic_batching,
+      .graphs = config.cuda_graphs};
+  worker.cache.device = device;
+  if (device == Device::kCuda) worker.scratch_bytes = step_memory(config, parts).scratch;
+  worker.cache.spare_page = device == Device::kCuda;
+  return worker;
+}
+
+void serve_rank(RankParts&& parts, const EngineConfig& config) {
+  Transport* const transport = parts.ranks.world.get();
+  int64_t total_weight_bytes = 0;
+  const WorkerConfig how =
+      or_abort(transport, [&] { return worker_config(parts, config, total_weight_bytes); });
+  Worker worker(std::move(parts.model), std::move(parts.ranks), how);
+  Pipeline& pipeline = worker.pipeline();
+  const bool reports =
+      pipeline.result_is_remote() && worker.ranks().rank() == worker.ranks().last_stage_rank();
+  StepResult result;
+  or_abort(transport, [&] {
+    while (const StepPlan* plan = pipeline.next()) {
+      launch_step(worker, *plan, result);
+      if (!reports) continue;
+      collect_step(worker, result);
+      pipeline.send_result(result);
+    }
+    synchronize(worker.context());
+  });
+}
+
+Followers::Followers(const EngineConfig& config, std::vector<std::unique_ptr<Transport>> transports) {
+  const int ranks = static_cast<int>(transports.size()) + 1;
+  for (std::unique_ptr<Transport>& transport : transports) {
+    threads_.emplace_back([config, ranks, world = std::move(transport)]() mutable {
+      const TeamScope team;
+      const int rank = world->rank();
+      try {
+        serve_rank(load_rank(config, std::move(world), rank, ranks), config);
+      } catch (const std::exception& fault) {  // the others know, and rank 0 reports it
+        log::debug("rank {} has ended: {}", rank, fault.what());
+      }
+    });
+  }
+}
+
+Followers::~Followers() {
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void follow(const EngineConfig& config) {
+  check_config(config);
+  if (process_rank() == 0)
+    fail(ErrorCode::kUsage, "follow() is for processes with a rank above 0: this one creates the engine");
+  const TeamScope team;
+  World world = join_world(config);
+  serve_rank(load_rank(config, std::move(world.transports.front()), world.local_rank, world.ranks_here),
+             config);
+}
+
+int process_rank() { return read_launch().rank; }
+
+}  // namespace bolide

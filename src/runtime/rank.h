@@ -1,0 +1,61 @@
+#pragma once
+
+#include <thread>
+
+#include "bolide/engine.h"
+#include "comm/ranks.h"
+#include "models/model.h"
+#include "runtime/worker.h"
+
+namespace bolide {
+
+// What one rank runs with, once loaded.
+struct RankParts {
+  Ranks ranks;
+  std::unique_ptr<Model> model;
+  DType data_type = DType::kF32;  // of the weights, and of the cache
+  int64_t weight_bytes = 0;       // of this rank
+  int ranks_here = 1;             // that share this host's memory and cores
+  int device_index = 0;           // which GPU
+  bool random_weights = false;
+  int64_t tuned_products = 0;
+  double load_seconds = 0;
+  int64_t logit_block_bytes = WorkerConfig::kLogitBlockBytes;
+};
+
+// The world that `config` and this process's environment ask for. kUsage where the two do not agree.
+struct World {
+  // Those of this process: all ranks as threads, rank 0 first, or the one of this process; empty for one rank
+  // alone.
+  std::vector<std::unique_ptr<Transport>> transports;
+  int local_rank = 0;  // of the first of them, among the ranks of this host
+  int ranks_here = 1;
+};
+World join_world(const EngineConfig& config);
+
+// From files to one rank: its groups, its part of the weights. `world` null: one rank alone.
+RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world, int local_rank,
+                    int ranks_here);
+// How a rank runs. All ranks call it together: they agree on the size of the cache, which is that of the rank
+// with the least memory, and rank 0 learns how many bytes of weights they all hold.
+WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes);
+
+// Runs the steps that rank 0 announces until that stops. Throws what a step throws, and what Transport throws
+// when another rank is gone; the others then know.
+void serve_rank(RankParts&& parts, const EngineConfig& config);
+
+// The ranks of this process but the first, a thread each, from loading to their end. A fault of one reaches
+// the others through their transports.
+class Followers {
+ public:
+  Followers(const EngineConfig& config, std::vector<std::unique_ptr<Transport>> transports);
+  // Waits for their end: rank 0 must have stopped them, or be gone.
+  ~Followers();
+  Followers(const Followers&) = delete;
+  Followers& operator=(const Followers&) = delete;
+
+ private:
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace bolide
