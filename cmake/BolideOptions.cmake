@@ -14,11 +14,9 @@ if(BOLIDE_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${BOLIDE_CCACHE})
 endif()
 
-foreach(option IN ITEMS BOLIDE_MPI BOLIDE_PYTHON)
-  if(${option})
-    message(FATAL_ERROR "${option}=ON is not available in version ${PROJECT_VERSION}: see CHANGELOG.md for what is built")
-  endif()
-endforeach()
+if(BOLIDE_PYTHON)
+  message(FATAL_ERROR "BOLIDE_PYTHON=ON is not available in version ${PROJECT_VERSION}: see CHANGELOG.md for what is built")
+endif()
 
 if(BOLIDE_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
@@ -66,6 +64,19 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(ONIG REQUIRED IMPORTED_TARGET oniguruma)
 find_package(ICU REQUIRED COMPONENTS uc)
+
+# Transports between processes: on where their library is, unless told otherwise.
+if(BOLIDE_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)  # MPI's C functions are called, from C++
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    message(STATUS "MPI: on, loaded when it is used")
+  elseif(BOLIDE_MPI STREQUAL "AUTO")
+    message(STATUS "MPI: off, because OpenMPI (openmpi-bin, libopenmpi-dev) is not installed")
+  else()
+    message(FATAL_ERROR "BOLIDE_MPI=ON needs OpenMPI: install openmpi-bin and libopenmpi-dev")
+  endif()
+endif()
 
 # bolide_vector_kernels(FILES...): sources of the bolide library that Highway compiles once per target. Only AVX2 and AVX-512 on x86
 # besides the baseline, to bound compile time: a machine between them (SSE4, AVX) would gain nothing worth having, and AVX3_DL adds no

@@ -4,7 +4,8 @@
 #
 #   scripts/setup.sh [build] [test] [check]      default: build
 #
-#   build   compiler, CMake and the libraries that Bolide links
+#   build   compiler, CMake and the libraries that Bolide links; OpenMPI and Gloo, without which a build is one
+#           process a run
 #   test    GoogleTest, and a Python environment in .venv with the packages that some tests compare with
 #   check   clang, its sanitizer runtimes, clang-format and clang-tidy: for fuzzing and for the checks of CI
 #
@@ -17,6 +18,7 @@ BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config libhwy-dev libonig-dev n
   libspdlog-dev libfmt-dev libicu-dev)
 TEST_PACKAGES=(libgtest-dev libgmock-dev python3)
 CHECK_PACKAGES=(git clang clang-format clang-tidy libclang-rt-14-dev libomp-14-dev)
+PARALLEL_PACKAGES=(openmpi-bin libopenmpi-dev)  # optional: ranks as processes, over MPI
 VENV_PACKAGES=(python3-venv)       # optional: without it, tests that compare with Python packages are off
 PYTHON_PACKAGES=(tokenizers)       # what tests compare with; wheels only, nothing is compiled
 
@@ -28,7 +30,10 @@ groups=("$@")
 required=() optional=() want_python=no
 for group in "${groups[@]}"; do
   case "$group" in
-    build) required+=("${BUILD_PACKAGES[@]}") ;;
+    build)
+      required+=("${BUILD_PACKAGES[@]}")
+      optional+=("${PARALLEL_PACKAGES[@]}")
+      ;;
     test)
       required+=("${TEST_PACKAGES[@]}")
       optional+=("${VENV_PACKAGES[@]}")
@@ -49,6 +54,15 @@ missing_of() {
   for package in "$@"; do
     installed "$package" || printf '%s\n' "$package"
   done
+}
+
+# What an optional package is for.
+off_without() {
+  case "$1" in
+    *openmpi*) printf 'runs under mpirun stay off, and their tests' ;;
+    *gloo*) printf 'runs under torchrun, and of processes without MPI, stay off, and their tests' ;;
+    *) printf 'tests that compare with Python packages stay off' ;;
+  esac
 }
 
 if [ "$(id -u)" = 0 ]; then
@@ -82,9 +96,10 @@ if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
         warn "apt-get could not install: ${missing[*]}"
         exit 1
       fi
-      if [ ${#extra[@]} -gt 0 ] && ! apt_install "${extra[@]}"; then
-        warn "could not install ${extra[*]}: tests that compare with Python packages stay off"
-      fi
+      # One by one, so that one that cannot be had does not keep the others out.
+      for package in ${extra[@]+"${extra[@]}"}; do
+        apt_install "$package" || warn "could not install $package: $(off_without "$package")"
+      done
     fi
   fi
 else

@@ -30,6 +30,8 @@ THIRD_PARTY = {
     "oniguruma.h": {"text"},
     "unicode/": {"text"},
     "CLI/": {"apps"},
+    "mpi.h": {"comm"},
+    "gloo/": {"comm"},
 }
 CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|cusparse|nccl|nvtx|cub/|cute/|cutlass/|thrust/|mma\.h|cooperative_groups)")
 CUDA_PLACES = ("src/ops/cuda/", "src/tensor/", "src/comm/")

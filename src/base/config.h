@@ -7,4 +7,9 @@ inline constexpr bool kHasCuda = true;
 #else
 inline constexpr bool kHasCuda = false;
 #endif
+#ifdef BOLIDE_HAS_MPI
+inline constexpr bool kHasMpi = true;
+#else
+inline constexpr bool kHasMpi = false;
+#endif
 }  // namespace bolide
