@@ -78,6 +78,17 @@ if(BOLIDE_MPI)
   endif()
 endif()
 
+if(BOLIDE_GLOO)
+  find_package(Gloo QUIET)
+  if(Gloo_FOUND)
+    message(STATUS "Gloo: on")
+  elseif(BOLIDE_GLOO STREQUAL "AUTO")
+    message(STATUS "Gloo: off, because it (libgloo-dev) is not installed")
+  else()
+    message(FATAL_ERROR "BOLIDE_GLOO=ON needs Gloo: install libgloo-dev")
+  endif()
+endif()
+
 # bolide_vector_kernels(FILES...): sources of the bolide library that Highway compiles once per target. Only AVX2 and AVX-512 on x86
 # besides the baseline, to bound compile time: a machine between them (SSE4, AVX) would gain nothing worth having, and AVX3_DL adds no
 # float instruction.

@@ -18,7 +18,7 @@ BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config libhwy-dev libonig-dev n
   libspdlog-dev libfmt-dev libicu-dev)
 TEST_PACKAGES=(libgtest-dev libgmock-dev python3)
 CHECK_PACKAGES=(git clang clang-format clang-tidy libclang-rt-14-dev libomp-14-dev)
-PARALLEL_PACKAGES=(openmpi-bin libopenmpi-dev)  # optional: ranks as processes, over MPI
+PARALLEL_PACKAGES=(openmpi-bin libopenmpi-dev libgloo-dev)  # optional: ranks as processes, over MPI and over Gloo
 VENV_PACKAGES=(python3-venv)       # optional: without it, tests that compare with Python packages are off
 PYTHON_PACKAGES=(tokenizers)       # what tests compare with; wheels only, nothing is compiled
 

@@ -37,7 +37,7 @@ CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|cusparse|nccl|nvtx|cub/|cu
 CUDA_PLACES = ("src/ops/cuda/", "src/tensor/", "src/comm/")
 
 # Headers of the C library, POSIX and the compiler that end in .h or hold a slash.
-SYSTEM = re.compile(r"^(sys/[a-z]+\.h|linux/[a-z]+\.h|asm/[a-z]+\.h|(fcntl|poll|unistd|dlfcn|pthread|sched|signal|errno|"
+SYSTEM = re.compile(r"^(sys/[a-z]+\.h|linux/[a-z]+\.h|asm/[a-z]+\.h|net(inet)?/[a-z]+\.h|(netdb|ifaddrs|fcntl|poll|unistd|dlfcn|pthread|sched|signal|errno|"
                     r"omp|immintrin|x86intrin|arm_neon|arm_sve|cpuid)\.h)$")
 STANDARD = re.compile(r"^[a-z0-9_]+$")
 

@@ -12,4 +12,9 @@ inline constexpr bool kHasMpi = true;
 #else
 inline constexpr bool kHasMpi = false;
 #endif
+#ifdef BOLIDE_HAS_GLOO
+inline constexpr bool kHasGloo = true;
+#else
+inline constexpr bool kHasGloo = false;
+#endif
 }  // namespace bolide

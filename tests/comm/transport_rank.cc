@@ -33,7 +33,7 @@ void run(Transport& world, const std::string& scenario) {
     return;
   } else if (scenario == "silent") {
     if (world.rank() == 1) {
-      std::this_thread::sleep_for(6s);
+      std::this_thread::sleep_for(3s);
     } else {
       wait_for(world, 1);
     }
@@ -48,7 +48,7 @@ void run(Transport& world, const std::string& scenario) {
     if (world.rank() == 1) {
       std::this_thread::sleep_for(200ms);
       world.abort("it is out of pages");
-      std::this_thread::sleep_for(3s);
+      std::this_thread::sleep_for(1s);
       std::_Exit(3);
     }
     wait_for(world, world.rank() == 0 ? last : 0);

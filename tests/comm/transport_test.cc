@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,53 +131,130 @@ Outcome run_mpi(const std::string& scenario) {
   return {{code}, mpirun.output()};
 }
 
-class Mpi : public testing::Test {
+// Ranks that meet at `address`; each one's output in turn.
+Outcome run_gloo(const std::string& scenario, const std::string& address) {
+  const Folder folder;
+  std::vector<std::unique_ptr<Process>> ranks;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    const Variables variables = {
+        {"RANK", std::to_string(rank)}, {"WORLD_SIZE", std::to_string(kRanks)}, {"BOLIDE_MEETING", address}};
+    ranks.push_back(std::make_unique<Process>(std::vector<std::string>{TRANSPORT_RANK, "gloo", scenario},
+                                              variables, folder.path() / std::to_string(rank)));
+  }
+  Outcome run;
+  const auto deadline = Clock::now() + 40s;
+  for (auto& rank : ranks) {
+    run.codes.push_back(rank->wait(deadline));
+    run.output += rank->output();
+  }
+  return run;
+}
+
+// A port that was free a moment ago.
+int free_port() {
+  const int file = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t bytes = sizeof address;
+  const bool bound = bind(file, reinterpret_cast<sockaddr*>(&address), bytes) == 0 &&
+                     getsockname(file, reinterpret_cast<sockaddr*>(&address), &bytes) == 0;
+  close(file);
+  return bound ? ntohs(address.sin_port) : 0;
+}
+
+enum class Way { kMpi, kGlooOverTcp, kGlooOverFile };
+
+class Processes : public testing::TestWithParam<Way> {
  protected:
   void SetUp() override {
-    if (!kHasMpi) GTEST_SKIP() << "NOT TESTED: this build has no MPI";
-    if (system("mpirun --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "NOT TESTED: there is no mpirun";
+    if (GetParam() == Way::kMpi) {
+      if (!kHasMpi) GTEST_SKIP() << "NOT TESTED: this build has no MPI";
+      if (system("mpirun --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "NOT TESTED: there is no mpirun";
+    } else if (!kHasGloo) {
+      GTEST_SKIP() << "NOT TESTED: this build has no Gloo";
+    }
   }
+  static Outcome run(const std::string& scenario) {
+    switch (GetParam()) {
+      case Way::kMpi:
+        return run_mpi(scenario);
+      case Way::kGlooOverTcp:
+        return run_gloo(scenario, "127.0.0.1:" + std::to_string(free_port()));
+      case Way::kGlooOverFile:
+        return run_gloo(scenario, "file:" + (folder_.path() / "meeting").string());
+    }
+    return {};
+  }
+  // What a rank says of an error: alone where its output is its own, among mpirun's words else.
+  static std::string said_by(int rank, const Outcome& run) {
+    return line_of(run.output, "rank " + std::to_string(rank) + ": ");
+  }
+  static void expect_failed(const Outcome& run, std::initializer_list<int> ranks) {
+    for (const int rank : ranks) {
+      const size_t process = GetParam() == Way::kMpi ? 0 : static_cast<size_t>(rank);
+      EXPECT_GT(run.codes[process], 0) << run.output;
+      EXPECT_LT(run.codes[process], 128) << run.output;
+    }
+  }
+
+  static const Folder& folder() { return folder_; }
+
+ private:
+  static inline const Folder folder_;
 };
 
-TEST_F(Mpi, Conforms) {
-  const Outcome run = run_mpi("conform");
-  EXPECT_EQ(run.codes[0], 0) << run.output;
+TEST_P(Processes, Conform) {
+  const Outcome run = Processes::run("conform");
+  EXPECT_THAT(run.codes, testing::Each(0));
   EXPECT_EQ(run.output, "");
+  if (GetParam() == Way::kGlooOverFile) {
+    EXPECT_TRUE(fs::is_empty(folder().path() / "meeting"));
+  }
 }
 
-TEST_F(Mpi, MessageMovesWhileItsSenderComputes) {
-  const Outcome run = run_mpi("busy");
-  EXPECT_EQ(run.codes[0], 0) << run.output;
+TEST_P(Processes, MessageMovesWhileItsSenderComputes) {
+  const Outcome run = Processes::run("busy");
+  EXPECT_THAT(run.codes, testing::Each(0)) << run.output;
 }
 
-TEST_F(Mpi, RankThatDoesNotAnswerIsNamed) {
-  const Outcome run = run_mpi("silent");
-  EXPECT_GT(run.codes[0], 0) << run.output;
-  EXPECT_THAT(run.output, HasSubstr("rank 1 did not answer"));
+TEST_P(Processes, RankThatDoesNotAnswerIsNamed) {
+  const Outcome run = Processes::run("silent");
+  expect_failed(run, {0, 2});
+  EXPECT_THAT(run.output, HasSubstr("rank 1 did not answer rank"));
   EXPECT_THAT(run.output, HasSubstr("within 1 s at step 17"));
 }
 
-TEST_F(Mpi, KilledRankIsNamedByEachOther) {
+TEST_P(Processes, KilledRankIsNamedByEachOther) {
   const auto begin = Clock::now();
-  const Outcome run = run_mpi("killed");
-  EXPECT_GT(run.codes[0], 0) << run.output;
+  const Outcome run = Processes::run("killed");
   EXPECT_LT(Clock::now() - begin, 15s);
+  if (GetParam() != Way::kMpi) expect_failed(run, {0, 2});
   // Of itself, or because the other one says so.
-  for (const char* rank : {"rank 0: ", "rank 2: "})
-    EXPECT_THAT(line_of(run.output, rank), HasSubstr("rank 1 is gone, as rank")) << run.output;
+  for (const int rank : {0, 2})
+    EXPECT_THAT(said_by(rank, run), HasSubstr("rank 1 is gone, as rank")) << run.output;
+  for (const int rank : {0, 2}) EXPECT_THAT(said_by(rank, run), HasSubstr("at step 17")) << run.output;
 }
 
-TEST_F(Mpi, AbortReachesWhoWaitsForOthers) {
-  const Outcome run = run_mpi("aborted");
-  EXPECT_GT(run.codes[0], 0) << run.output;
-  EXPECT_THAT(run.output, HasSubstr("it is out of pages"));
+TEST_P(Processes, AbortReachesWhoWaitsForOthers) {
+  const Outcome run = Processes::run("aborted");
+  expect_failed(run, {0, 1, 2});
+  for (const int rank : {0, 2})
+    EXPECT_THAT(said_by(rank, run), HasSubstr("it is out of pages")) << run.output;
 }
 
-TEST_F(Mpi, MessageOfAnotherSizeIsAnError) {
-  const Outcome run = run_mpi("short");
-  EXPECT_GT(run.codes[0], 0) << run.output;
-  EXPECT_THAT(run.output, HasSubstr("8 bytes where 64 were due"));
+TEST_P(Processes, MessageOfAnotherSizeIsAnError) {
+  const Outcome run = Processes::run("short");
+  expect_failed(run, {0});
+  EXPECT_THAT(said_by(0, run), HasSubstr("8 bytes where 64 were due")) << run.output;
 }
+
+std::string name_of(const testing::TestParamInfo<Way>& way) {
+  constexpr const char* kNames[] = {"Mpi", "GlooOverTcp", "GlooOverFile"};
+  return kNames[static_cast<size_t>(way.param)];
+}
+INSTANTIATE_TEST_SUITE_P(All, Processes, testing::Values(Way::kMpi, Way::kGlooOverTcp, Way::kGlooOverFile),
+                         name_of);
 
 TEST(Threads, Conform) {
   auto ranks = make_thread_transports(kRanks, 30s);
