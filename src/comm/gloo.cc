@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/meeting.h"
+#include "comm/termination.h"
 #include "comm/transport.h"
 
 namespace bolide {
@@ -98,6 +99,8 @@ class GlooTransport final : public Transport {
   void check_alive();
   [[noreturn]] void fail_broken(int rank, const std::string& detail);
 
+  // torchrun, too, ends the ranks that are left; they find out about the dead one within the time this gives.
+  TerminationWatch termination_;
   std::shared_ptr<gloo::transport::Context> context_;
   std::vector<std::byte> received_;  // as on the wire
 

@@ -60,6 +60,8 @@ void run(Transport& world, const std::string& scenario) {
       if (world.rank() == 1) world.send(0, Channel::kResult, data);
       wait_for(world, 0);
     }
+  } else if (scenario == "talk") {  // until something happens
+    for (;; std::this_thread::sleep_for(10ms)) world.barrier(Channel::kStart);
   } else if (scenario == "busy") {
     // A large message moves while its sender computes and so does not call the transport.
     std::vector<std::byte> data(size_t{8} << 20);
@@ -82,7 +84,7 @@ void run(Transport& world, const std::string& scenario) {
 
 int main_of_rank(const std::string& kind, const std::string& scenario) {
   const Launch launch = read_launch();
-  const auto timeout = scenario == "silent" ? 1s : 30s;
+  const auto timeout = scenario == "silent" ? 1s : scenario == "talk" ? 3s : 30s;
   std::unique_ptr<Transport> world;
   try {
     world = kind == "mpi"

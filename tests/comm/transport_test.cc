@@ -3,10 +3,8 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +16,7 @@
 #include <thread>
 
 #include "base/config.h"
+#include "comm/free_port.h"
 #include "comm/transport_conformance.h"
 
 namespace bolide {
@@ -148,19 +147,6 @@ Outcome run_gloo(const std::string& scenario, const std::string& address) {
     run.output += rank->output();
   }
   return run;
-}
-
-// A port that was free a moment ago.
-int free_port() {
-  const int file = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t bytes = sizeof address;
-  const bool bound = bind(file, reinterpret_cast<sockaddr*>(&address), bytes) == 0 &&
-                     getsockname(file, reinterpret_cast<sockaddr*>(&address), &bytes) == 0;
-  close(file);
-  return bound ? ntohs(address.sin_port) : 0;
 }
 
 enum class Way { kMpi, kGlooOverTcp, kGlooOverFile };
