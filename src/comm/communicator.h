@@ -36,6 +36,12 @@ class Communicator {
   // context.activation, and of no use afterwards; bias [hidden] fp32 or empty, the same on every rank; y
   // [tokens, hidden] fp32. Here all_reduce() and add(); a communicator may do better.
   virtual void reduce_add(const Context& context, const View& delta, const View& bias, const View& y);
+  // On a GPU calls only queue work, and a rank that does not come shows later: once the stream has passed
+  // them, this throws for a fault of any, and what they made is then of no use.
+  virtual void check() const {}
+  // Ends what waits on the device for other ranks, with results of no use; afterwards every call throws. May
+  // be called by another thread.
+  virtual void abort() noexcept {}
 };
 
 // CPU ranks, over any transport: `group` are the world's ranks that belong, in order. Sums are in rank order.
