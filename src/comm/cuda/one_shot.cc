@@ -56,7 +56,8 @@ class OneShotCommunicator final : public Communicator {
               .fault = fault(),
               .limit_ns = static_cast<uint64_t>(world.timeout().count() * 1e9),
               .ranks = size(),
-              .rank = cuda::rank_in(group, world)};
+              .rank = cuda::rank_in(group, world),
+              .most_blocks = cuda::most_peer_blocks(memory_->sharing())};
     for (int rank = 0; rank < size(); ++rank) peers_.regions[rank] = memory_->of(rank);
     synchronize(context);
   }

@@ -403,11 +403,10 @@ bool vectors_of(const Work<T>& work) {
          (!work.bias || (on_16_bytes(work.bias) && work.hidden % width == 0 && work.first % width == 0));
 }
 
-// A thread for each of `items`, as far as the GPU has room for all blocks at once.
-LaunchShape shape_for(uint32_t items) {
-  const uint32_t most =
-      static_cast<uint32_t>(std::min(kMostPeerBlocks, kBlocksPerMultiprocessor * multiprocessors()));
-  return {.grid = dim3(std::clamp((items + kThreads - 1) / kThreads, 1u, most)), .block = dim3(kThreads)};
+// A thread for each of `items`, as far as there is room.
+LaunchShape shape_for(uint32_t items, int most_blocks) {
+  const uint32_t blocks = (items + kThreads - 1) / kThreads;
+  return {.grid = dim3(std::clamp(blocks, 1u, static_cast<uint32_t>(most_blocks))), .block = dim3(kThreads)};
 }
 
 template <class Kernel>
@@ -424,7 +423,7 @@ void one_shot_reduce(const Context& context, const PeerGroup& group, const PeerR
     const Work<T> work = work_of<T>(reduction);
     BOLIDE_CHECK(one_shot_packets(work.packets, group.ranks) <= group.half_packets);
     launch(context, "one-shot all-reduce", one_shot_for<T>(group.ranks, vectors_of(work)),
-           shape_for(work.packets), group, work);
+           shape_for(work.packets, group.most_blocks), group, work);
   });
 }
 
@@ -434,14 +433,20 @@ void two_shot_reduce(const Context& context, const PeerGroup& group, const PeerR
     const Work<T> work = work_of<T>(reduction);
     BOLIDE_CHECK(two_shot_packets(work.packets, group.ranks) <= group.half_packets);
     const auto part = static_cast<uint32_t>(two_shot_part(work.packets, group.ranks));
-    launch(context, "two-shot all-reduce", two_shot_for<T>(group.ranks, vectors_of(work)), shape_for(part),
-           group, work, part);
+    launch(context, "two-shot all-reduce", two_shot_for<T>(group.ranks, vectors_of(work)),
+           shape_for(part, group.most_blocks), group, work, part);
   });
 }
 
 void empty_packets(const Context& context, void* packets, int64_t count) {
   const auto items = static_cast<uint32_t>(std::min<int64_t>(count, 1 << 30));
-  launch(context, "empty packets", empty, shape_for(items), static_cast<uint4*>(packets), count);
+  launch(context, "empty packets", empty, shape_for(items, kMostPeerBlocks), static_cast<uint4*>(packets),
+         count);
+}
+
+int most_peer_blocks(int sharing) {
+  return std::min(kMostPeerBlocks,
+                  sharing == 1 ? kBlocksPerMultiprocessor * multiprocessors() : multiprocessors() / sharing);
 }
 
 void load_peer_kernels() {

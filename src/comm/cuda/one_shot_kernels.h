@@ -36,6 +36,7 @@ struct PeerGroup {
   PeerFault* fault;
   uint64_t limit_ns;  // how long a kernel waits for another rank's
   int ranks, rank;
+  int most_blocks;  // of a call: as many as surely find room on the GPU at once; at most kMostPeerBlocks
 };
 
 // Packets of a half that a call needs.
@@ -66,6 +67,9 @@ void one_shot_reduce(const Context& context, const PeerGroup& group, const PeerR
 // n - 1. The same bits as of one_shot_reduce().
 void two_shot_reduce(const Context& context, const PeerGroup& group, const PeerReduction& reduction);
 
+// PeerGroup::most_blocks where `sharing` ranks are on this GPU: one, except in tests, where a rank's blocks
+// and those of the kernel behind them must leave room for the other ranks', for which they wait.
+int most_peer_blocks(int sharing);
 // kNothing into packets of this GPU's memory.
 void empty_packets(const Context& context, void* packets, int64_t count);
 // Loads all kernels of above now: loading one later might wait for a kernel that waits for this rank.

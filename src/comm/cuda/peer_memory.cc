@@ -161,6 +161,12 @@ bool PeerMemory::connect(Transport& world, std::span<const int> group, Channel c
   return why.empty();
 }
 
+int PeerMemory::sharing() const {
+  const Card& mine = cards_[static_cast<size_t>(rank_)];
+  return static_cast<int>(std::count_if(cards_.begin(), cards_.end(),
+                                        [&](const Card& card) { return same(card.uuid, mine.uuid); }));
+}
+
 // The exporter may free before others have closed: nobody uses the memory by then, and the driver keeps it
 // until they have. A farewell among ranks could only add a way to wait for one that died.
 PeerMemory::~PeerMemory() {

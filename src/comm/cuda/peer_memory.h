@@ -33,6 +33,8 @@ class PeerMemory {
 
   // Rank `rank` of the group's memory, as this rank addresses it.
   std::byte* of(int rank) const { return static_cast<std::byte*>(of_[static_cast<size_t>(rank)]); }
+  // Ranks of the group that are on this rank's GPU, itself among them.
+  int sharing() const;
   // Leaves everything as it is until the process ends: after a fault, when a kernel that still runs may use
   // it and freeing would wait for that kernel.
   void leave() { left_ = true; }
