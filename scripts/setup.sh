@@ -19,6 +19,7 @@ BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config libhwy-dev libonig-dev n
 TEST_PACKAGES=(libgtest-dev libgmock-dev python3)
 CHECK_PACKAGES=(git clang clang-format clang-tidy libclang-rt-14-dev libomp-14-dev)
 PARALLEL_PACKAGES=(openmpi-bin libopenmpi-dev libgloo-dev)  # optional: ranks as processes, over MPI and over Gloo
+NETWORK_PACKAGES=(iproute2)        # optional: without it, the test that plays two hosts is off
 VENV_PACKAGES=(python3-venv)       # optional: without it, tests that compare with Python packages are off
 PYTHON_PACKAGES=(tokenizers)       # what tests compare with; wheels only, nothing is compiled
 
@@ -36,7 +37,7 @@ for group in "${groups[@]}"; do
       ;;
     test)
       required+=("${TEST_PACKAGES[@]}")
-      optional+=("${VENV_PACKAGES[@]}")
+      optional+=("${VENV_PACKAGES[@]}" "${NETWORK_PACKAGES[@]}")
       want_python=yes
       ;;
     check) required+=("${CHECK_PACKAGES[@]}") ;;
@@ -61,6 +62,7 @@ off_without() {
   case "$1" in
     *openmpi*) printf 'runs under mpirun stay off, and their tests' ;;
     *gloo*) printf 'runs under torchrun, and of processes without MPI, stay off, and their tests' ;;
+    iproute2) printf 'the test that plays two hosts stays off' ;;
     *) printf 'tests that compare with Python packages stay off' ;;
   esac
 }
