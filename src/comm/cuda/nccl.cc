@@ -13,6 +13,7 @@ namespace bolide {
 namespace {
 
 using cuda::nccl_library;
+using cuda::NcclLibrary;
 
 cudaStream_t stream_of(const Context& context) { return static_cast<cudaStream_t>(context.stream); }
 
@@ -44,21 +45,30 @@ void check_start(ncclResult_t status, const char* what) {
 // A started communicator, and memory for its barriers.
 struct Started {
   ncclComm_t comm = nullptr;
-  Tensor one;  // fp32
+  Tensor ones;  // [2] fp32
 };
 
-// With the first all-reduce, which is when NCCL connects the ranks. Memory comes first: with ranks as threads
-// an allocation may wait for another rank's kernel, and that kernel for this rank.
+// With a first sum, and a message from each rank to the next one, as a pipeline has them: NCCL connects two
+// ranks when they first do so. Memory comes first: with ranks as threads an allocation may wait for another
+// rank's kernel, and that kernel for this rank.
 Started start(int device_index, const ncclUniqueId& id, int size, int rank) {
   use_cuda_device(device_index);
-  Started started = {.one = Tensor::zeros({1}, DType::kF32, Device::kCuda)};
+  const NcclLibrary& nccl = nccl_library();
+  Started started = {.ones = Tensor::zeros({2}, DType::kF32, Device::kCuda)};
   const Stream stream(Device::kCuda);
-  check_start(nccl_library().comm_init_rank(&started.comm, size, id, rank), "ncclCommInitRank");
-  float* one = started.one.as<float>();
-  check_start(nccl_library().all_reduce(one, one, 1, ncclFloat32, ncclSum, started.comm,
-                                        static_cast<cudaStream_t>(stream.get())),
+  const auto on = static_cast<cudaStream_t>(stream.get());
+  check_start(nccl.comm_init_rank(&started.comm, size, id, rank), "ncclCommInitRank");
+  float* ones = started.ones.as<float>();
+  check_start(nccl.all_reduce(ones, ones, 1, ncclFloat32, ncclSum, started.comm, on),
               "the first ncclAllReduce");
-  cuda::check(cudaStreamSynchronize(static_cast<cudaStream_t>(stream.get())), "the first all-reduce");
+  if (size > 1) {
+    check_start(nccl.group_start(), "ncclGroupStart");
+    check_start(nccl.send(ones, 1, ncclFloat32, (rank + 1) % size, started.comm, on), "the first ncclSend");
+    check_start(nccl.recv(ones + 1, 1, ncclFloat32, (rank + size - 1) % size, started.comm, on),
+                "the first ncclRecv");
+    check_start(nccl.group_end(), "ncclGroupEnd");
+  }
+  cuda::check(cudaStreamSynchronize(on), "the first calls of NCCL");
   return started;
 }
 
@@ -92,7 +102,7 @@ class NcclCommunicator final : public Communicator {
     }
     Started started = result.get();
     comm_ = started.comm;
-    one_ = std::move(started.one);
+    ones_ = std::move(started.ones);
   }
 
   ~NcclCommunicator() override {
@@ -162,7 +172,7 @@ class NcclCommunicator final : public Communicator {
     });
   }
 
-  void barrier(const Context& context) override { all_reduce(context, one_); }
+  void barrier(const Context& context) override { all_reduce(context, ones_.view().slice_rows(0, 1)); }
 
   void check() const override {
     const ncclComm_t comm = comm_;
@@ -179,8 +189,6 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  using NcclLibrary = cuda::NcclLibrary;
-
   [[noreturn]] void fail_gone(const char* detail) const {
     fail(ErrorCode::kResource, "NCCL's ranks lost each other, as rank {} found at {}: {}", world_.rank(),
          world_.at(), detail);
@@ -203,7 +211,7 @@ class NcclCommunicator final : public Communicator {
   int size_, rank_;
   std::atomic<ncclComm_t> comm_ = nullptr;
   mutable std::atomic<bool> failed_ = false;
-  Tensor one_;
+  Tensor ones_;
 };
 
 }  // namespace

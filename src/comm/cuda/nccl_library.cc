@@ -21,6 +21,7 @@ void resolve(void* library, const char* name, Function& function) {
 
 NcclLibrary load() {
   setenv("NCCL_NVLS_ENABLE", "0", 1);
+  setenv("NCCL_RUNTIME_CONNECT", "0", 0);
   void* library = dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     const char* reason = dlerror();
@@ -42,6 +43,8 @@ NcclLibrary load() {
   resolve(library, "ncclAllGather", functions.all_gather);
   resolve(library, "ncclReduceScatter", functions.reduce_scatter);
   resolve(library, "ncclBroadcast", functions.broadcast);
+  resolve(library, "ncclGroupStart", functions.group_start);
+  resolve(library, "ncclGroupEnd", functions.group_end);
   resolve(library, "ncclSend", functions.send);
   resolve(library, "ncclRecv", functions.recv);
   return functions;

@@ -18,11 +18,15 @@ struct NcclLibrary {
   decltype(&ncclAllGather) all_gather;
   decltype(&ncclReduceScatter) reduce_scatter;
   decltype(&ncclBroadcast) broadcast;
+  decltype(&ncclGroupStart) group_start;
+  decltype(&ncclGroupEnd) group_end;
   decltype(&ncclSend) send;
   decltype(&ncclRecv) recv;
 };
-// kUnsupported where it cannot be loaded, saying what to install. Sets NCCL_NVLS_ENABLE=0 in the environment
-// before it loads it: Bolide never uses NVLink multicast. Thread-safe among its callers.
+// kUnsupported where it cannot be loaded, saying what to install. Before, it sets in the environment
+// NCCL_NVLS_ENABLE=0, as Bolide never uses NVLink multicast, and NCCL_RUNTIME_CONNECT=0 unless that is set:
+// ranks connect at the start, not in a later call, which would wait on the host and without end for a rank
+// that died. Thread-safe among its callers.
 const NcclLibrary& nccl_library();
 
 }  // namespace bolide::cuda
