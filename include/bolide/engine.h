@@ -33,7 +33,8 @@ struct EngineConfig {
   /// kv_cache_fraction of what is left.
   int64_t max_kv_tokens = 0;
   int64_t page_size = 16;  ///< tokens in a cache page
-  /// Prompt tokens taken in per step; longer prompts are fed in chunks. 0: 512 on the CPU, 2048 on a GPU.
+  /// Prompt tokens taken in per step; longer prompts are fed in chunks. 0: 512 on the CPU, 2048 on a GPU, and
+  /// in a pipeline fewer, by how long steps take: then the bits of a result may depend on timing.
   int64_t max_chunk_tokens = 0;
   /// On a GPU: a request's ids are the same, bit for bit, whatever else is in its batch and however its
   /// prompt is cut, at the price of slower prefill. (The CPU keeps this for a given number of rows only; see

@@ -92,6 +92,7 @@ LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
       ahead_(worker_.dist().pipeline_size > 1 ? static_cast<size_t>(worker_.dist().pipeline_size) - 1
              : parts.run_ahead                ? 1
                                               : 0),
+      size_by_time_(config.max_chunk_tokens == 0),
       flights_(ahead_ + 1),
       free_pages_(scheduler_.pool().free_pages()),
       thread_([this] { run(); }) {}
@@ -389,7 +390,7 @@ void LocalEngine::settle(Flight& flight) {
   flight.info.seconds = std::chrono::duration<double>(now - std::max(flight.launched, settled_)).count();
   settled_ = now;
   // The first step into an empty pipeline took as long as all stages together.
-  if (!flight.alone) scheduler_.measured(flight.tokens, flight.info.seconds);
+  if (size_by_time_ && !flight.alone) scheduler_.measured(flight.tokens, flight.info.seconds);
   observe(flight.info);
 }
 

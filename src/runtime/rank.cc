@@ -302,16 +302,14 @@ void serve_rank(RankParts&& parts, const EngineConfig& config) {
   });
 }
 
-Followers::Followers(const EngineConfig& config, std::vector<std::unique_ptr<Transport>> transports) {
-  const int ranks = static_cast<int>(transports.size()) + 1;
-  for (std::unique_ptr<Transport>& transport : transports) {
-    threads_.emplace_back([config, ranks, world = std::move(transport)]() mutable {
+Followers::Followers(std::vector<std::function<void()>> ranks) {
+  for (std::function<void()>& rank : ranks) {
+    threads_.emplace_back([rank = std::move(rank)] {
       const TeamScope team;
-      const int rank = world->rank();
       try {
-        serve_rank(load_rank(config, std::move(world), rank, ranks), config);
-      } catch (const std::exception& fault) {  // the others know, and rank 0 reports it
-        log::debug("rank {} has ended: {}", rank, fault.what());
+        rank();
+      } catch (const std::exception& fault) {
+        log::debug("a rank has ended: {}", fault.what());
       }
     });
   }

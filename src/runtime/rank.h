@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <thread>
 
 #include "bolide/engine.h"
@@ -44,11 +45,12 @@ WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, i
 // when another rank is gone; the others then know.
 void serve_rank(RankParts&& parts, const EngineConfig& config);
 
-// The ranks of this process but the first, a thread each, from loading to their end. A fault of one reaches
-// the others through their transports.
+// The ranks of this process but the first, a thread each.
 class Followers {
  public:
-  Followers(const EngineConfig& config, std::vector<std::unique_ptr<Transport>> transports);
+  // Each runs one rank from loading to its end, and tells the others of a fault through its transport: what
+  // leaves it is of no more use.
+  explicit Followers(std::vector<std::function<void()>> ranks);
   // Waits for their end: rank 0 must have stopped them, or be gone.
   ~Followers();
   Followers(const Followers&) = delete;

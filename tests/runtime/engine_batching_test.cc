@@ -37,7 +37,9 @@ std::vector<Request> mixed_requests(int count) {
 void expect_same(const Result& got, const Result& want, const std::string& where) {
   EXPECT_EQ(got.output_ids, want.output_ids) << where;
   EXPECT_EQ(got.text, want.text) << where;
-  EXPECT_EQ(got.log_probs, want.log_probs) << where;
+  // Tensor ranks add their shares of a row's total, unless the batch has made them send whole rows.
+  constexpr float kApart = TENSOR_SIZE > 1 ? 1e-5f : 0;
+  EXPECT_THAT(got.log_probs, testing::Pointwise(testing::FloatNear(kApart), want.log_probs)) << where;
   EXPECT_TRUE(got.logits == want.logits) << where;
   EXPECT_EQ(got.finish_reason, want.finish_reason) << where;
   EXPECT_EQ(got.prompt_tokens, want.prompt_tokens) << where;
@@ -247,11 +249,12 @@ TEST(EngineBatching, FinishedPlaceIsTakenAtTheNextStep) {
   EngineUnderTest test;
   test.config.max_batch_size = 2;
   const auto engine = test.make();
-  // One long request and ten of one id each: with every freed place taken at once, ten steps do.
+  // One long request and ten of one id each: with every freed place taken at once, ten steps do. In a
+  // pipeline a step has one of the two sequences.
   std::vector<Request> requests = {request_of({1, 2, 3}, 10)};
   for (int i = 0; i < 10; ++i) requests.push_back(request_of({i}, 1));
   engine->generate(std::move(requests));
-  EXPECT_EQ(test.model->steps.load(), 10);
+  EXPECT_LE(test.model->steps.load(), PIPELINE_SIZE * 10);
 }
 
 #ifdef __SANITIZE_ADDRESS__

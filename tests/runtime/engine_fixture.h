@@ -12,8 +12,11 @@
 
 namespace bolide {
 
-// A LocalEngine over a fake model, and a twin of the model that says what is right.
+// A LocalEngine over a fake model, and a twin of the model that says what is right. The executable says of
+// how many ranks (TENSOR_SIZE, PIPELINE_SIZE), which are threads.
 struct EngineUnderTest {
+  static constexpr int kRanks = TENSOR_SIZE * PIPELINE_SIZE;
+
   EngineConfig config;
   FakeModel::Options options;
   bool with_tokenizer = true;
@@ -21,20 +24,36 @@ struct EngineUnderTest {
   bool run_ahead = RUN_AHEAD;  // of the executable: all cases must hold both ways
 
   std::unique_ptr<LocalEngine> make() {
-    EngineParts parts;
-    auto made = std::make_unique<FakeModel>(options);
-    model = made.get();
-    parts.model = std::move(made);
-    if (with_tokenizer) parts.tokenizer = std::make_unique<FakeTokenizer>();
-    parts.logit_block_bytes = logit_block_bytes;
-    parts.run_ahead = run_ahead;
     config.threads = 1;
     if (config.max_kv_tokens == 0) config.max_kv_tokens = 4096;
+    std::vector<std::unique_ptr<Transport>> world(1);
+    if (kRanks > 1) world = make_thread_transports(kRanks, std::chrono::seconds(20));
+    std::vector<std::function<void()>> others;
+    for (int rank = 1; rank < kRanks; ++rank) {
+      auto parts = std::make_shared<RankParts>();
+      load(std::move(world[static_cast<size_t>(rank)]), *parts);
+      others.push_back([parts, config = config] { serve_rank(std::move(*parts), config); });
+    }
+    EngineParts parts;
+    load(std::move(world.front()), parts);
+    model = static_cast<const FakeModel*>(parts.model.get());
+    if (!others.empty()) parts.followers = std::make_unique<Followers>(std::move(others));
+    if (with_tokenizer) parts.tokenizer = std::make_unique<FakeTokenizer>();
+    parts.run_ahead = run_ahead;
     return std::make_unique<LocalEngine>(std::move(parts), config);
   }
   FakeModel twin() const { return FakeModel(options); }
 
-  const FakeModel* model = nullptr;  // lives as long as the engine
+  const FakeModel* model = nullptr;  // of rank 0; lives as long as the engine
+
+ private:
+  void load(std::unique_ptr<Transport> world, RankParts& parts) const {
+    join_ranks({}, std::move(world), TENSOR_SIZE, PIPELINE_SIZE, AllReduce::kOneShot, parts.ranks);
+    FakeModel::Options part = options;
+    part.dist = parts.ranks.dist;
+    parts.model = std::make_unique<FakeModel>(part);
+    parts.logit_block_bytes = logit_block_bytes;
+  }
 };
 
 inline Request request_of(std::vector<int32_t> ids, int32_t max_new_tokens) {

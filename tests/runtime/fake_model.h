@@ -25,13 +25,14 @@ class FakeModel final : public Model {
     int32_t throw_on_id = -1;  // a batch with this id makes run_layers throw
     int32_t nan_on_id = -1;    // a row of this id has NaN logits
     std::chrono::microseconds step_time{0};
+    Dist dist;  // its layers and its columns of the logits; what the cache holds is the same on tensor ranks
   };
   explicit FakeModel(const Options& options) : options_(options) {
     config_.architecture = "Fake";
     config_.vocab_size = options.vocab;
     config_.hidden_size = 2;
     config_.layers = options.layers;
-    config_.heads = config_.kv_heads = 1;
+    config_.heads = config_.kv_heads = options.dist.tensor_size;
     config_.head_size = 2;
     config_.inter_size = 2;
     config_.max_positions = options.max_positions;
@@ -57,8 +58,9 @@ class FakeModel final : public Model {
         throw std::runtime_error("the fake model was told to fail");
     }
     float* values = hidden.as<float>();
-    for (int64_t l = 0; l < config_.layers; ++l) {
-      const PagedKv pages = kv.layer(l);
+    const Dist::Range layers = options_.dist.stage_layers(config_.layers);
+    for (int64_t l = layers.begin; l < layers.end; ++l) {
+      const PagedKv pages = kv.layer(l - layers.begin);
       float* k = pages.k.as<float>();
       float* v = pages.v.as<float>();
       for (int64_t t = 0; t < batch.tokens(); ++t) {
@@ -84,10 +86,11 @@ class FakeModel final : public Model {
   }
 
   void logits(const Context&, const View& hidden, View logits) const override {
+    const Dist::Range ids = options_.dist.vocab_part(config_.vocab_size);
     for (int64_t r = 0; r < hidden.rows(); ++r) {
       const float* row = hidden.as<float>() + r * hidden.row_stride;
-      for (int64_t c = 0; c < config_.vocab_size; ++c)
-        logits.as<float>()[r * logits.row_stride + c] =
+      for (int64_t c = ids.begin; c < ids.end; ++c)
+        logits.as<float>()[r * logits.row_stride + c - ids.begin] =
             row[1] == 0 ? logit(static_cast<int64_t>(row[0]), c) : std::numeric_limits<float>::quiet_NaN();
     }
   }

@@ -170,6 +170,83 @@ TEST_P(GoldenTest, FtFoldersOfSeveralSizes) {
   EXPECT_GE(tried, 2);
 }
 
+// How a model may be divided over ranks, which are threads here.
+struct Layout {
+  int tensor, pipeline;
+};
+constexpr Layout kLayouts[] = {{2, 1}, {3, 1}, {4, 1}, {1, 2}, {1, 3}, {2, 2}};
+
+// The rows of `a` that are not those of `b` to the bit, and how far the farthest is off.
+struct Difference {
+  int64_t rows = 0, different = 0;
+  double farthest = 0;
+};
+void count_differences(const std::vector<float>& a, const std::vector<float>& b, size_t vocab,
+                       Difference& difference) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t at = 0; at < a.size(); at += vocab) {
+    const std::vector<float> x(a.begin() + at, a.begin() + at + vocab);
+    const std::vector<float> y(b.begin() + at, b.begin() + at + vocab);
+    ++difference.rows;
+    if (x == y) continue;
+    ++difference.different;
+    difference.farthest = std::max(difference.farthest, relative_error(x, y, vocab));
+  }
+}
+
+// All layouts that the model allows: the golden ids, logits within rounding of one rank's (sums over ranks
+// are in another order), and the same bits when run again.
+TEST_P(GoldenTest, RanksGiveTheIdsOfOne) {
+  const Golden golden = read_golden(GetParam());
+  EngineConfig config{.model = kGolden / GetParam(),
+                      .device = TEST_DEVICE,
+                      .data_type = "fp32",
+                      .threads = 1,
+                      .max_kv_tokens = 2048};
+  std::vector<Request> requests;
+  for (size_t i = 0; i < golden.prompts.size(); ++i) requests.push_back(request_for(golden, i));
+  const auto run = [&] { return Engine::create(config)->generate(requests); };
+  const auto single = Engine::create(config);
+  const ModelInfo info = single->info();
+  const std::vector<Result> one = single->generate(requests);
+  int tried = 0;
+  for (const Layout& layout : kLayouts) {
+    if (info.heads % layout.tensor != 0 || info.layers < layout.pipeline) continue;
+    if (kOnGpu && layout.tensor * layout.pipeline > cuda_device_count()) continue;
+    SCOPED_TRACE(testing::Message() << layout.tensor << " tensor x " << layout.pipeline << " pipeline ranks");
+    config.tensor_para_size = layout.tensor;
+    config.pipeline_para_size = layout.pipeline;
+    for (const char* all_reduce : {"one_shot", "nccl"}) {
+      if (!kOnGpu && all_reduce == std::string("nccl")) continue;
+      config.all_reduce = all_reduce;
+      for (const bool graphs : {true, false}) {
+        if (!kOnGpu && !graphs) continue;
+        config.cuda_graphs = graphs;
+        for (const int64_t chunk : {512, 7}) {
+          config.max_chunk_tokens = chunk;
+          const std::vector<Result> results = run();
+          expect_golden(golden, results, static_cast<size_t>(info.vocab_size), {1e-4, true});
+          Difference difference;
+          for (size_t i = 0; i < results.size(); ++i)
+            count_differences(results[i].logits, one[i].logits, static_cast<size_t>(info.vocab_size),
+                              difference);
+          EXPECT_LE(difference.farthest, 1e-5);
+          std::printf(
+              "%s: %d x %d ranks, chunks of %d: %d of %d rows of logits differ from one rank's, by at "
+              "most %.1e of their norm\n",
+              GetParam().c_str(), layout.tensor, layout.pipeline, static_cast<int>(chunk),
+              static_cast<int>(difference.different), static_cast<int>(difference.rows), difference.farthest);
+          const std::vector<Result> again = run();
+          for (size_t i = 0; i < results.size(); ++i) EXPECT_TRUE(again[i].logits == results[i].logits) << i;
+        }
+      }
+    }
+    ++tried;
+  }
+  if (kOnGpu && tried == 0) GTEST_SKIP() << "NOT RUN: this machine has one GPU";
+  EXPECT_GE(tried, 1);
+}
+
 // What only a GPU has.
 class DeviceGoldenTest : public GoldenTest {};
 
