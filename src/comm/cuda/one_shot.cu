@@ -166,21 +166,22 @@ __device__ __forceinline__ void end_call(const Call& call) {
 }
 
 // Whether to wait no longer: time is up, or the host or another thread has said so. Asked now and then.
-__device__ __noinline__ bool give_up(const PeerGroup& group, int silent, uint64_t& began) {
+__device__ __noinline__ bool give_up(const PeerGroup& group, int silent, uint64_t limit_ns, uint64_t& began) {
   uint64_t now;
   asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
   if (began == 0) began = now;
   volatile PeerFault* fault = group.fault;
   if (fault->stop != 0 || fault->silent != 0) return true;
-  if (now - began < group.limit_ns) return false;
+  if (now - began < limit_ns) return false;
   fault->silent = static_cast<uint32_t>(silent) + 1;
   __threadfence_system();
   return true;
 }
 
 // Waits for the packets at `from`; null ones are not wanted. False when given up. Entry i is from the sender
-// of slot i % kPeers.
-template <int kPeers, int kCount>
+// of slot i % kPeers. Whoever waits for sums may wait for a rank that itself waits: kOfSums leaves it to
+// those who wait for what a rank has at once to name the silent one first.
+template <int kPeers, bool kOfSums = false, int kCount>
 __device__ __forceinline__ bool receive(const Call& call, const uint4* const (&from)[kCount],
                                         uint4 (&got)[kCount]) {
   // At full speed as long as ranks that run alike may be apart, some 30 us; then so that others get at the
@@ -200,9 +201,9 @@ __device__ __forceinline__ bool receive(const Call& call, const uint4* const (&f
       if ((waiting >> i & 1) && has_come(got[i])) waiting &= ~(1u << i);
     if (round > kRoundsAwake && waiting != 0) {
       __nanosleep(64);
-      if (round % kRoundsBetweenLooks == 0 &&
-          give_up(call.group, call.sender((__ffs(static_cast<int>(waiting)) - 1) % kPeers), began))
-        return false;
+      const int silent = call.sender((__ffs(static_cast<int>(waiting)) - 1) % kPeers);
+      const uint64_t limit = call.group.limit_ns + (kOfSums ? call.group.limit_ns / 8 : 0);
+      if (round % kRoundsBetweenLooks == 0 && give_up(call.group, silent, limit, began)) return false;
     }
   }
   return true;
@@ -343,7 +344,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       const bool wanted = place < others && static_cast<uint32_t>(call.sender(place)) * part + i < packets;
       from[place] = wanted ? gathered + static_cast<size_t>(place) * part + i : nullptr;
     }
-    alive = receive<kPeers>(call, from, got);
+    alive = receive<kPeers, true>(call, from, got);
     if (!alive) break;
 #pragma unroll
     for (int place = 0; place < kPeers; ++place) {
