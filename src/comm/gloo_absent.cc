@@ -6,7 +6,8 @@ namespace bolide {
 
 std::unique_ptr<Transport> make_gloo_transport(const GlooMeeting&, std::chrono::duration<double>) {
   fail(ErrorCode::kUnsupported,
-       "this build has no Gloo, over which ranks meet without MPI. Install libgloo-dev and build again, or use "
+       "this build has no Gloo, over which ranks meet without MPI. Install libgloo-dev and build again, or "
+       "use "
        "mpirun");
 }
 

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
@@ -28,6 +29,8 @@ std::vector<fs::path> plugin_folders() {
     folders.push_back(program / ".." / "lib" / "bolide");
   }
   folders.emplace_back(BOLIDE_PLUGIN_BUILD_FOLDER);
+  for (fs::path& folder : folders) folder = folder.lexically_normal();
+  if (std::count(folders.begin(), folders.end(), folders.back()) > 1) folders.pop_back();
   return folders;
 }
 
@@ -39,7 +42,7 @@ void* load_plugin(const char* file, const char* symbol, const char* feature, con
     const fs::path path = folder / file;
     std::error_code ignored;
     if (!fs::exists(path, ignored)) {
-      looked += (looked.empty() ? "" : ", ") + folder.lexically_normal().string();
+      looked += (looked.empty() ? "" : ", ") + folder.string();
       continue;
     }
     // Global, because OpenMPI loads components of its own that look for its symbols.
