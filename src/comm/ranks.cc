@@ -22,10 +22,9 @@ std::unique_ptr<Communicator> make_group(const Context& context, Transport& worl
 
 }  // namespace
 
-void join_ranks(const Context& context, std::unique_ptr<Transport> world, int tensor_size, int pipeline_size,
-                AllReduce all_reduce, Ranks& ranks) {
-  if (!world) return;
-  ranks.world = std::move(world);
+void join_ranks(const Context& context, int tensor_size, int pipeline_size, AllReduce all_reduce,
+                Ranks& ranks) {
+  if (ranks.alone()) return;
   BOLIDE_CHECK(ranks.world->size() == tensor_size * pipeline_size);
   ranks.dist = {.tensor_size = tensor_size,
                 .tensor_rank = ranks.world->rank() % tensor_size,

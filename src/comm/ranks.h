@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "comm/communicator.h"
 #include "comm/dist.h"
 
@@ -16,6 +18,21 @@ struct Ranks {
   // Of this rank in the world: tensor rank + pipeline rank * tensor size, as FasterTransformer counts.
   int rank() const { return dist.tensor_rank + dist.pipeline_rank * dist.tensor_size; }
   int size() const { return dist.tensor_size * dist.pipeline_size; }
+  // How long this rank waits for the others; none when it is alone.
+  std::optional<std::chrono::duration<double>> limit() const {
+    return alone() ? std::nullopt : std::optional(world->timeout());
+  }
+  // Ends what waits for this rank, and what of it waits for others, in this process and on the GPU.
+  void abort(const std::string& reason) const noexcept {
+    if (tensor) tensor->abort();
+    if (stages) stages->abort();
+    if (world) world->abort(reason);
+  }
+  // Throws when a rank did not come to what the GPU did with others, see Communicator::check().
+  void check() const {
+    if (tensor) tensor->check();
+    if (stages) stages->check();
+  }
   // The rank that hands out what the last stage draws.
   int last_stage_rank() const { return (dist.pipeline_size - 1) * dist.tensor_size; }
 };
@@ -23,9 +40,9 @@ struct Ranks {
 // By what GPU ranks sum: our own kernels where they can and win, or NCCL's alone.
 enum class AllReduce : uint8_t { kOneShot, kNccl };
 
-// Puts the rank of `world` (null: the only one) into its groups; `world` is in `ranks` even when that throws.
-// On a GPU context.device_index is this rank's.
-void join_ranks(const Context& context, std::unique_ptr<Transport> world, int tensor_size, int pipeline_size,
-                AllReduce all_reduce, Ranks& ranks);
+// Puts the rank of ranks.world, where there is one, into its groups. On a GPU context.device_index is this
+// rank's.
+void join_ranks(const Context& context, int tensor_size, int pipeline_size, AllReduce all_reduce,
+                Ranks& ranks);
 
 }  // namespace bolide

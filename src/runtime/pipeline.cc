@@ -60,9 +60,7 @@ void Pipeline::stop() {
   tell_all();
 }
 
-void Pipeline::abort(const std::string& reason) noexcept {
-  if (!ranks_.alone()) ranks_.world->abort(reason);
-}
+void Pipeline::abort(const std::string& reason) noexcept { ranks_.abort(reason); }
 
 std::optional<std::chrono::duration<double>> Pipeline::heartbeat() const {
   if (ranks_.alone()) return std::nullopt;

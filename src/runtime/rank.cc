@@ -167,11 +167,11 @@ void agree(Transport& world, int64_t& pages, int64_t& weight_bytes) {
 
 // Tells the other ranks of a fault before it ends this one.
 template <class Body>
-auto or_abort(Transport* world, const Body& body) {
+auto or_abort(const Ranks& ranks, const Body& body) {
   try {
     return body();
   } catch (const std::exception& fault) {
-    if (world) world->abort(fault.what());
+    ranks.abort(fault.what());
     throw;
   }
 }
@@ -224,7 +224,8 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
   RankParts parts;
   parts.ranks_here = ranks_here;
   Transport* const transport = world.get();
-  or_abort(transport, [&] {
+  parts.ranks.world = std::move(world);
+  or_abort(parts.ranks, [&] {
     if (transport && transport->name() != "threads") check_alike(*transport, config);
     Arena arena;
     Context context{.device = parse_device(config.device),
@@ -241,7 +242,7 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
     // Ranks that share a layer have products of other shapes than the file was made for.
     const std::optional<GemmConfig> gemms =
         config.tensor_para_size == 1 ? read_gemm_config(config) : std::nullopt;
-    join_ranks(context, std::move(world), config.tensor_para_size, config.pipeline_para_size,
+    join_ranks(context, config.tensor_para_size, config.pipeline_para_size,
                config.all_reduce == "nccl" ? AllReduce::kNccl : AllReduce::kOneShot, parts.ranks);
     if (transport) transport->at("loading");
     LoadedModel loaded = load_model(options, context, parts.ranks.dist);
@@ -282,19 +283,21 @@ WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, i
 }
 
 void serve_rank(RankParts&& parts, const EngineConfig& config) {
-  Transport* const transport = parts.ranks.world.get();
   int64_t total_weight_bytes = 0;
   const WorkerConfig how =
-      or_abort(transport, [&] { return worker_config(parts, config, total_weight_bytes); });
+      or_abort(parts.ranks, [&] { return worker_config(parts, config, total_weight_bytes); });
   Worker worker(std::move(parts.model), std::move(parts.ranks), how);
   Pipeline& pipeline = worker.pipeline();
   const bool reports =
       pipeline.result_is_remote() && worker.ranks().rank() == worker.ranks().last_stage_rank();
   StepResult result;
-  or_abort(transport, [&] {
+  or_abort(worker.ranks(), [&] {
     while (const StepPlan* plan = pipeline.next()) {
       launch_step(worker, *plan, result);
-      if (!reports) continue;
+      if (!reports) {
+        worker.ranks().check();
+        continue;
+      }
       collect_step(worker, result);
       pipeline.send_result(result);
     }

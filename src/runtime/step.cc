@@ -231,7 +231,7 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
   for (const LogitUse& use : plan.uses)
     if (use.sample) result.drawn_for.push_back(use.sequence);
   result.want_log_probs = plan.want_log_probs;
-  if (!result.done) result.done = std::make_unique<Event>(context.device);
+  if (!result.done) result.done = std::make_unique<Event>(context.device, worker.ranks().limit());
 
   for (const PageCopy& copy : plan.copies) worker.cache().copy_page(context, copy.from, copy.to);
   Pass pass{.input = {},
@@ -255,6 +255,7 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
 
 void collect_step(Worker& worker, StepResult& result) {
   result.done->wait();
+  worker.ranks().check();
   if (!worker.dist().last_stage()) {
     if (worker.dist().tensor_rank == 0) worker.pipeline().receive_result(result);
     return;

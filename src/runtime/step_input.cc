@@ -73,7 +73,8 @@ StepInput::Arrays pack(const StepPlan& plan, const Padding& to, Packer& packer) 
 
 }  // namespace
 
-StepInput::StepInput(Device device) : device_(device), turns_{Turn(device), Turn(device)} {}
+StepInput::StepInput(Device device, std::optional<std::chrono::duration<double>> limit)
+    : device_(device), turns_{Turn(device, limit), Turn(device, limit)} {}
 
 void StepInput::grow(size_t bytes) {
   if (bytes <= capacity_) return;

@@ -18,7 +18,8 @@ struct Padding {
 // give the same device addresses while generation() stays, so that a captured step can be launched again.
 class StepInput {
  public:
-  explicit StepInput(Device device);
+  // `limit` as Event has it.
+  StepInput(Device device, std::optional<std::chrono::duration<double>> limit);
 
   struct Arrays {
     BatchView batch;  // without previous_ids
@@ -32,7 +33,7 @@ class StepInput {
  private:
   // Host copies take turns: the last one may still be on its way while the next is written.
   struct Turn {
-    explicit Turn(Device device) : sent(device) {}
+    Turn(Device device, std::optional<std::chrono::duration<double>> limit) : sent(device, limit) {}
     std::shared_ptr<std::byte> host;
     Event sent;
   };

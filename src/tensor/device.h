@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tensor/context.h"
@@ -52,16 +54,18 @@ class Stream {
 // A point in a stream's work that the host can wait for.
 class Event {
  public:
-  explicit Event(Device device);
+  // With a limit, for work that waits for other ranks: one that is gone must not keep the host for ever.
+  explicit Event(Device device, std::optional<std::chrono::duration<double>> limit = {});
   ~Event();
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void record(const Context& context);
-  // Throws kInternal for a fault in any of the work before it. No-op on the CPU.
+  // Throws kInternal for a fault in any of the work before it, kResource past the limit. No-op on the CPU.
   void wait() const;
 
  private:
   [[maybe_unused]] void* event_ = nullptr;  // unused without CUDA
+  [[maybe_unused]] std::optional<std::chrono::duration<double>> limit_;
 };
 
 // Work of a stream, recorded once and launched as one.

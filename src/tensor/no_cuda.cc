@@ -25,7 +25,7 @@ Stream::Stream(Device device) {
 }
 Stream::~Stream() = default;
 
-Event::Event(Device device) {
+Event::Event(Device device, std::optional<std::chrono::duration<double>>) {
   if (device != Device::kCpu) no_cuda();
 }
 Event::~Event() = default;

@@ -48,7 +48,8 @@ struct EngineUnderTest {
 
  private:
   void load(std::unique_ptr<Transport> world, RankParts& parts) const {
-    join_ranks({}, std::move(world), TENSOR_SIZE, PIPELINE_SIZE, AllReduce::kOneShot, parts.ranks);
+    parts.ranks.world = std::move(world);
+    join_ranks({}, TENSOR_SIZE, PIPELINE_SIZE, AllReduce::kOneShot, parts.ranks);
     FakeModel::Options part = options;
     part.dist = parts.ranks.dist;
     parts.model = std::make_unique<FakeModel>(part);

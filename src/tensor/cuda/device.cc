@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "tensor/cuda/check.h"
 
@@ -103,7 +104,7 @@ Stream::~Stream() {
   if (stream_) cudaStreamDestroy(static_cast<cudaStream_t>(stream_));
 }
 
-Event::Event(Device device) {
+Event::Event(Device device, std::optional<std::chrono::duration<double>> limit) : limit_(limit) {
   if (device != Device::kCuda) return;
   cudaEvent_t event = nullptr;
   check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
@@ -119,7 +120,21 @@ void Event::record(const Context& context) {
 }
 
 void Event::wait() const {
-  if (event_) check(cudaEventSynchronize(static_cast<cudaEvent_t>(event_)), "the work before an event");
+  if (!event_) return;
+  const auto event = static_cast<cudaEvent_t>(event_);
+  const char* const what = "the work before an event";
+  if (!limit_) return check(cudaEventSynchronize(event), what);
+  const auto start = std::chrono::steady_clock::now();
+  for (cudaError_t state = cudaEventQuery(event); state != cudaSuccess; state = cudaEventQuery(event)) {
+    if (state != cudaErrorNotReady) check(state, what);
+    if (std::chrono::steady_clock::now() - start > *limit_) {
+      fail(ErrorCode::kResource,
+           "this rank's GPU did not come to the end of its step within {:g} s: another rank died or hangs "
+           "(where it only needs longer, raise --comm-timeout)",
+           limit_->count());
+    }
+    std::this_thread::yield();
+  }
 }
 
 Graph::~Graph() {
