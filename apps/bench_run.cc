@@ -144,9 +144,18 @@ RunTimes BenchRunner::run(int64_t batch, int64_t input_len, int64_t output_len) 
   std::lock_guard lock(recorder_->mutex);
   std::vector<StepInfo>& steps = recorder_->steps;
   if (!steps.empty()) steps.erase(steps.begin());  // the gate's own
-  for (const StepInfo& step : steps) {
-    if (step.prefill_tokens > 0) times.prefill_seconds += step.seconds;
-    if (step.prefill_tokens == 0 && step.decode_rows == batch) times.decode_seconds.push_back(step.seconds);
+  const auto last_prefill = std::find_if(steps.rbegin(), steps.rend(),
+                                         [](const StepInfo& step) { return step.prefill_tokens > 0; });
+  auto step = steps.begin();
+  for (; step != last_prefill.base(); ++step) times.prefill_seconds += step->seconds;
+  // In a pipeline it takes several steps until every sequence has one more id.
+  StepInfo round;
+  for (; step != steps.end(); ++step) {
+    round.decode_rows += step->decode_rows;
+    round.seconds += step->seconds;
+    if (round.decode_rows < batch) continue;
+    times.decode_seconds.push_back(round.seconds);
+    round = {};
   }
   return times;
 }

@@ -162,6 +162,12 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "(default 1)")
       ->type_name("M")
       ->check(at_least(1));
+  app.add_option(
+         "--micro-batch-tokens", flags.micro_batch_tokens,
+         "prompt tokens that go through the stages together; runs then repeat to the bit (default: as "
+         "measured to be fastest)")
+      ->type_name("N")
+      ->check(at_least(1));
   app.add_option("--transport", flags.transport,
                  "by what processes talk: mpi or gloo (default: by how they were started)")
       ->type_name("auto|mpi|gloo");
@@ -202,6 +208,7 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.pipeline_para_size = flags.pipeline_para_size;
   config.transport = flags.transport;
   config.comm_timeout = flags.comm_timeout;
+  config.micro_batch_tokens = flags.micro_batch_tokens;
   config.all_reduce = flags.all_reduce;
   return config;
 }

@@ -33,6 +33,7 @@ struct ModelFlags {
   int tensor_para_size = 1, pipeline_para_size = 1;
   std::string transport = "auto", all_reduce = "one_shot";
   double comm_timeout = 60;
+  int64_t micro_batch_tokens = 0;
 };
 void add_model_flags(CLI::App& app, ModelFlags& flags);
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size);

@@ -33,8 +33,7 @@ struct EngineConfig {
   /// kv_cache_fraction of what is left.
   int64_t max_kv_tokens = 0;
   int64_t page_size = 16;  ///< tokens in a cache page
-  /// Prompt tokens taken in per step; longer prompts are fed in chunks. 0: 512 on the CPU, 2048 on a GPU, and
-  /// in a pipeline fewer, by how long steps take: then the bits of a result may depend on timing.
+  /// Prompt tokens taken in per step; longer prompts are fed in chunks. 0: 512 on the CPU, 2048 on a GPU.
   int64_t max_chunk_tokens = 0;
   /// On a GPU: a request's ids are the same, bit for bit, whatever else is in its batch and however its
   /// prompt is cut, at the price of slower prefill. (The CPU keeps this for a given number of rows only; see
@@ -55,6 +54,9 @@ struct EngineConfig {
   /// process, one a GPU, or the processes that mpirun, torchrun or srun has started (see process_rank()).
   int tensor_para_size = 1;
   int pipeline_para_size = 1;
+  /// Prompt tokens of a micro-batch in a pipeline. 0: as steps are measured to take least, so that timing has
+  /// a say in the last bits of a result; with a number a run repeats to the bit.
+  int64_t micro_batch_tokens = 0;
   /// By what ranks in several processes talk: "mpi", "gloo" or, chosen by how they were started, "auto".
   std::string transport = "auto";
   double comm_timeout = 60;  ///< seconds after which a rank that does not answer counts as dead

@@ -33,8 +33,6 @@ struct Ranks {
     if (tensor) tensor->check();
     if (stages) stages->check();
   }
-  // The rank that hands out what the last stage draws.
-  int last_stage_rank() const { return (dist.pipeline_size - 1) * dist.tensor_size; }
 };
 
 // By what GPU ranks sum: our own kernels where they can and win, or NCCL's alone.

@@ -52,6 +52,9 @@ void check_ranks(const EngineConfig& config) {
     fail(ErrorCode::kUsage, "tensor_para_size {} x pipeline_para_size {} makes more than {} ranks",
          config.tensor_para_size, config.pipeline_para_size, kMost);
   }
+  if (config.micro_batch_tokens < 0)
+    fail(ErrorCode::kUsage, "micro_batch_tokens is {}: it must be 0 (automatic) or more",
+         config.micro_batch_tokens);
   if (!(config.comm_timeout > 0) || config.comm_timeout > 1e6)
     fail(ErrorCode::kUsage, "comm_timeout is {}: it must be above 0 and at most 1,000,000 seconds",
          config.comm_timeout);

@@ -87,12 +87,13 @@ LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
                   .max_chunk_tokens = resolve_chunk_tokens(worker_.context().device, config.max_chunk_tokens),
                   .pages = worker_.config().cache.pages,
                   .page_size = config.page_size,
-                  .stages = worker_.dist().pipeline_size}),
-      // With a pipeline: a step for each stage.
-      ahead_(worker_.dist().pipeline_size > 1 ? static_cast<size_t>(worker_.dist().pipeline_size) - 1
+                  .stages = worker_.dist().pipeline_size,
+                  .micro_batch_tokens = config.micro_batch_tokens}),
+      // With a pipeline a step for each stage, so that rank 0, which is one of them, need not wait for the
+      // oldest before it begins the next.
+      ahead_(worker_.dist().pipeline_size > 1 ? static_cast<size_t>(worker_.dist().pipeline_size)
              : parts.run_ahead                ? 1
                                               : 0),
-      size_by_time_(config.max_chunk_tokens == 0),
       flights_(ahead_ + 1),
       free_pages_(scheduler_.pool().free_pages()),
       thread_([this] { run(); }) {}
@@ -313,7 +314,6 @@ void LocalEngine::launch(const StepPlan& plan) {
   Flight& flight = *free;
   flight.launched = std::chrono::steady_clock::now();
   flight.tokens = plan.batch.tokens();
-  flight.alone = in_flight_.empty();
   flight.info = {.prefill_tokens = plan.prefill_tokens, .decode_rows = plan.decode_rows, .seconds = 0};
   try {
     worker_.pipeline().announce(plan);
@@ -389,8 +389,8 @@ void LocalEngine::settle(Flight& flight) {
   const auto now = std::chrono::steady_clock::now();
   flight.info.seconds = std::chrono::duration<double>(now - std::max(flight.launched, settled_)).count();
   settled_ = now;
-  // The first step into an empty pipeline took as long as all stages together.
-  if (size_by_time_ && !flight.alone) scheduler_.measured(flight.tokens, flight.info.seconds);
+  if (result.stage_seconds.size() == static_cast<size_t>(worker_.dist().pipeline_size))
+    scheduler_.measured(flight.tokens, result.stage_seconds);
   observe(flight.info);
 }
 

@@ -78,7 +78,6 @@ class LocalEngine final : public Engine {
     };
     std::vector<Row> rows;  // [S]
     int64_t tokens = 0;
-    bool alone = true;  // no other step was on its way when it was launched
     StepInfo info;
     std::chrono::steady_clock::time_point launched;
     StepResult result;
@@ -111,10 +110,7 @@ class LocalEngine final : public Engine {
 
   // The engine's thread only.
   Scheduler scheduler_;
-  size_t ahead_;  // steps that stay on their way when the next is planned
-  // Micro-batches of a pipeline follow what steps took; with a size that the user gave, a run repeats to the
-  // bit.
-  bool size_by_time_;
+  size_t ahead_;                   // steps that stay on their way when the next is planned
   std::vector<Flight> flights_;    // [ahead + 1]
   std::deque<Flight*> in_flight_;  // launched and not settled, oldest first
   std::exception_ptr lost_;        // why the other ranks are gone; nothing runs any more

@@ -25,6 +25,32 @@ void visit_plan(Plan& plan, const Visit& visit) {
   visit(plan.decode_rows);
 }
 
+// A fault as its code and text; no text for none.
+std::pair<ErrorCode, std::string> describe(const std::exception_ptr& fault) {
+  if (!fault) return {ErrorCode::kInternal, ""};
+  try {
+    std::rethrow_exception(fault);
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  } catch (const std::exception& error) {
+    return {ErrorCode::kInternal, error.what()};
+  }
+}
+
+void read_draws(MessageReader& reader, StepResult& result) {
+  reader.get(result.ids);
+  reader.get(result.log_probs);
+  const size_t sequences = result.ids.size();
+  result.faults.assign(sequences, nullptr);
+  result.logits.resize(sequences);
+  for (size_t s = 0; s < sequences; ++s) {
+    const auto code = reader.get<ErrorCode>();
+    const std::string text = reader.text();
+    if (!text.empty()) result.faults[s] = std::make_exception_ptr(Error(code, text));
+    reader.get(result.logits[s]);
+  }
+}
+
 }  // namespace
 
 void Pipeline::begin(Word word) {
@@ -105,45 +131,34 @@ void Pipeline::send_hidden(const Context& context, const View& hidden) {
   ranks_.stages->send(context, hidden, ranks_.dist.pipeline_rank + 1);
 }
 
-void Pipeline::send_result(StepResult& result) {
+void Pipeline::send_result(const StepResult& result) {
   message_.clear();
-  message_.add(result.ids);
-  message_.add(result.log_probs);
-  for (size_t s = 0; s < result.ids.size(); ++s) {
-    ErrorCode code = ErrorCode::kInternal;
-    std::string text;
-    try {
-      if (result.faults[s]) std::rethrow_exception(result.faults[s]);
-    } catch (const Error& error) {
-      code = error.code();
-      text = error.what();
-    } catch (const std::exception& error) {
-      text = error.what();
+  message_.add(result.stage_seconds);
+  if (ranks_.dist.last_stage()) {
+    message_.add(result.ids);
+    message_.add(result.log_probs);
+    for (size_t s = 0; s < result.ids.size(); ++s) {
+      const auto [code, text] = describe(result.faults[s]);
+      message_.add(code);
+      message_.add(std::string_view(text));
+      message_.add(result.sequences[s]->logits);
     }
-    message_.add(code);
-    message_.add(std::string_view(text));
-    message_.add(result.sequences[s]->logits);
   }
   ranks_.world->send_message(0, Channel::kResult, message_.data());
 }
 
 void Pipeline::receive_result(StepResult& result) {
   ranks_.world->at(fmt::format("step {}", ++results_));
-  const std::vector<std::byte> data =
-      ranks_.world->receive_message(ranks_.last_stage_rank(), Channel::kResult);
-  MessageReader reader(data, "a step's result");
-  reader.get(result.ids);
-  reader.get(result.log_probs);
-  const size_t sequences = result.ids.size();
-  result.faults.assign(sequences, nullptr);
-  result.logits.resize(sequences);
-  for (size_t s = 0; s < sequences; ++s) {
-    const auto code = reader.get<ErrorCode>();
-    const std::string text = reader.text();
-    if (!text.empty()) result.faults[s] = std::make_exception_ptr(Error(code, text));
-    reader.get(result.logits[s]);
+  for (int stage = 1; stage < ranks_.dist.pipeline_size; ++stage) {
+    const std::vector<std::byte> data =
+        ranks_.world->receive_message(stage * ranks_.dist.tensor_size, Channel::kResult);
+    MessageReader reader(data, "a step's result");
+    std::vector<double> seconds;
+    reader.get(seconds);
+    result.stage_seconds.insert(result.stage_seconds.end(), seconds.begin(), seconds.end());
+    if (stage == ranks_.dist.pipeline_size - 1) read_draws(reader, result);
+    reader.end();
   }
-  reader.end();
 }
 
 }  // namespace bolide

@@ -16,9 +16,6 @@ class Pipeline {
  public:
   explicit Pipeline(Ranks& ranks) : ranks_(ranks) {}
 
-  // Whether rank 0 learns what a step made from another rank.
-  bool result_is_remote() const { return ranks_.dist.pipeline_size > 1; }
-
   // Rank 0. A step, before it runs it itself; that it still lives, though it has nothing to do; that it ends.
   void announce(const StepPlan& plan);
   void keep_alive();
@@ -34,9 +31,9 @@ class Pipeline {
   void receive_hidden(const Context& context, const View& hidden);
   void send_hidden(const Context& context, const View& hidden);
 
-  // From the last stage to rank 0, in the order of the steps: ids, log-probabilities, faults, and the
-  // logits that the plan's requests have collected, which move along.
-  void send_result(StepResult& result);
+  // Rank 0 of each stage but the first to rank 0, in the order of the steps: how long the stage computed; and
+  // of the last stage ids, log-probabilities, faults, and the logits that the plan's requests have collected.
+  void send_result(const StepResult& result);
   void receive_result(StepResult& result);
 
  private:

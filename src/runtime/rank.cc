@@ -288,8 +288,7 @@ void serve_rank(RankParts&& parts, const EngineConfig& config) {
       or_abort(parts.ranks, [&] { return worker_config(parts, config, total_weight_bytes); });
   Worker worker(std::move(parts.model), std::move(parts.ranks), how);
   Pipeline& pipeline = worker.pipeline();
-  const bool reports =
-      pipeline.result_is_remote() && worker.ranks().rank() == worker.ranks().last_stage_rank();
+  const bool reports = !worker.dist().first_stage() && worker.dist().tensor_rank == 0;
   StepResult result;
   or_abort(worker.ranks(), [&] {
     while (const StepPlan* plan = pipeline.next()) {
@@ -298,7 +297,8 @@ void serve_rank(RankParts&& parts, const EngineConfig& config) {
         worker.ranks().check();
         continue;
       }
-      collect_step(worker, result);
+      // What the last stage draws is wanted at once; the others go on as soon as the work is queued.
+      if (worker.dist().last_stage()) collect_step(worker, result);
       pipeline.send_result(result);
     }
     synchronize(worker.context());

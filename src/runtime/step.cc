@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 
 #include "decode/slices.h"
 #include "ops/gather_rows.h"
@@ -114,17 +115,16 @@ void run_pass(Worker& worker, const Pass& pass) {
   const Dist& dist = worker.dist();
   const Arena::Scope scope(*context.arena);
   const View hidden = context.arena->take({batch.tokens(), worker.model().config().hidden_size}, DType::kF32);
-  if (dist.first_stage()) {
-    worker.model().embed(context, batch, hidden);
-  } else {
-    worker.pipeline().receive_hidden(context, hidden);
-  }
+  if (!dist.first_stage()) worker.pipeline().receive_hidden(context, hidden);
+  const auto start = std::chrono::steady_clock::now();
+  if (dist.first_stage()) worker.model().embed(context, batch, hidden);
   worker.model().run_layers(context, worker.cache().view(batch), hidden);
-  if (dist.last_stage()) {
-    run_head(worker, pass, hidden);
-  } else {
-    worker.pipeline().send_hidden(context, hidden);
+  if (dist.last_stage()) run_head(worker, pass, hidden);
+  if (context.device == Device::kCpu) {
+    pass.result->stage_seconds = {
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
   }
+  if (!dist.last_stage()) worker.pipeline().send_hidden(context, hidden);
 }
 
 // More tokens keep the device busy for longer than the host takes to launch their kernels one by one.

@@ -18,6 +18,9 @@ struct StepResult {
   // [S]; logits of prompt rows that another stage made. (What this rank makes goes to the RequestState.)
   std::vector<std::vector<float>> logits;
 
+  // How long each stage of the pipeline computed, as far as it can be told (on the CPU).
+  std::vector<double> stage_seconds;
+
   // While it is on its way.
   std::vector<RequestState*> sequences;   // [S] of the plan; valid in launch_step() and on followers
   std::vector<int32_t> drawn_for;         // [draws] the sequence of each

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -23,18 +24,29 @@ struct Progress {
   bool ready = true;   // its last token's id is known, or need not be
 };
 struct RowLimits {
-  int64_t prompt_tokens = 512;  // of all prompts
-  int64_t decode_rows = 0;      // sequences past their prompt; 0: all
+  int64_t prompt_tokens = 512;                                // of all prompts
+  int64_t decode_rows = std::numeric_limits<int64_t>::max();  // sequences past their prompt
 };
 // rows[i]: how many tokens of sequence i this step takes in. A sequence past its prompt brings its one new
 // token, in the order given as far as the limit goes. Prompts share theirs, the earlier one as much as it can
-// use; 0 is a sequence that sits this step out. At least one entry is positive if any sequence is ready.
+// use; 0 is a sequence that sits this step out. At least one entry is positive if a sequence is ready and the
+// limits let it.
 void plan_rows(std::span<const Progress> running, const RowLimits& limits, std::vector<int64_t>& rows);
 
-// Prompt tokens of a micro-batch when `waiting` are to go through `stages` stages that each take
-// fixed_seconds and token_seconds a token. n micro-batches of equal size take n + stages - 1 turns: many of
-// them fill the stages early, and pay the fixed part more often. 0 seconds: not measured yet.
-int64_t micro_batch_tokens(int64_t waiting, int stages, double fixed_seconds, double token_seconds,
-                           int64_t max_chunk_tokens);
+// What a step of so many tokens costs one stage of a pipeline: fixed + tokens * token, as measured.
+struct StageTime {
+  double fixed_seconds = 0, token_seconds = 0;
+  double of(double tokens) const { return fixed_seconds + token_seconds * tokens; }
+};
+// How a pipeline's work is cut into steps that follow each other through the stages. A step keeps each stage
+// busy for its fixed part, whatever its size, so more steps fill the pipeline better and cost more.
+// Prompt tokens of a step when `waiting` are to go through; at most max_chunk_tokens.
+int64_t micro_batch_tokens(int64_t waiting, std::span<const StageTime> stages, int64_t max_chunk_tokens);
+// Into how many steps, at most one a stage, `decoding` sequences are divided so that all get their next id
+// soonest.
+int64_t decode_micro_batches(int64_t decoding, std::span<const StageTime> stages);
+// How many of `ready` sequences, of `decoding` in all, the next of so many steps takes: its share. Fewer wait
+// for those that are on their way, or the pipeline would fill with small steps.
+int64_t decode_share(int64_t decoding, int64_t ready, int64_t steps);
 
 }  // namespace bolide

@@ -7,7 +7,8 @@
 
 namespace bolide {
 
-Scheduler::Scheduler(const SchedulerConfig& config) : config_(config), pool_(config.pages) {
+Scheduler::Scheduler(const SchedulerConfig& config)
+    : config_(config), pool_(config.pages), stage_times_(static_cast<size_t>(config.stages)) {
   BOLIDE_CHECK(config.max_batch_size > 0 && config.max_chunk_tokens > 0 && config.page_size > 0);
 }
 
@@ -28,22 +29,40 @@ void Scheduler::remove(RequestState& state) {
   state.pages.clear();
 }
 
-void Scheduler::measured(int64_t tokens, double seconds) {
-  step_time_.add(static_cast<double>(tokens), seconds);
+void Scheduler::measured(int64_t tokens, std::span<const double> seconds) {
+  BOLIDE_CHECK(seconds.size() == stage_times_.size());
+  for (size_t s = 0; s < seconds.size(); ++s) stage_times_[s].add(static_cast<double>(tokens), seconds[s]);
 }
 
 // With several stages a step takes its share of the sequences, so that each stage has one to work on.
 RowLimits Scheduler::limits() const {
   RowLimits limits{.prompt_tokens = config_.max_chunk_tokens};
   if (config_.stages == 1) return limits;
-  int64_t waiting = 0, decoding = 0;
+  int64_t waiting = 0, decoding = 0, ready = 0;
   for (const Progress& sequence : progress_) {
     waiting += std::max<int64_t>(sequence.prompt - sequence.cached, 0);
     decoding += sequence.cached >= sequence.prompt;
+    ready += sequence.cached >= sequence.prompt && sequence.ready;
   }
-  limits.prompt_tokens = micro_batch_tokens(waiting, config_.stages, step_time_.at_zero(), step_time_.slope(),
-                                            config_.max_chunk_tokens);
-  limits.decode_rows = std::max<int64_t>((decoding + config_.stages - 1) / config_.stages, 1);
+  std::vector<StageTime> stages;
+  for (const LineFit& line : stage_times_)
+    stages.push_back({.fixed_seconds = line.at_zero(), .token_seconds = line.slope()});
+  const bool known = config_.micro_batch_tokens == 0 &&
+                     std::all_of(stages.begin(), stages.end(), [](const StageTime& stage) {
+                       return stage.fixed_seconds > 0 && stage.token_seconds > 0;
+                     });
+  // Until it is known what a step costs, or where that shall have no say: one for each stage.
+  if (!known) stages.assign(stages.size(), {.fixed_seconds = 0, .token_seconds = 1});
+  limits.decode_rows = decode_share(decoding, ready, decode_micro_batches(decoding, stages));
+  if (config_.micro_batch_tokens > 0) {
+    limits.prompt_tokens = config_.micro_batch_tokens;
+  } else if (known) {
+    limits.prompt_tokens = micro_batch_tokens(waiting, stages, config_.max_chunk_tokens);
+  } else {
+    constexpr int64_t kFewest = 32;
+    limits.prompt_tokens = std::clamp(waiting / config_.stages, std::min(kFewest, config_.max_chunk_tokens),
+                                      config_.max_chunk_tokens);
+  }
   return limits;
 }
 

@@ -18,6 +18,7 @@ struct SchedulerConfig {
   // Stages of a pipeline: so many steps are on their way at once, each with a part of the sequences, and a
   // sequence waits until the id that its last step drew is known.
   int stages = 1;
+  int64_t micro_batch_tokens = 0;  // prompt tokens of such a step; 0: by how long steps take
 };
 
 // Who waits, who runs, and what the next step does. Borrows the RequestStates, which must outlive their stay.
@@ -36,8 +37,8 @@ class Scheduler {
   // plan stays valid for one more call.
   StepPlan& next_step();
 
-  // How long a step of so many tokens kept the slowest stage busy. Micro-batches are sized by it.
-  void measured(int64_t tokens, double seconds);
+  // How long a step of so many tokens kept each stage busy. Micro-batches are sized by it.
+  void measured(int64_t tokens, std::span<const double> seconds);
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
   const PagePool& pool() const { return pool_; }
@@ -49,7 +50,7 @@ class Scheduler {
 
   SchedulerConfig config_;
   PagePool pool_;
-  LineFit step_time_;
+  std::vector<LineFit> stage_times_;
   std::deque<RequestState*> waiting_;   // oldest first
   std::vector<RequestState*> running_;  // in order of admission
   StepPlan plans_[2];

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "sched/line_fit.h"
+
 namespace bolide {
 namespace {
 
@@ -48,6 +50,71 @@ TEST(PlanRows, PromptsShareTheBudgetInOrder) {
 TEST(PlanRows, OneTokenPromptIsAPrompt) {
   EXPECT_THAT(rows_of({{.known = 4, .cached = 0, .prompt = 4}, {.known = 1, .cached = 0, .prompt = 1}}, 4),
               ElementsAre(4, 0));
+}
+
+// Steps of equal cost for each stage.
+std::vector<StageTime> equal_stages(int count, double fixed, double token) {
+  return std::vector<StageTime>(static_cast<size_t>(count), {.fixed_seconds = fixed, .token_seconds = token});
+}
+
+TEST(PlanRows, DecodeTakesTheReadyAsFarAsTheLimitGoes) {
+  std::vector<int64_t> rows;
+  const Progress ready = {.known = 8, .cached = 7, .prompt = 4};
+  Progress on_its_way = ready;
+  on_its_way.ready = false;
+  plan_rows(std::vector{ready, on_its_way, ready, ready}, {.decode_rows = 2}, rows);
+  EXPECT_THAT(rows, ElementsAre(1, 0, 1, 0));
+}
+
+TEST(MicroBatch, ManySmallStepsWhereTheyAreFree) {
+  // Without a fixed part as small as allowed, with nothing but a fixed part as few as possible.
+  EXPECT_EQ(micro_batch_tokens(1024, equal_stages(4, 0, 1), 512), 32);
+  EXPECT_EQ(micro_batch_tokens(1024, equal_stages(4, 1, 0), 512), 512);
+  EXPECT_EQ(micro_batch_tokens(20, equal_stages(4, 0, 1), 512), 20);
+}
+
+TEST(MicroBatch, TheBestOfAllSizes) {
+  for (const double fixed : {1.0, 20.0, 300.0}) {
+    const std::vector<StageTime> stages = {{fixed, 1}, {fixed, 2}, {fixed / 2, 1}};
+    const auto time = [&](int64_t tokens) {
+      double through = 0, slowest = 0;
+      for (const StageTime& stage : stages) {
+        through += stage.of(static_cast<double>(tokens));
+        slowest = std::max(slowest, stage.of(static_cast<double>(tokens)));
+      }
+      return through + slowest * static_cast<double>((1000 + tokens - 1) / tokens - 1);
+    };
+    const int64_t chosen = micro_batch_tokens(1000, stages, 400);
+    for (int64_t steps = 3; steps <= 31; ++steps)
+      EXPECT_LE(time(chosen), time((1000 + steps - 1) / steps) * (1 + 1e-9)) << fixed << " in " << steps;
+  }
+}
+
+TEST(MicroBatch, DecodingIsDividedWhereThatPays) {
+  // Rows that cost what they weigh: a step a stage. Steps that cost the same whatever their size, on stages
+  // of unequal length: one step, since the slow stage would see each of two.
+  EXPECT_EQ(decode_micro_batches(64, equal_stages(2, 0, 1)), 2);
+  EXPECT_EQ(decode_micro_batches(64, std::vector<StageTime>{{1, 0}, {3, 0}}), 1);
+  EXPECT_EQ(decode_micro_batches(1, equal_stages(4, 0, 1)), 1);
+}
+
+TEST(MicroBatch, AFewReadySequencesWaitForTheirShare) {
+  EXPECT_EQ(decode_share(8, 8, 2), 4);
+  EXPECT_EQ(decode_share(8, 1, 2), 0);
+  EXPECT_EQ(decode_share(9, 4, 2), 5);  // the other 5 are on their way
+  EXPECT_EQ(decode_share(3, 3, 4), 1);
+  EXPECT_EQ(decode_share(1, 1, 1), 1);
+}
+
+TEST(LineFit, FindsTheLineAndFollowsItWhenItMoves) {
+  LineFit line;
+  EXPECT_EQ(line.slope(), 0);
+  line.add(5, 1);
+  EXPECT_EQ(line.slope(), 0);
+  for (int i = 0; i < 10; ++i) line.add(i % 3, 7 + 2 * (i % 3));
+  for (int i = 0; i < 500; ++i) line.add(i % 5, 3 + 0.5 * (i % 5));
+  EXPECT_NEAR(line.slope(), 0.5, 1e-3);
+  EXPECT_NEAR(line.at_zero(), 3, 1e-2);
 }
 
 }  // namespace
