@@ -47,7 +47,7 @@ int convert(const Flags& flags) {
   out.flush();
   // Reads headers alone; tells how many tensors there are to go, and finds a damaged input before anything is
   // written.
-  const CheckpointSummary input = bolide::inspect(flags.input_dir, flags.data_type, 1, 1);
+  const CheckpointSummary input = bolide::inspect({.model = flags.input_dir, .data_type = flags.data_type});
   out.write(fmt::format("Reading {} ({}, {} parameters, {})\n", flags.input_dir, input.format,
                         grouped(input.parameters), human_bytes(static_cast<double>(input.file_bytes))));
   out.flush();

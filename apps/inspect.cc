@@ -19,8 +19,21 @@ using nlohmann::ordered_json;
 struct Flags {
   std::string model, data_type;
   int64_t batch_size = 8, length = 1024;
+  int tensor_para_size = 1, pipeline_para_size = 1;
   bool json = false;
 };
+
+// All ranks together.
+CheckpointSummary::RankMemory sum_of(const CheckpointSummary& summary, const Flags& flags) {
+  CheckpointSummary::RankMemory all;
+  for (const auto& stage : summary.stages) {
+    all.weight_bytes += flags.tensor_para_size * stage.weight_bytes;
+    all.kv_bytes += flags.tensor_para_size * stage.kv_bytes;
+    all.activation_bytes += flags.tensor_para_size * stage.activation_bytes;
+    all.gpu_step_bytes += flags.tensor_para_size * stage.gpu_step_bytes;
+  }
+  return all;
+}
 
 std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
   ordered_json object = {{"model", flags.model},
@@ -37,14 +50,26 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
                          {"bos_id", summary.bos_id},
                          {"eos_id", summary.eos_id},
                          {"file_bytes", summary.file_bytes}};
+  const CheckpointSummary::RankMemory all = sum_of(summary, flags);
   object["memory"] = {{"batch_size", flags.batch_size},
                       {"length", flags.length},
                       {"data_type", flags.data_type.empty() ? "checkpoint" : flags.data_type},
-                      {"weight_bytes", summary.weight_bytes},
-                      {"kv_bytes", summary.kv_bytes},
-                      {"activation_bytes", summary.activation_bytes},
-                      {"gpu_step_bytes", summary.gpu_step_bytes},
-                      {"total_bytes", summary.weight_bytes + summary.kv_bytes + summary.activation_bytes}};
+                      {"weight_bytes", all.weight_bytes},
+                      {"kv_bytes", all.kv_bytes},
+                      {"activation_bytes", all.activation_bytes},
+                      {"gpu_step_bytes", all.gpu_step_bytes},
+                      {"total_bytes", all.total()}};
+  object["memory"]["ranks"] = ordered_json::array();
+  for (const auto& stage : summary.stages) {
+    object["memory"]["ranks"].push_back({{"count", flags.tensor_para_size},
+                                         {"first_layer", stage.first_layer},
+                                         {"layers", stage.layers},
+                                         {"weight_bytes", stage.weight_bytes},
+                                         {"kv_bytes", stage.kv_bytes},
+                                         {"activation_bytes", stage.activation_bytes},
+                                         {"gpu_step_bytes", stage.gpu_step_bytes},
+                                         {"total_bytes", stage.total()}});
+  }
   object["tensors"] = ordered_json::array();
   for (const TensorSummary& tensor : summary.tensors) {
     object["tensors"].push_back({{"name", tensor.name},
@@ -81,13 +106,25 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
   Table memory({"memory", fmt::format("batch {} of {} tokens{}", flags.batch_size, grouped(flags.length),
                                       flags.data_type.empty() ? "" : ", " + flags.data_type)},
                true);
-  memory.add({"weights", bytes(summary.weight_bytes)});
-  memory.add({"keys and values", bytes(summary.kv_bytes)});
-  memory.add({"activations", bytes(summary.activation_bytes)});
-  memory.add({"together", bytes(summary.weight_bytes + summary.kv_bytes + summary.activation_bytes)});
-  memory.add({"on a GPU: steps", bytes(summary.gpu_step_bytes)});
-  memory.add({"on a GPU: together", bytes(summary.weight_bytes + summary.kv_bytes + summary.gpu_step_bytes)});
-  return tensors.text(fd) + "\n" + config.text(fd) + "\n" + memory.text(fd);
+  const CheckpointSummary::RankMemory all = sum_of(summary, flags);
+  memory.add({"weights", bytes(all.weight_bytes)});
+  memory.add({"keys and values", bytes(all.kv_bytes)});
+  memory.add({"activations", bytes(all.activation_bytes)});
+  memory.add({"together", bytes(all.total())});
+  memory.add({"on a GPU: steps", bytes(all.gpu_step_bytes)});
+  memory.add({"on a GPU: together", bytes(all.gpu_total())});
+  std::string text = tensors.text(fd) + "\n" + config.text(fd) + "\n" + memory.text(fd);
+  if (flags.tensor_para_size * flags.pipeline_para_size == 1) return text;
+  Table ranks(
+      {"each rank of stage", "layers", "weights", "keys and values", "activations", "together", "on a GPU"});
+  for (size_t s = 0; s < summary.stages.size(); ++s) {
+    const auto& stage = summary.stages[s];
+    ranks.add({fmt::format("{}, {} rank(s)", s, flags.tensor_para_size),
+               fmt::format("{} to {}", stage.first_layer, stage.first_layer + stage.layers - 1),
+               bytes(stage.weight_bytes), bytes(stage.kv_bytes), bytes(stage.activation_bytes),
+               bytes(stage.total()), bytes(stage.gpu_total())});
+  }
+  return text + "\n" + ranks.text(fd);
 }
 
 }  // namespace
@@ -104,11 +141,23 @@ Action add_inspect(CLI::App& app) {
   app.add_option("--length", flags->length, "prompt and output tokens of a sequence (default 1024)")
       ->type_name("N")
       ->check(at_least(1));
+  app.add_option("--tensor-para-size", flags->tensor_para_size,
+                 "to predict the memory of each rank (default 1)")
+      ->type_name("N")
+      ->check(at_least(1));
+  app.add_option("--pipeline-para-size", flags->pipeline_para_size,
+                 "to predict the memory of each rank (default 1)")
+      ->type_name("M")
+      ->check(at_least(1));
   app.add_flag("--json", flags->json, "one JSON object instead of tables");
   add_log_level(app);
   return [flags] {
-    const CheckpointSummary summary =
-        bolide::inspect(flags->model, flags->data_type, flags->batch_size, flags->length);
+    const CheckpointSummary summary = bolide::inspect({.model = flags->model,
+                                                       .data_type = flags->data_type,
+                                                       .batch_size = flags->batch_size,
+                                                       .length = flags->length,
+                                                       .tensor_para_size = flags->tensor_para_size,
+                                                       .pipeline_para_size = flags->pipeline_para_size});
     Output out("-");
     out.write(flags->json ? as_json(summary, *flags) : as_tables(summary, *flags, out.fd()));
     out.commit();

@@ -29,7 +29,13 @@ struct ConvertReport {
 /// Writes into a temporary sibling and renames it at the end: an interrupted run leaves nothing that loads.
 ConvertReport convert(const ConvertOptions& options);
 
-/// `bolide inspect`: what a checkpoint holds, from headers alone.
+/// `bolide inspect`: what a checkpoint holds, from headers alone, and the memory that an engine would take.
+struct InspectOptions {
+  std::filesystem::path model = {};
+  std::string data_type = {};  ///< of weights and cache; empty: as in the checkpoint
+  int64_t batch_size = 1, length = 1;
+  int tensor_para_size = 1, pipeline_para_size = 1;
+};
 struct TensorSummary {
   std::string name, data_type, file;
   std::vector<int64_t> shape;
@@ -43,12 +49,17 @@ struct CheckpointSummary {
   int32_t bos_id = -1, eos_id = -1;
   std::vector<TensorSummary> tensors = {};
   int64_t file_bytes = 0;
-  /// Predicted memory of an engine at `data_type`, batch and length.
-  int64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0;
-  int64_t gpu_step_bytes =
-      0;  ///< instead of activation_bytes on a GPU: prompts in chunks of the default size
+  /// Predicted memory of a rank of each pipeline stage.
+  struct RankMemory {
+    int64_t first_layer = 0, layers = 0;
+    int64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0;
+    int64_t gpu_step_bytes =
+        0;  ///< instead of activation_bytes on a GPU: prompts in chunks of the default size
+    int64_t total() const { return weight_bytes + kv_bytes + activation_bytes; }
+    int64_t gpu_total() const { return weight_bytes + kv_bytes + gpu_step_bytes; }
+  };
+  std::vector<RankMemory> stages = {};
 };
-CheckpointSummary inspect(const std::filesystem::path& model, const std::string& data_type,
-                          int64_t batch_size, int64_t length);
+CheckpointSummary inspect(const InspectOptions& options);
 
 }  // namespace bolide

@@ -196,7 +196,6 @@ int64_t weight_bytes(std::span<const Slot> slots, const Dist& dist, DType dtype)
   return bytes;
 }
 
-// Before anything is loaded: what cannot be divided, and by what it can.
 void check_divides(const ModelConfig& config, const Dist& dist) {
   const auto check = [&](const char* what, int64_t count) {
     if (count % dist.tensor_size == 0) return;

@@ -65,6 +65,10 @@ struct LoadedModel {
   DType data_type;
   int64_t weight_bytes = 0;
 };
+// kUsage naming what cannot be divided over so many ranks, and by what it can.
+void check_divides(const ModelConfig& config, const Dist& dist);
+
+// Throws what check_divides() throws before anything is loaded.
 LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist = {});
 
 // Bytes that the slots of a rank take once loaded.

@@ -4,17 +4,51 @@
 #include "models/registry.h"
 #include "runtime/check.h"
 #include "runtime/memory.h"
+#include "runtime/worker.h"
 
 namespace bolide {
+namespace {
 
-CheckpointSummary inspect(const std::filesystem::path& model, const std::string& data_type,
-                          int64_t batch_size, int64_t length) {
-  if (batch_size < 1 || length < 1) {
-    fail(ErrorCode::kUsage, "batch size {} and length {} must be 1 or more", batch_size, length);
-  }
-  const Checkpoint checkpoint = open_checkpoint(model);
+// Of tensor rank 0, whose slice of the vocabulary is the largest.
+CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Dist& dist, DType dtype,
+                                          const InspectOptions& options) {
   const ModelConfig& config = checkpoint.config;
-  const DType dtype = data_type.empty() ? config.checkpoint_dtype : parse_data_type(data_type);
+  const Dist::Range layers = dist.stage_layers(config.layers);
+  CheckpointSummary::RankMemory memory{.first_layer = layers.begin, .layers = layers.size()};
+  memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->slots(), dist, dtype);
+  const KvCacheConfig cache = cache_config(config, dist, dtype, 0, KvCacheConfig().page_size);
+  const int64_t pages = options.batch_size * pages_for(options.length, cache.page_size);
+  memory.kv_bytes = pages * cache.page_bytes();
+  // hidden, normed, delta and the larger of qkv + mixed and the MLP's inner width, a token; logits, a
+  // sequence.
+  const int64_t heads = dist.tensor_part(config.heads).size();
+  const int64_t widest = std::max((2 * heads + 2 * cache.kv_heads) * config.head_size,
+                                  dist.tensor_part(config.inter_size).size());
+  const int64_t ids = dist.last_stage() ? dist.vocab_part(config.vocab_size).size() : 0;
+  memory.activation_bytes = 4 * (options.batch_size * options.length * (3 * config.hidden_size + widest) +
+                                 options.batch_size * ids);
+  const int64_t chunk =
+      std::min<int64_t>(options.batch_size * options.length, resolve_chunk_tokens(Device::kCuda, 0));
+  memory.gpu_step_bytes =
+      step_memory(config, dist, dtype, chunk + options.batch_size, options.batch_size).total();
+  return memory;
+}
+
+}  // namespace
+
+CheckpointSummary inspect(const InspectOptions& options) {
+  if (options.batch_size < 1 || options.length < 1) {
+    fail(ErrorCode::kUsage, "batch size {} and length {} must be 1 or more", options.batch_size,
+         options.length);
+  }
+  check_config({.model = options.model,
+                .data_type = options.data_type,
+                .tensor_para_size = options.tensor_para_size,
+                .pipeline_para_size = options.pipeline_para_size});
+  const Checkpoint checkpoint = open_checkpoint(options.model);
+  const ModelConfig& config = checkpoint.config;
+  const DType dtype =
+      options.data_type.empty() ? config.checkpoint_dtype : parse_data_type(options.data_type);
   CheckpointSummary summary{.format = checkpoint.format == CheckpointFormat::kFasterTransformer
                                           ? fmt::format("FasterTransformer {}-gpu", checkpoint.ft_ranks)
                                           : "Hugging Face",
@@ -38,26 +72,12 @@ CheckpointSummary inspect(const std::filesystem::path& model, const std::string&
                                bytes});
     summary.file_bytes += bytes;
   }
-  const auto built = checkpoint.family->build(config, {});
-  const std::vector<Slot> slots = built->slots();
-  for (const Slot& slot : slots) summary.parameters += slot.shape.count();
-  summary.weight_bytes = weight_bytes(slots, {}, dtype);
-  const KvCacheConfig cache{
-      .layers = config.layers, .kv_heads = config.kv_heads, .head_size = config.head_size, .dtype = dtype};
-  const int64_t pages = batch_size * ((length + cache.page_size - 1) / cache.page_size);
-  summary.kv_bytes = pages * cache.page_bytes();
-  // hidden, normed, delta and the larger of qkv + mixed and the MLP's inner width, a token; logits, a
-  // sequence.
-  const int64_t widest =
-      std::max((config.heads + 2 * config.kv_heads) * config.head_size + config.heads * config.head_size,
-               config.inter_size);
-  summary.activation_bytes =
-      4 * (batch_size * length * (3 * config.hidden_size + widest) + batch_size * config.vocab_size);
-  summary.gpu_step_bytes =
-      step_memory(config, {}, dtype,
-                  std::min<int64_t>(batch_size * length, resolve_chunk_tokens(Device::kCuda, 0)) + batch_size,
-                  batch_size)
-          .total();
+  for (const Slot& slot : checkpoint.family->build(config, {})->slots())
+    summary.parameters += slot.shape.count();
+  Dist dist{.tensor_size = options.tensor_para_size, .pipeline_size = options.pipeline_para_size};
+  check_divides(config, dist);
+  for (; dist.pipeline_rank < dist.pipeline_size; ++dist.pipeline_rank)
+    summary.stages.push_back(rank_memory(checkpoint, dist, dtype, options));
   return summary;
 }
 

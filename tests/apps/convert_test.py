@@ -65,6 +65,15 @@ class Convert(CommandTest):
         half = json.loads(self.ok("inspect", "--model", golden("heads12_fp32_sharded"), "--json", "--batch-size", 2,
                                   "--length", 64, "--data-type", "bf16"))
         self.assertEqual(half["memory"]["kv_bytes"] * 2, both[0]["memory"]["kv_bytes"])
+        # The ranks of a layout hold the cache together, each its layers and heads, and what is not divided twice.
+        split = json.loads(self.ok("inspect", "--model", golden("heads12_fp32_sharded"), "--json", "--batch-size", 2,
+                                   "--length", 64, "-tp", 3, "-pp", 2))["memory"]
+        whole = both[0]["memory"]
+        self.assertEqual([(r["first_layer"], r["layers"]) for r in split["ranks"]], [(0, 1), (1, 1)])
+        self.assertEqual(split["kv_bytes"], whole["kv_bytes"])
+        self.assertEqual(split["ranks"][0]["kv_bytes"] * 6, whole["kv_bytes"])
+        self.assertLess(split["ranks"][1]["weight_bytes"] * 3, whole["weight_bytes"])
+        self.refused("inspect", "--model", golden("heads12_fp32_sharded"), "-tp", 5, codes=[2], says="12 heads")
         text = self.ok("inspect", "--model", golden("heads12_fp32_sharded"))
         self.assertIn("transformer.word_embeddings.weight", text)
         self.assertIn("memory", text)
