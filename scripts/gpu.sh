@@ -76,6 +76,13 @@ step "LAMBADA on the demo model, fp32" $bin/apps/bolide lambada --model examples
   --dataset-path examples/demo/lambada.jsonl --acc-threshold 93.25
 step "LAMBADA on the demo model, fp16" $bin/apps/bolide lambada --model examples/demo/model --device cuda --data-type fp16 \
   --dataset-path examples/demo/lambada.jsonl --acc-threshold 93
+if [ "$gpus" -gt 1 ]; then
+  for layout in "--tensor-para-size 2" "--pipeline-para-size 2"; do
+    # shellcheck disable=SC2086
+    step "LAMBADA on the demo model, fp32, $layout" $bin/apps/bolide lambada --model examples/demo/model --device cuda \
+      --data-type fp32 --dataset-path examples/demo/lambada.jsonl --acc-threshold 93.25 $layout
+  done
+fi
 if [ "$sanitizer" = yes ]; then
   step memcheck compute-sanitizer --tool memcheck --error-exitcode 1 $bin/tests/ops/cuda_ops_test --gtest_brief=1
   # On two GPUs: what the tool adds to a kernel leaves one GPU too little room for several ranks' at once.
@@ -98,6 +105,14 @@ if [ "$bench" = yes ]; then
   if [ "$gpus" -gt 1 ]; then
     comm() { $bin/tests/comm/bench_comm --kb 4,8,16,64,256,1024,2048,4096,8192,16384 | tee ${json:+"$json/comm.jsonl"}; }
     step "bench sums over GPUs" comm
+    for way in one_shot nccl; do
+      bench "bloom-560m-tp2-$way" bloom-560m --batch-size 1,8,64 --tensor-para-size 2 --all-reduce "$way"
+      bench "bloom-7b1-tp2-$way" bloom-7b1 --tensor-para-size 2 --all-reduce "$way"
+      bench "bloom-7b1-b32-tp2-$way" bloom-7b1 --batch-size 32 --input-len 512 --repeats 3 --tensor-para-size 2 \
+        --all-reduce "$way"
+    done
+    bench bloom-7b1-b64 bloom-7b1 --batch-size 64 --output-len 128 --repeats 3
+    bench bloom-7b1-b64-pp2 bloom-7b1 --batch-size 64 --output-len 128 --repeats 3 --pipeline-para-size 2
   fi
 fi
 

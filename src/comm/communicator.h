@@ -36,6 +36,8 @@ class Communicator {
   // context.activation, and of no use afterwards; bias [hidden] fp32 or empty, the same on every rank; y
   // [tokens, hidden] fp32. Here all_reduce() and add(); a communicator may do better.
   virtual void reduce_add(const Context& context, const View& delta, const View& bias, const View& y);
+  // Whether the calls can be captured in a graph.
+  virtual bool capturable() const { return true; }
   // On a GPU calls only queue work, and a rank that does not come shows later: once the stream has passed
   // them, this throws for a fault of any, and what they made is then of no use.
   virtual void check() const {}
@@ -47,6 +49,10 @@ class Communicator {
 // CPU ranks, over any transport: `group` are the world's ranks that belong, in order. Sums are in rank order.
 std::unique_ptr<Communicator> make_host_communicator(Transport& world, std::span<const int> group,
                                                      Channel channel);
+// GPU ranks by way of host memory, over any transport: slow, and where nothing else can be: without NCCL, or
+// for several ranks on one GPU.
+std::unique_ptr<Communicator> make_through_host_communicator(Transport& world, std::span<const int> group,
+                                                             Channel channel);
 // GPU ranks over NCCL, each with a GPU of its own (context.device_index); `world` carries the unique id.
 // kUnsupported without CUDA or NCCL.
 std::unique_ptr<Communicator> make_nccl_communicator(const Context& context, Transport& world,

@@ -10,6 +10,8 @@ std::unique_ptr<Communicator> make_group(const Context& context, Transport& worl
                                          Channel channel, AllReduce all_reduce) {
   if (group.size() == 1) return nullptr;
   if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda && all_reduce == AllReduce::kHost)
+      return make_through_host_communicator(world, group, channel);
     if (context.device == Device::kCuda) {
       auto library = make_nccl_communicator(context, world, group, channel);
       if (all_reduce == AllReduce::kNccl) return library;
@@ -21,6 +23,13 @@ std::unique_ptr<Communicator> make_group(const Context& context, Transport& worl
 }
 
 }  // namespace
+
+AllReduce parse_all_reduce(std::string_view name) {
+  if (name == "one_shot") return AllReduce::kOneShot;
+  if (name == "nccl") return AllReduce::kNccl;
+  if (name == "host") return AllReduce::kHost;
+  fail(ErrorCode::kUsage, "all_reduce is '{}': it must be one_shot, nccl or host", name);
+}
 
 void join_ranks(const Context& context, int tensor_size, int pipeline_size, AllReduce all_reduce,
                 Ranks& ranks) {
@@ -35,7 +44,8 @@ void join_ranks(const Context& context, int tensor_size, int pipeline_size, AllR
   for (int s = 0; s < pipeline_size; ++s) stages.push_back(s * tensor_size + ranks.dist.tensor_rank);
   ranks.tensor = make_group(context, *ranks.world, tensor, Channel::kTensor, all_reduce);
   // Stages hand rows on and never sum.
-  ranks.stages = make_group(context, *ranks.world, stages, Channel::kPipeline, AllReduce::kNccl);
+  ranks.stages = make_group(context, *ranks.world, stages, Channel::kPipeline,
+                            all_reduce == AllReduce::kOneShot ? AllReduce::kNccl : all_reduce);
 }
 
 }  // namespace bolide

@@ -28,6 +28,8 @@ struct Ranks {
     if (stages) stages->abort();
     if (world) world->abort(reason);
   }
+  // Whether what the ranks do together can be captured in a graph.
+  bool capturable() const { return (!tensor || tensor->capturable()) && (!stages || stages->capturable()); }
   // Throws when a rank did not come to what the GPU did with others, see Communicator::check().
   void check() const {
     if (tensor) tensor->check();
@@ -35,8 +37,11 @@ struct Ranks {
   }
 };
 
-// By what GPU ranks sum: our own kernels where they can and win, or NCCL's alone.
-enum class AllReduce : uint8_t { kOneShot, kNccl };
+// By what GPU ranks talk: NCCL, with our own kernels for sums where they can and win; NCCL alone; or host
+// memory.
+enum class AllReduce : uint8_t { kOneShot, kNccl, kHost };
+// "one_shot", "nccl", "host"; kUsage for another word.
+AllReduce parse_all_reduce(std::string_view name);
 
 // Puts the rank of ranks.world, where there is one, into its groups. On a GPU context.device_index is this
 // rank's.

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/config.h"
+#include "comm/ranks.h"
 #include "decode/sampling.h"
 #include "runtime/machine.h"
 #include "tensor/device.h"
@@ -60,8 +61,7 @@ void check_ranks(const EngineConfig& config) {
          config.comm_timeout);
   if (config.transport != "auto" && config.transport != "mpi" && config.transport != "gloo")
     fail(ErrorCode::kUsage, "transport is '{}': it must be auto, mpi or gloo", config.transport);
-  if (config.all_reduce != "one_shot" && config.all_reduce != "nccl")
-    fail(ErrorCode::kUsage, "all_reduce is '{}': it must be one_shot or nccl", config.all_reduce);
+  parse_all_reduce(config.all_reduce);
 }
 
 }  // namespace

@@ -243,7 +243,7 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
     const std::optional<GemmConfig> gemms =
         config.tensor_para_size == 1 ? read_gemm_config(config) : std::nullopt;
     join_ranks(context, config.tensor_para_size, config.pipeline_para_size,
-               config.all_reduce == "nccl" ? AllReduce::kNccl : AllReduce::kOneShot, parts.ranks);
+               parse_all_reduce(config.all_reduce), parts.ranks);
     if (transport) transport->at("loading");
     LoadedModel loaded = load_model(options, context, parts.ranks.dist);
     if (gemms) {
@@ -276,7 +276,7 @@ WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, i
         .max_batch_size = config.max_batch_size,
         .logit_block_bytes = parts.logit_block_bytes,
         .deterministic = config.deterministic_batching,
-        .graphs = config.cuda_graphs};
+        .graphs = config.cuda_graphs && parts.ranks.capturable()};
     worker.cache.device = device;
     if (device == Device::kCuda) worker.scratch_bytes = step_memory(config, parts).scratch;
     worker.cache.spare_page = device == Device::kCuda;

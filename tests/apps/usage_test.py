@@ -64,7 +64,7 @@ class Usage(CommandTest):
                             (["--transport", "pigeon"], ("pigeon", "mpi", "gloo")),
                             (["--transport", "mpi"], ("--transport mpi", "mpirun")),
                             (["--comm-timeout", 0], "comm_timeout"),
-                            (["--all-reduce", "fax"], ("fax", "nccl"))]:
+                            (["--all-reduce", "fax"], ("fax", "nccl", "host"))]:
             with self.subTest(flags):
                 self.refused(*base, *flags, codes=[2], says=says)
 

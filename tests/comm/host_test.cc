@@ -110,6 +110,39 @@ TEST(HostCommunicator, GathersScattersAndBroadcasts) {
   });
 }
 
+// On the CPU the way to the host and back is a copy, and the rest is what GPU ranks do.
+TEST(ThroughHost, DoesWhatHostRanksDoInTheTypesOfAGpu) {
+  const std::vector<int> group = {0, 1, 2};
+  on_ranks(3, [&](Communicator& comm, Transport& world) {
+    const auto staged = make_through_host_communicator(world, group, Channel::kPipeline);
+    EXPECT_FALSE(staged->capturable());
+    std::vector<float> x = values_of(comm.rank(), 12), all(36), part(4);
+    staged->all_gather({}, view_of(x), view_of(all));
+    EXPECT_TRUE(std::equal(x.begin(), x.end(), all.begin() + 12 * comm.rank()));
+    staged->reduce_scatter({}, view_of(x), view_of(part));
+    const std::vector<float> sum = sum_of(group, 12);
+    EXPECT_TRUE(std::equal(part.begin(), part.end(), sum.begin() + 4 * comm.rank()));
+    std::vector<bf16> halves;
+    std::vector<float> exact(12);
+    for (float value : x) halves.push_back(to_bf16(value));
+    for (int rank : group) {
+      const std::vector<float> other = values_of(rank, 12);
+      for (size_t i = 0; i < 12; ++i) exact[i] += to_float(to_bf16(other[i]));
+    }
+    staged->all_reduce({}, View(halves.data(), DType::kBF16, {12}));
+    for (size_t i = 0; i < 12; ++i) EXPECT_EQ(halves[i].bits, to_bf16(exact[i]).bits) << i;
+    staged->broadcast({}, view_of(x), 1);
+    EXPECT_EQ(x, values_of(1, 12));
+    staged->barrier({});
+    if (comm.rank() == 0) staged->send({}, view_of(x), 2);
+    if (comm.rank() == 2) {
+      x.assign(12, 0);
+      staged->receive({}, view_of(x), 0);
+      EXPECT_EQ(x, values_of(1, 12));
+    }
+  });
+}
+
 TEST(HostCommunicator, SendsDoNotWait) {
   on_ranks(2, [&](Communicator& comm, Transport&) {
     std::vector<float> mine = values_of(comm.rank(), 1 << 20), theirs(1 << 20);
