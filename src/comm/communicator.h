@@ -54,7 +54,7 @@ std::unique_ptr<Communicator> make_host_communicator(Transport& world, std::span
 std::unique_ptr<Communicator> make_through_host_communicator(Transport& world, std::span<const int> group,
                                                              Channel channel);
 // GPU ranks over NCCL, each with a GPU of its own (context.device_index); `world` carries the unique id.
-// kUnsupported without CUDA or NCCL.
+// kUnsupported without NCCL; in builds with CUDA only.
 std::unique_ptr<Communicator> make_nccl_communicator(const Context& context, Transport& world,
                                                      std::span<const int> group, Channel channel);
 // GPU ranks of one host whose GPUs reach each other's memory: reductions by our own kernels up to the size

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <limits>
 
 #include "base/log.h"
 #include "base/parallel.h"
-#include "bolide/version.h"
 #include "comm/launcher.h"
 #include "models/registry.h"
+#include "runtime/alike.h"
 #include "runtime/check.h"
 #include "runtime/gemm_config.h"
 #include "runtime/machine.h"
@@ -18,80 +17,6 @@
 
 namespace bolide {
 namespace {
-namespace fs = std::filesystem;
-
-// 64-bit FNV-1a.
-uint64_t hash_of(std::string_view bytes, uint64_t hash = 14695981039346656037u) {
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return hash;
-}
-
-uint64_t hash_of_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<char> block(1 << 20);
-  uint64_t hash = hash_of("");
-  while (file) {
-    file.read(block.data(), static_cast<std::streamsize>(block.size()));
-    hash = hash_of({block.data(), static_cast<size_t>(file.gcount())}, hash);
-  }
-  return hash;
-}
-
-// Names and sizes of the files, and what the config says: hosts may hold the model under different paths.
-uint64_t hash_of_model(const fs::path& path) {
-  if (!fs::is_directory(path)) return hash_of_file(path);
-  std::vector<std::string> lines;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.is_regular_file())
-      lines.push_back(fmt::format("{} {}\n", entry.path().filename().string(), entry.file_size()));
-  }
-  std::sort(lines.begin(), lines.end());
-  uint64_t hash = hash_of("");
-  for (const std::string& line : lines) hash = hash_of(line, hash);
-  for (const char* config : {"config.json", "config.ini"})
-    if (fs::exists(path / config)) hash ^= hash_of_file(path / config);
-  return hash;
-}
-
-// What all ranks must have in common, a line each.
-std::string digest_of(const EngineConfig& config) {
-  return fmt::format(
-      "build {} {:016x}\nmodel {:016x}\n--tensor-para-size {}\n--pipeline-para-size {}\n--device {}\n"
-      "--data-type {}\n--load-format {}\nbatch size {}\n--max-kv-tokens {}\n--max-chunk-tokens {}\n"
-      "page size {}\n--deterministic {}\n--no-cuda-graphs {}\n--all-reduce {}\n",
-      kVersion, hash_of_file("/proc/self/exe"), hash_of_model(config.model), config.tensor_para_size,
-      config.pipeline_para_size, config.device, config.data_type,
-      config.load_format == LoadFormat::kDummy ? "dummy" : "auto", config.max_batch_size,
-      config.max_kv_tokens, config.max_chunk_tokens, config.page_size, config.deterministic_batching,
-      !config.cuda_graphs, config.all_reduce);
-}
-
-// The first line that differs: "--data-type fp16 instead of --data-type fp32"; empty when none does.
-std::string difference(std::string_view mine, std::string_view theirs) {
-  while (!mine.empty() || !theirs.empty()) {
-    const std::string_view a = mine.substr(0, mine.find('\n')), b = theirs.substr(0, theirs.find('\n'));
-    if (a != b) return fmt::format("'{}' instead of '{}'", b, a);
-    mine.remove_prefix(std::min(a.size() + 1, mine.size()));
-    theirs.remove_prefix(std::min(b.size() + 1, theirs.size()));
-  }
-  return {};
-}
-
-// Ends the start of ranks that are not alike, on all of them.
-void check_alike(Transport& world, const EngineConfig& config) {
-  const std::string mine = digest_of(config);
-  const auto all = world.gather(std::as_bytes(std::span(mine)), Channel::kStart);
-  std::string verdict;
-  for (size_t rank = 1; rank < all.size() && verdict.empty(); ++rank) {
-    const std::string_view theirs(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());
-    if (const std::string found = difference(mine, theirs); !found.empty())
-      verdict = fmt::format("the ranks are not alike: rank {} has {}", rank, found);
-  }
-  const auto told = world.broadcast(std::as_bytes(std::span(verdict)), Channel::kStart);
-  if (!told.empty())
-    throw Error(ErrorCode::kUsage, std::string(reinterpret_cast<const char*>(told.data()), told.size()));
-}
-
 int device_of(const EngineConfig& config, int local_rank, int ranks_here) {
   if (config.devices.empty()) {
     // A launcher may show each process a GPU of its own.
