@@ -1,40 +1,19 @@
 // Collectives of CPU ranks, on threads.
 #include <gmock/gmock.h>
 
-#include <functional>
 #include <random>
 #include <thread>
 
 #include "comm/communicator.h"
 #include "support/expect_error.h"
+#include "support/on_ranks.h"
 #include "tensor/tensor.h"
 
 namespace bolide {
 namespace {
 
 using std::chrono_literals::operator""s;
-
-// Runs `body` on each of `size` ranks at once; a fault of any is a failed test.
-void on_ranks(int size, const std::function<void(Communicator&, Transport&)>& body,
-              std::span<const int> group = {}) {
-  auto transports = make_thread_transports(size, 20s);
-  std::vector<int> everyone(static_cast<size_t>(size));
-  for (int rank = 0; rank < size; ++rank) everyone[static_cast<size_t>(rank)] = rank;
-  if (group.empty()) group = everyone;
-  std::vector<std::thread> threads;
-  for (int rank : group) {
-    threads.emplace_back([&, rank] {
-      Transport& world = *transports[static_cast<size_t>(rank)];
-      try {
-        body(*make_host_communicator(world, group, Channel::kTensor), world);
-      } catch (const std::exception& e) {
-        ADD_FAILURE() << "rank " << rank << ": " << e.what();
-        world.abort(e.what());
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-}
+using test::on_ranks;
 
 std::vector<float> values_of(int rank, int64_t count) {
   std::mt19937 random(static_cast<unsigned>(rank * 1000 + count));
@@ -78,12 +57,12 @@ TEST(HostCommunicator, SumsInRankOrderWhateverTheSize) {
 }
 
 TEST(HostCommunicator, AGroupIsAPartOfTheWorld) {
-  const int group[] = {3, 1};
+  const std::vector<int> group = {3, 1};
   on_ranks(
       4,
       [&](Communicator& comm, Transport& world) {
         EXPECT_EQ(comm.size(), 2);
-        EXPECT_EQ(group[comm.rank()], world.rank());
+        EXPECT_EQ(group[static_cast<size_t>(comm.rank())], world.rank());
         std::vector<float> x = values_of(world.rank(), 5);
         comm.all_reduce({}, view_of(x));
         EXPECT_EQ(x, sum_of(group, 5));

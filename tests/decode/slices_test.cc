@@ -77,7 +77,7 @@ class Batch {
     const Draws want = draw({}, logits_.view(), 0, log_probs);
     std::vector<Draws> made(static_cast<size_t>(size));
     std::vector<Sent> sent(static_cast<size_t>(size));
-    on_ranks(size, [&](Communicator& comm) {
+    on_ranks(size, [&](Communicator& comm, Transport&) {
       const auto rank = static_cast<size_t>(comm.rank());
       const Dist::Range mine = Dist{.tensor_size = size, .tensor_rank = comm.rank()}.vocab_part(vocab());
       Arena arena;
@@ -212,7 +212,7 @@ TEST_P(Slices, WholeLogitsOnEveryRank) {
     for (int64_t rows : {1, 3}) {
       Source source(13);
       const Guarded logits = Guarded::random(rows, vocab, 2, source);
-      on_ranks(GetParam(), [&](Communicator& comm) {
+      on_ranks(GetParam(), [&](Communicator& comm, Transport&) {
         const Dist::Range mine =
             Dist{.tensor_size = comm.size(), .tensor_rank = comm.rank()}.vocab_part(vocab);
         Arena arena;

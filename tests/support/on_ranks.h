@@ -11,17 +11,21 @@
 
 namespace bolide::test {
 
-// Runs `body` on `size` CPU ranks at once, threads of this process; a fault of any is a failed test.
-inline void on_ranks(int size, const std::function<void(Communicator&)>& body) {
+// Runs `body` on CPU ranks at once, threads of this process: `size` of them, or those of `group` in a world
+// of `size`. A fault of any is a failed test.
+inline void on_ranks(int size, const std::function<void(Communicator&, Transport&)>& body,
+                     std::vector<int> group = {}) {
   const auto transports = make_thread_transports(size, std::chrono::seconds(20));
-  std::vector<int> group(static_cast<size_t>(size));
-  std::iota(group.begin(), group.end(), 0);
+  if (group.empty()) {
+    group.resize(static_cast<size_t>(size));
+    std::iota(group.begin(), group.end(), 0);
+  }
   std::vector<std::thread> threads;
   for (int rank : group) {
     threads.emplace_back([&, rank] {
       Transport& world = *transports[static_cast<size_t>(rank)];
       try {
-        body(*make_host_communicator(world, group, Channel::kTensor));
+        body(*make_host_communicator(world, group, Channel::kTensor), world);
       } catch (const std::exception& e) {
         ADD_FAILURE() << "rank " << rank << ": " << e.what();
         world.abort(e.what());
