@@ -152,7 +152,11 @@ int bench(const Flags& flags) {
   }
   const int64_t peak =
       peak_memory_bytes(flags.model.device);  // before measure_roof, whose own buffers are no part of it
-  const Roof roof = measure_roof(flags.model.device, info.data_type, flags.model.threads);
+  Roof roof = measure_roof(flags.model.device, info.data_type, flags.model.threads);
+  if (info.device == "cuda") {  // each tensor rank brings its own; CPU ranks share this machine's
+    roof.bytes_per_second *= info.tensor_para_size;
+    roof.flops *= info.tensor_para_size;
+  }
   std::vector<ordered_json> rows;
   for (const Row& row : measured) rows.push_back(as_json(row, flags, info, roof, peak));
   out.write(as_table(rows, out.fd()));
@@ -160,7 +164,8 @@ int bench(const Flags& flags) {
                         human_bytes(roof.bytes_per_second), roof.flops / 1e9,
                         human_bytes(static_cast<double>(info.weight_bytes)),
                         human_bytes(static_cast<double>(peak))));
-  if (info.step_bytes > 0) {
+  // Of several ranks rank 0 knows its own memory only.
+  if (info.step_bytes > 0 && info.transport.empty()) {
     const int64_t predicted = info.weight_bytes + info.cache_bytes + info.step_bytes;
     out.write(fmt::format("memory: weights {}, cache {}, steps {}: {} predicted, {:+.1f} % measured\n",
                           human_bytes(static_cast<double>(info.weight_bytes)),
