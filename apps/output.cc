@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "apps/terminal.h"
 #include "bolide/error.h"
 
 namespace bolide::apps {
@@ -81,7 +82,7 @@ void Output::commit() {
   temporary_.clear();
 }
 
-bool Output::is_terminal() const { return ::isatty(fd_) == 1; }
+bool Output::is_terminal() const { return apps::is_terminal(fd_); }
 
 void Output::failed(int error) const {
   if (error == EPIPE) {

@@ -34,9 +34,11 @@ size_t width_of(std::string_view text) {
 
 }  // namespace
 
+bool is_terminal(int fd) { return ::isatty(fd) == 1 && !std::getenv("OMPI_COMM_WORLD_RANK"); }
+
 std::string styled(std::string_view text, Style style, int fd) {
   const char* no_color = std::getenv("NO_COLOR");
-  const bool colourless = (no_color && *no_color) || ::isatty(fd) != 1;
+  const bool colourless = (no_color && *no_color) || !is_terminal(fd);
   if (style == Style::kPlain || colourless) return std::string(text);
   return fmt::format("{}{}\033[0m", code_of(style), text);
 }
@@ -84,7 +86,7 @@ std::string Table::text(int fd) const {
 ProgressBar::ProgressBar(std::string label, int64_t total, bool in_pipes)
     : label_(std::move(label)),
       total_(std::max<int64_t>(total, 1)),
-      terminal_(::isatty(STDERR_FILENO) == 1),
+      terminal_(is_terminal(STDERR_FILENO)),
       in_pipes_(in_pipes && !terminal_) {}
 
 ProgressBar::~ProgressBar() {

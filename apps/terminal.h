@@ -10,6 +10,10 @@ namespace bolide::apps {
 
 enum class Style { kPlain, kBold, kDim, kGreen, kRed };
 
+// Whether somebody reads `fd` on a screen. Not under mpirun: it gives each rank a terminal of its own making,
+// wherever the output then goes.
+bool is_terminal(int fd);
+
 // `text` in a style where file descriptor `fd` is a terminal and NO_COLOR is unset; else `text` itself.
 std::string styled(std::string_view text, Style style, int fd);
 

@@ -249,7 +249,7 @@ void MpiTransport::abort(const std::string& reason) noexcept {
 
 MpiTransport::~MpiTransport() {
   try {
-    if (!broken_ && std::uncaught_exceptions() == 0) {
+    if (!broken_ && ends_with_others()) {
       at("the end");
       // MPI_Finalize waits for ever for a rank that is dead; so it is called only once all of them are here.
       wait(rank() == 0 ? 1 % size() : 0, [&] { return sending_.empty(); });
@@ -268,8 +268,9 @@ MpiTransport::~MpiTransport() {
   }
   send_waits_.notify_all();
   progress_.join();
-  // Without it, mpirun ends the other ranks and fails, which after an error is what should happen.
-  if (!broken_) mpi_.finish();
+  // Without it, mpirun ends the other ranks and fails, which after an error is what should happen. After Ctrl-C
+  // it would wait for an mpirun that is itself on its way out.
+  if (!broken_ && std::uncaught_exceptions() == 0) mpi_.finish();
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "comm/transport.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "base/error.h"
 
@@ -48,6 +49,8 @@ void Transport::barrier(Channel channel) {
   gather({}, channel);
   broadcast({}, channel);
 }
+
+bool Transport::ends_with_others() const { return end_agreed_ || std::uncaught_exceptions() == 0; }
 
 void Transport::fail_silent(int rank) const {
   fail(ErrorCode::kResource,

@@ -55,8 +55,13 @@ class Transport {
   // What goes on, for the text of errors: "loading", "step 17".
   void at(std::string what) { at_ = std::move(what); }
   const std::string& at() const { return at_; }
+  // Every rank has been told to end: a program that goes down with a fault of its own is then no reason not
+  // to wait for the others.
+  void agree_to_end() { end_agreed_ = true; }
 
  protected:
+  // For destructors: whether the other ranks can be waited for, unless they are known to be gone.
+  bool ends_with_others() const;
   // "rank 1 did not answer within 60 s in step 17: ..."
   [[noreturn]] void fail_silent(int rank) const;
   // "rank 1 is gone (detail) in step 17: ..."
@@ -66,6 +71,7 @@ class Transport {
   int rank_, size_;
   std::chrono::duration<double> timeout_;
   std::string at_ = "the start";
+  bool end_agreed_ = false;
 };
 
 // The ranks of one process, a thread each; [size].

@@ -84,6 +84,7 @@ void Pipeline::stop() {
   if (ranks_.alone()) return;
   begin(Word::kStop);
   tell_all();
+  ranks_.world->agree_to_end();
 }
 
 void Pipeline::abort(const std::string& reason) noexcept { ranks_.abort(reason); }
@@ -100,7 +101,10 @@ const StepPlan* Pipeline::next() {
     data = ranks_.world->receive_message(0, Channel::kPlan);
     word = MessageReader(data, "a plan").get<Word>();
   } while (word == Word::kAlive);
-  if (word == Word::kStop) return nullptr;
+  if (word == Word::kStop) {
+    ranks_.world->agree_to_end();
+    return nullptr;
+  }
   ranks_.world->at(fmt::format("step {}", ++step_));
   MessageReader reader(data, "a plan");
   reader.get<Word>();
