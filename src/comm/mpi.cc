@@ -1,16 +1,23 @@
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/launcher.h"
+#include "comm/message.h"
 #include "comm/mpi_api.h"
 #include "comm/plugin.h"
 #include "comm/termination.h"
@@ -33,12 +40,48 @@ constexpr size_t kReasonBytes = 512;
 // core; a long one sleeps, a fiftieth of what it has waited already, so that it costs 2 % of the wait at
 // most.
 constexpr auto kSpin = 20us, kYield = 1000us, kLongestSleep = 1000us;
+// When a rank has died, mpirun lets a second pass before it sends SIGTERM to the others, and SIGKILL as soon
+// as one of these has ended: too late to say anything. So a rank that waits looks itself which processes are
+// left.
+constexpr auto kLook = 50ms;
+// mpirun sends SIGTERM after Ctrl-C, too: then rank 0 stops all others, within this time.
+constexpr auto kStopGrace = 500ms;
+
+// The first rank to end after a fault does so late enough for the others to say what they found, too.
+constexpr auto kLastWords = 200ms;
+
+// A process, among those of all hosts.
+struct Process {
+  uint64_t host = 0;
+  int64_t pid = 0;
+  bool seen_dead = false;
+
+  static Process own() {
+    std::string boot;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+    std::error_code ignored;
+    const auto numbers = std::filesystem::read_symlink("/proc/self/ns/pid", ignored);
+    return {std::hash<std::string>()(boot + numbers.string()), getpid(), false};
+  }
+  // Where it runs on this host: whether it has ended, though mpirun may not have noticed yet.
+  bool dead(const Process& own) const {
+    if (host != own.host) return false;
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string text;
+    if (!std::getline(file, text)) return true;
+    const size_t name_end = text.rfind(") ");
+    return name_end != std::string::npos &&
+           std::string_view("ZX").find(text[name_end + 2]) != std::string::npos;
+  }
+};
 
 class MpiTransport final : public Transport {
  public:
   MpiTransport(const BolideMpi& mpi, int rank, int size, std::chrono::duration<double> timeout)
       : Transport(rank, size, timeout), mpi_(mpi), progress_([this] { progress(); }) {}
   ~MpiTransport() override;
+  // All ranks together: they learn each other's processes.
+  void exchange_processes();
 
   std::string_view name() const override { return "mpi"; }
   void send(int to, Channel channel, std::span<const std::byte> data) override;
@@ -61,6 +104,7 @@ class MpiTransport final : public Transport {
   template <class Over>
   void wait(int rank, Over&& over);
   void receive_chunk(int from, int tag, std::span<std::byte> data);
+  void check_processes(int waited_for);
   void progress();
 
   const BolideMpi& mpi_;
@@ -69,6 +113,9 @@ class MpiTransport final : public Transport {
   std::deque<Sending> sending_;
   size_t queued_bytes_ = 0;
   bool broken_ = false, stop_ = false;
+  std::vector<Process> processes_;  // of each rank
+  Clock::time_point looked_;        // at them
+  std::optional<Clock::time_point> told_to_end_;
   std::condition_variable send_waits_;
   std::thread progress_;
 };
@@ -137,9 +184,41 @@ void MpiTransport::check_aborted() {
   fail_gone(from, reason);
 }
 
+void MpiTransport::exchange_processes() {
+  const Process own = Process::own();
+  const auto all = gather(std::as_bytes(std::span(&own, 1)), Channel::kStart);
+  MessageWriter told;
+  for (const auto& process : all) told.add(MessageReader(process, "a rank's process").get<Process>());
+  const auto message = broadcast(told.data(), Channel::kStart);
+  MessageReader reader(message, "the ranks' processes");
+  for (int rank = 0; rank < size(); ++rank) processes_.push_back(reader.get<Process>());
+}
+
+// A process that has ended may have left messages, so it counts once it was seen so before.
+void MpiTransport::check_processes(int waited_for) {
+  const auto now = Clock::now();
+  if (now - looked_ < kLook) return;
+  looked_ = now;
+  for (int other = 0; other < static_cast<int>(processes_.size()); ++other) {
+    Process& process = processes_[static_cast<size_t>(other)];
+    if (other == rank() || !process.dead(processes_[static_cast<size_t>(rank())])) continue;
+    if (std::exchange(process.seen_dead, true)) fail_gone(other, "its process has ended");
+  }
+  termination_.renew();
+  if (!termination_.requested()) return;
+  if (!told_to_end_) told_to_end_ = now;
+  if (now - *told_to_end_ > kStopGrace) {
+    fail_gone(
+        waited_for,
+        "this rank was told to end while it waited, as mpirun does when another rank has died, or when it "
+        "is itself told to");
+  }
+}
+
 template <class Over>
 void MpiTransport::wait(int rank, Over&& over) {
   const auto begin = Clock::now();
+  looked_ = begin;
   for (bool first = true;; first = false) {
     const auto waited = Clock::now() - begin;
     {
@@ -150,11 +229,7 @@ void MpiTransport::wait(int rank, Over&& over) {
     }
     if (waited > timeout()) fail_silent(rank);
     if (waited > kYield) {
-      termination_.renew();
-      if (termination_.requested()) {
-        fail_gone(rank,
-                  "this rank was told to end while it waited, as mpirun does when another rank has died");
-      }
+      check_processes(rank);
       std::this_thread::sleep_for(std::min<Clock::duration>(waited / 50, kLongestSleep));
     } else if (waited > kSpin && !first) {
       sched_yield();
@@ -268,9 +343,10 @@ MpiTransport::~MpiTransport() {
   }
   send_waits_.notify_all();
   progress_.join();
-  // Without it, mpirun ends the other ranks and fails, which after an error is what should happen. After Ctrl-C
-  // it would wait for an mpirun that is itself on its way out.
+  // Without it, mpirun ends the other ranks and fails, which after an error is what should happen. After
+  // Ctrl-C it would wait for an mpirun that is itself on its way out.
   if (!broken_ && std::uncaught_exceptions() == 0) mpi_.finish();
+  if (broken_) std::atexit([] { std::this_thread::sleep_for(kLastWords); });
 }
 
 }  // namespace
@@ -299,7 +375,9 @@ std::unique_ptr<Transport> make_mpi_transport(std::chrono::duration<double> time
          "bolide was built with",
          launch.size, size);
   }
-  return std::make_unique<MpiTransport>(mpi, rank, size, timeout);
+  auto world = std::make_unique<MpiTransport>(mpi, rank, size, timeout);
+  world->exchange_processes();
+  return world;
 }
 
 }  // namespace bolide

@@ -215,6 +215,18 @@ void check_divides(const ModelConfig& config, const Dist& dist) {
   }
 }
 
+// From a config.json alone.
+std::pair<const Family*, ModelConfig> read_shape(const fs::path& path) {
+  const fs::path file = fs::is_directory(path) ? path / "config.json" : path;
+  const Json json = read_json_file(file);
+  const Family& family = find_family(json, file.string());
+  return {&family, family.read_hf_config(json, file.string())};
+}
+
+void check_model(const ModelOptions& options, const Dist& dist) {
+  check_divides(options.dummy ? read_shape(options.path).second : open_checkpoint(options.path).config, dist);
+}
+
 LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist) {
   const auto build = [&](const Family& family, const ModelConfig& config, const auto& load) {
     check_divides(config, dist);
@@ -230,10 +242,8 @@ LoadedModel load_model(const ModelOptions& options, const Context& context, cons
     return loaded;
   };
   if (options.dummy) {
-    const fs::path config_path = fs::is_directory(options.path) ? options.path / "config.json" : options.path;
-    const Json json = read_json_file(config_path);
-    const Family& family = find_family(json, config_path.string());
-    return build(family, family.read_hf_config(json, config_path.string()),
+    const auto shape = read_shape(options.path);
+    return build(*shape.first, shape.second,
                  [&](const Context& typed, const std::vector<Slot>& slots, DType dtype) {
                    load_dummy_weights(typed, slots, dist, dtype, options.dummy_seed);
                  });

@@ -70,6 +70,9 @@ void check_divides(const ModelConfig& config, const Dist& dist);
 
 // Throws what check_divides() throws before anything is loaded.
 LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist = {});
+// Throws what load_model() would before it reads any weights: the folder's faults, and sizes that do not
+// divide the model. For ranks, which all find the same before they wait for each other.
+void check_model(const ModelOptions& options, const Dist& dist);
 
 // Bytes that the slots of a rank take once loaded.
 int64_t weight_bytes(std::span<const Slot> slots, const Dist& dist, DType dtype);

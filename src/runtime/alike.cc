@@ -79,8 +79,9 @@ void check_alike(Transport& world, const EngineConfig& config) {
       verdict = fmt::format("the ranks are not alike: rank {} has {}", rank, found);
   }
   const auto told = world.broadcast(std::as_bytes(std::span(verdict)), Channel::kStart);
-  if (!told.empty())
-    throw Error(ErrorCode::kUsage, std::string(reinterpret_cast<const char*>(told.data()), told.size()));
+  if (told.empty()) return;
+  world.agree_to_end();
+  throw Error(ErrorCode::kUsage, std::string(reinterpret_cast<const char*>(told.data()), told.size()));
 }
 
 }  // namespace bolide

@@ -227,12 +227,15 @@ void LocalEngine::run() {
 void LocalEngine::lose_ranks(const std::exception_ptr& fault) {
   lost_ = fault;
   in_flight_.clear();
+  // First of all: telling the others takes a moment, and a caller who cancels meanwhile would never learn
+  // why.
+  finish_all(FinishReason::kLength, lost_);
+  publish();
   try {
     std::rethrow_exception(fault);
   } catch (const std::exception& error) {
     worker_.pipeline().abort(error.what());
   }
-  finish_all(FinishReason::kLength, lost_);
 }
 
 // Steps on their way have results that nobody will read, but that rank 0 must take in: the others end only

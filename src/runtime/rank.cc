@@ -17,6 +17,14 @@
 
 namespace bolide {
 namespace {
+ModelOptions model_options(const EngineConfig& config) {
+  ModelOptions options;
+  options.path = config.model;
+  options.dummy = config.load_format == LoadFormat::kDummy;
+  if (!config.data_type.empty()) options.data_type = parse_data_type(config.data_type);
+  return options;
+}
+
 int device_of(const EngineConfig& config, int local_rank, int ranks_here) {
   if (config.devices.empty()) {
     // A launcher may show each process a GPU of its own.
@@ -107,6 +115,10 @@ World join_world(const EngineConfig& config) {
   const int ranks = config.tensor_para_size * config.pipeline_para_size;
   const std::chrono::duration<double> timeout(config.comm_timeout);
   const Launch launch = read_launch();
+  const auto check_layout = [&] {
+    check_model(model_options(config),
+                {.tensor_size = config.tensor_para_size, .pipeline_size = config.pipeline_para_size});
+  };
   World world;
   if (launch.size == 1) {
     if (config.transport != "auto") {
@@ -115,7 +127,10 @@ World join_world(const EngineConfig& config) {
            "mpirun, torchrun or srun, or leave the flag out",
            config.transport);
     }
-    if (ranks > 1) world.transports = make_thread_transports(ranks, timeout);
+    if (ranks > 1) {
+      check_layout();
+      world.transports = make_thread_transports(ranks, timeout);
+    }
     world.ranks_here = ranks;
     return world;
   }
@@ -132,6 +147,7 @@ World join_world(const EngineConfig& config) {
   }
   if (config.transport == "mpi" && !by_mpi)
     fail(ErrorCode::kUsage, "--transport mpi needs processes that mpirun or srun has started");
+  check_layout();
   if (config.transport == "mpi" || (config.transport == "auto" && by_mpi)) {
     world.transports.push_back(make_mpi_transport(timeout));
   } else {
@@ -150,8 +166,9 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
   parts.ranks_here = ranks_here;
   Transport* const transport = world.get();
   parts.ranks.world = std::move(world);
+  // Where they are not, all ranks know: none has to be told.
+  if (transport && transport->name() != "threads") check_alike(*transport, config);
   or_abort(parts.ranks, [&] {
-    if (transport && transport->name() != "threads") check_alike(*transport, config);
     Arena arena;
     Context context{.device = parse_device(config.device),
                     .threads = resolve_threads(config.threads, ranks_here),
@@ -160,10 +177,7 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
       parts.device_index = context.device_index = device_of(config, local_rank, ranks_here);
       use_cuda_device(context.device_index);
     }
-    ModelOptions options;
-    options.path = config.model;
-    options.dummy = config.load_format == LoadFormat::kDummy;
-    if (!config.data_type.empty()) options.data_type = parse_data_type(config.data_type);
+    const ModelOptions options = model_options(config);
     // Ranks that share a layer have products of other shapes than the file was made for.
     const std::optional<GemmConfig> gemms =
         config.tensor_para_size == 1 ? read_gemm_config(config) : std::nullopt;

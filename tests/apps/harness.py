@@ -1,6 +1,7 @@
 """What the end-to-end tests of the command share; the standard library alone.
 
-A test file runs as `python3 FILE --bolide COMMAND --source DIR` (ctest passes both).
+A test file runs as `python3 FILE --bolide COMMAND --source DIR` (ctest passes both). With --all a file that asks for ALL
+runs every combination, not a choice.
 """
 import argparse
 import array
@@ -17,17 +18,20 @@ from pathlib import Path
 
 BOLIDE = None
 SOURCE = None
+ALL = False
 
 
 def main():
-    global BOLIDE, SOURCE
+    global BOLIDE, SOURCE, ALL
     parser = argparse.ArgumentParser()
     parser.add_argument("--bolide", required=True)
     parser.add_argument("--source", required=True)
+    parser.add_argument("--all", action="store_true")
     args, rest = parser.parse_known_args()
 
     BOLIDE = str(Path(args.bolide).resolve())
     SOURCE = Path(args.source).resolve()
+    ALL = args.all
     unittest.main(module="__main__", argv=[sys.argv[0], *rest])
 
 
