@@ -42,29 +42,8 @@ class Environment {
 };
 
 struct Names {
-  const char *rank, *size, *local_rank, *local_size;  // local_size: null for a Slurm step's
+  const char *rank, *size;
 };
-
-// "2(x3),1": the tasks of each node of a Slurm step.
-std::optional<int> slurm_local_size(const Environment& environment) {
-  const auto list = environment.text("SLURM_STEP_TASKS_PER_NODE");
-  const auto node = environment.number("SLURM_NODEID");
-  if (!list || !node) return std::nullopt;
-  const char *at = list->data(), *end = at + list->size();
-  for (int left = *node; at < end;) {
-    int tasks = 0, nodes = 1;
-    auto read = std::from_chars(at, end, tasks);
-    if (read.ec == std::errc() && end - read.ptr > 2 && read.ptr[0] == '(' && read.ptr[1] == 'x') {
-      read = std::from_chars(read.ptr + 2, end, nodes);
-      if (read.ptr < end && *read.ptr == ')') ++read.ptr;
-    }
-    if (read.ec != std::errc() || tasks < 1 || nodes < 1) break;
-    if (left < nodes) return tasks;
-    left -= nodes;
-    at = read.ptr < end && *read.ptr == ',' ? read.ptr + 1 : end;
-  }
-  return std::nullopt;
-}
 
 void read_ranks(const Environment& environment, const Names& names, Launch& launch) {
   const auto rank = environment.number(names.rank), size = environment.number(names.size);
@@ -78,17 +57,6 @@ void read_ranks(const Environment& environment, const Names& names, Launch& laun
   }
   launch.rank = *rank;
   launch.size = *size;
-  const auto local_rank = environment.number(names.local_rank);
-  const auto local_size =
-      names.local_size ? environment.number(names.local_size) : slurm_local_size(environment);
-  launch.local_rank = local_rank.value_or(0);
-  // Not known where a launcher tells the local rank alone; then at least this many processes are here.
-  launch.local_size = local_size.value_or(launch.local_rank + 1);
-  if (launch.local_rank >= launch.local_size) {
-    fail(ErrorCode::kUsage, "environment variables {}={} and {}={} contradict: ranks count from 0",
-         names.local_rank, launch.local_rank,
-         names.local_size ? names.local_size : "SLURM_STEP_TASKS_PER_NODE", launch.local_size);
-  }
 }
 
 // Where kVariables meet, empty if nothing says it.
@@ -117,11 +85,10 @@ std::string meeting_address(const Environment& environment) {
   return fmt::format("{}{}{}:{}", bare_ipv6 ? "[" : "", *host, bare_ipv6 ? "]" : "", *port);
 }
 
-constexpr Names kOpenMpi = {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
-                            "OMPI_COMM_WORLD_LOCAL_SIZE"};
-constexpr Names kTorchrun = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"};
-constexpr Names kSlurm = {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", nullptr};
-constexpr Names kPmi = {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"};
+constexpr Names kOpenMpi = {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"};
+constexpr Names kTorchrun = {"RANK", "WORLD_SIZE"};
+constexpr Names kSlurm = {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"};
+constexpr Names kPmi = {"PMI_RANK", "PMI_SIZE"};
 
 }  // namespace
 

@@ -16,8 +16,7 @@ struct Launch {
   };
   By by = By::kNothing;
   int rank = 0, size = 1;
-  int local_rank = 0, local_size = 1;  // among the processes of this host
-  std::string address;                 // kVariables: where they meet, see GlooMeeting
+  std::string address;  // kVariables: where they meet, see GlooMeeting
 };
 // Reads the environment only. `variable` replaces getenv in tests. kUsage for a variable that is no number, a
 // rank outside its world, or a rank without the others.

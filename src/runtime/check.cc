@@ -82,12 +82,12 @@ int64_t resolve_chunk_tokens(Device device, int64_t max_chunk_tokens) {
   return device == Device::kCpu ? 512 : 2048;
 }
 
-int resolve_threads(int threads, int ranks_here) {
+int resolve_threads(int threads, int sharing) {
   constexpr int kMaxThreads = 4096;  // beyond any machine; OpenMP would abort the process instead of failing
   if (threads < 0 || threads > kMaxThreads) {
     fail(ErrorCode::kUsage, "threads is {}: it must be between 0 (all cores) and {}", threads, kMaxThreads);
   }
-  return threads > 0 ? threads : std::max(usable_cores() / ranks_here, 1);
+  return threads > 0 ? threads : std::max(usable_cores() / sharing, 1);
 }
 
 void check_config(const EngineConfig& config) {

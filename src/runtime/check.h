@@ -16,8 +16,9 @@ Device parse_device(std::string_view name);
 // 0 becomes the device's default.
 int64_t resolve_chunk_tokens(Device device, int64_t max_chunk_tokens);
 
-// 0 becomes all usable cores, shared by the ranks of this host; kUsage for a count that cannot be honoured.
-int resolve_threads(int threads, int ranks_here = 1);
+// 0 becomes all usable cores, divided by the ranks that share them; kUsage for a count that cannot be
+// honoured.
+int resolve_threads(int threads, int sharing = 1);
 
 // Throws kUsage for a request that can never run, and returns its prompt's ids (encoded when it came as
 // text). `capacity` is the cache's size in tokens.

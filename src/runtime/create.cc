@@ -28,20 +28,15 @@ std::unique_ptr<Engine> Engine::create(const EngineConfig& config) {
   const TeamScope team;
   EngineParts parts;
   parts.tokenizer = load_tokenizer(config);  // first: it is quick, and its faults should not wait for weights
-  World world = join_world(config);
+  std::vector<std::unique_ptr<Transport>> world = join_world(config);
   std::vector<std::function<void()>> others;
-  for (size_t rank = 1; rank < world.transports.size(); ++rank) {
+  for (size_t rank = 1; rank < world.size(); ++rank) {
     // Shared, because a std::function is copied.
-    others.push_back(
-        [config, ranks_here = world.ranks_here,
-         transport = std::make_shared<std::unique_ptr<Transport>>(std::move(world.transports[rank]))] {
-          const int local_rank = (*transport)->rank();
-          serve_rank(load_rank(config, std::move(*transport), local_rank, ranks_here), config);
-        });
+    const auto transport = std::make_shared<std::unique_ptr<Transport>>(std::move(world[rank]));
+    others.push_back([config, transport] { serve_rank(load_rank(config, std::move(*transport)), config); });
   }
   if (!others.empty()) parts.followers = std::make_unique<Followers>(std::move(others));
-  std::unique_ptr<Transport> mine = world.transports.empty() ? nullptr : std::move(world.transports.front());
-  static_cast<RankParts&>(parts) = load_rank(config, std::move(mine), world.local_rank, world.ranks_here);
+  static_cast<RankParts&>(parts) = load_rank(config, world.empty() ? nullptr : std::move(world.front()));
   parts.run_ahead = parse_device(config.device) == Device::kCuda;
   return std::make_unique<LocalEngine>(std::move(parts), config);
 }

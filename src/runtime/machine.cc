@@ -1,6 +1,8 @@
 #include "runtime/machine.h"
 
+#include <fmt/format.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -82,6 +84,23 @@ int usable_cores(const fs::path& root) {
     if (stream >> quota >> period && quota > 0 && period > 0) cores = std::min(cores, quota / period);
   }
   return static_cast<int>(std::max<int64_t>(cores, 1));
+}
+
+Place this_place(const fs::path& root) {
+  Place place;
+  std::ifstream boot(root / "proc/sys/kernel/random/boot_id");
+  if (!std::getline(boot, place.machine)) {
+    char name[256] = {};
+    ::gethostname(name, sizeof(name) - 1);
+    place.machine = name;
+  }
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (::sched_getaffinity(0, sizeof(mask), &mask) == 0) {
+    for (int core = 0; core < CPU_SETSIZE; ++core)
+      if (CPU_ISSET(core, &mask)) place.cores += fmt::format("{},", core);
+  }
+  return place;
 }
 
 int64_t default_kv_tokens(int64_t max_batch_size, int64_t page_size, int64_t bytes_per_token,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace bolide {
 
@@ -14,6 +15,13 @@ int64_t available_memory(const std::filesystem::path& root = "/");
 // Cores: the affinity mask, cut to the control group's CPU quota (rounded down: a thread more than the quota
 // gets all threads throttled). At least 1.
 int usable_cores(const std::filesystem::path& root = "/");
+
+// What names the machine, whatever its containers call themselves, and the cores that this process is bound
+// to: ranks with the same words share them.
+struct Place {
+  std::string machine, cores;
+};
+Place this_place(const std::filesystem::path& root = "/");
 
 // The size of the cache in tokens when the user gives none: 2048 tokens for each of max_batch_size sequences,
 // but at most half of the available memory, and at least one page. Untouched pages cost nothing.

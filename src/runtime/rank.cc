@@ -25,24 +25,48 @@ ModelOptions model_options(const EngineConfig& config) {
   return options;
 }
 
-int device_of(const EngineConfig& config, int local_rank, int ranks_here) {
+// The ranks of this rank's machine: ranks that are threads or processes, and see the same memory and GPUs.
+struct Neighbours {
+  int local_rank = 0, ranks_here = 1;
+  int sharing_cores = 1;  // of those, which may use the same cores
+};
+Neighbours find_neighbours(Transport& world) {
+  const auto [machine, cores] = this_place();
+  MessageWriter mine;
+  mine.add(std::string_view(machine));
+  mine.add(std::string_view(cores));
+  MessageWriter list;
+  for (const auto& place : world.gather(mine.data(), Channel::kStart))
+    list.add(std::string_view(reinterpret_cast<const char*>(place.data()), place.size()));
+  const auto told = world.broadcast(list.data(), Channel::kStart);
+  MessageReader places(told, "the list of the ranks' machines");
+  Neighbours found{.local_rank = 0, .ranks_here = 0, .sharing_cores = 0};
+  for (int rank = 0; rank < world.size(); ++rank) {
+    const std::string place = places.text();
+    MessageReader reader(std::as_bytes(std::span(place)), "a rank's machine");
+    if (reader.text() != machine) continue;
+    found.local_rank += rank < world.rank();
+    ++found.ranks_here;
+    found.sharing_cores += reader.text() == cores;
+  }
+  return found;
+}
+
+int device_of(const EngineConfig& config, const Neighbours& neighbours) {
+  const int ranks_here = neighbours.ranks_here, local_rank = neighbours.local_rank;
   if (config.devices.empty()) {
     // A launcher may show each process a GPU of its own.
     const int seen = cuda_device_count();
     if (local_rank >= seen && seen != 1) {
-      fail(ErrorCode::kUsage, "{} ranks run on this host, a GPU each, and this process sees {}", ranks_here,
-           seen);
+      fail(ErrorCode::kUsage, "{} ranks run on this machine, a GPU each, and this process sees {}",
+           ranks_here, seen);
     }
     return seen == 1 ? 0 : local_rank;
   }
-  if (static_cast<int>(config.devices.size()) != ranks_here && config.devices.size() != 1) {
-    fail(ErrorCode::kUsage, "--devices names {} GPUs, and {} ranks run on this host", config.devices.size(),
-         ranks_here);
-  }
-  if (config.devices.size() == 1 && ranks_here > 1) {
+  if (static_cast<int>(config.devices.size()) != ranks_here) {
     fail(ErrorCode::kUsage,
-         "--devices names one GPU, and {} ranks run on this host: name one for each, or leave it out",
-         ranks_here);
+         "--devices names {} GPU(s), and {} rank(s) run on this machine: name one for each, or leave it out",
+         config.devices.size(), ranks_here);
   }
   return config.devices[static_cast<size_t>(local_rank)];
 }
@@ -111,7 +135,7 @@ auto or_abort(const Ranks& ranks, const Body& body) {
 
 }  // namespace
 
-World join_world(const EngineConfig& config) {
+std::vector<std::unique_ptr<Transport>> join_world(const EngineConfig& config) {
   const int ranks = config.tensor_para_size * config.pipeline_para_size;
   const std::chrono::duration<double> timeout(config.comm_timeout);
   const Launch launch = read_launch();
@@ -119,7 +143,6 @@ World join_world(const EngineConfig& config) {
     check_model(model_options(config),
                 {.tensor_size = config.tensor_para_size, .pipeline_size = config.pipeline_para_size});
   };
-  World world;
   if (launch.size == 1) {
     if (config.transport != "auto") {
       fail(ErrorCode::kUsage,
@@ -127,12 +150,9 @@ World join_world(const EngineConfig& config) {
            "mpirun, torchrun or srun, or leave the flag out",
            config.transport);
     }
-    if (ranks > 1) {
-      check_layout();
-      world.transports = make_thread_transports(ranks, timeout);
-    }
-    world.ranks_here = ranks;
-    return world;
+    if (ranks == 1) return {};
+    check_layout();
+    return make_thread_transports(ranks, timeout);
   }
   if (launch.size != ranks) {
     fail(ErrorCode::kUsage,
@@ -148,33 +168,31 @@ World join_world(const EngineConfig& config) {
   if (config.transport == "mpi" && !by_mpi)
     fail(ErrorCode::kUsage, "--transport mpi needs processes that mpirun or srun has started");
   check_layout();
+  std::vector<std::unique_ptr<Transport>> mine;
   if (config.transport == "mpi" || (config.transport == "auto" && by_mpi)) {
-    world.transports.push_back(make_mpi_transport(timeout));
+    mine.push_back(make_mpi_transport(timeout));
   } else {
-    world.transports.push_back(
+    mine.push_back(
         make_gloo_transport({.rank = launch.rank, .size = launch.size, .address = launch.address}, timeout));
   }
-  world.local_rank = launch.local_rank;
-  world.ranks_here = launch.local_size;
-  return world;
+  return mine;
 }
 
-RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world, int local_rank,
-                    int ranks_here) {
+RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world) {
   const auto start = std::chrono::steady_clock::now();
   RankParts parts;
-  parts.ranks_here = ranks_here;
   Transport* const transport = world.get();
   parts.ranks.world = std::move(world);
   // Where they are not, all ranks know: none has to be told.
   if (transport && transport->name() != "threads") check_alike(*transport, config);
   or_abort(parts.ranks, [&] {
+    const Neighbours neighbours = transport ? find_neighbours(*transport) : Neighbours();
+    parts.ranks_here = neighbours.ranks_here;
+    parts.threads = resolve_threads(config.threads, neighbours.sharing_cores);
     Arena arena;
-    Context context{.device = parse_device(config.device),
-                    .threads = resolve_threads(config.threads, ranks_here),
-                    .arena = &arena};
+    Context context{.device = parse_device(config.device), .threads = parts.threads, .arena = &arena};
     if (context.device == Device::kCuda) {
-      parts.device_index = context.device_index = device_of(config, local_rank, ranks_here);
+      parts.device_index = context.device_index = device_of(config, neighbours);
       use_cuda_device(context.device_index);
     }
     const ModelOptions options = model_options(config);
@@ -211,7 +229,7 @@ WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, i
         .cache = cache_config(model, parts.ranks.dist, parts.data_type, pages, config.page_size),
         .device_index = parts.device_index,
         .activation = activation_dtype(device, parts.data_type),
-        .threads = resolve_threads(config.threads, parts.ranks_here),
+        .threads = parts.threads,
         .max_batch_size = config.max_batch_size,
         .logit_block_bytes = parts.logit_block_bytes,
         .deterministic = config.deterministic_batching,
@@ -267,9 +285,7 @@ void follow(const EngineConfig& config) {
   if (process_rank() == 0)
     fail(ErrorCode::kUsage, "follow() is for processes with a rank above 0: this one creates the engine");
   const TeamScope team;
-  World world = join_world(config);
-  serve_rank(load_rank(config, std::move(world.transports.front()), world.local_rank, world.ranks_here),
-             config);
+  serve_rank(load_rank(config, std::move(join_world(config).front())), config);
 }
 
 int process_rank() { return read_launch().rank; }

@@ -16,27 +16,22 @@ struct RankParts {
   std::unique_ptr<Model> model;
   DType data_type = DType::kF32;  // of the weights, and of the cache
   int64_t weight_bytes = 0;       // of this rank
-  int ranks_here = 1;             // that share this host's memory and cores
-  int device_index = 0;           // which GPU
+  int ranks_here = 1;             // that share this machine's memory
+  int threads = 1;
+  int device_index = 0;  // which GPU
   bool random_weights = false;
   int64_t tuned_products = 0;
   double load_seconds = 0;
   int64_t logit_block_bytes = WorkerConfig::kLogitBlockBytes;
 };
 
-// The world that `config` and this process's environment ask for. kUsage where the two do not agree.
-struct World {
-  // Those of this process: all ranks as threads, rank 0 first, or the one of this process; empty for one rank
-  // alone.
-  std::vector<std::unique_ptr<Transport>> transports;
-  int local_rank = 0;  // of the first of them, among the ranks of this host
-  int ranks_here = 1;
-};
-World join_world(const EngineConfig& config);
+// The ranks that `config` and this process's environment ask for, as far as they run in this process: all, as
+// threads, rank 0 first; or the one of this process; none for one rank alone. kUsage where the two do not
+// agree.
+std::vector<std::unique_ptr<Transport>> join_world(const EngineConfig& config);
 
 // From files to one rank: its groups, its part of the weights. `world` null: one rank alone.
-RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world, int local_rank,
-                    int ranks_here);
+RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world);
 // How a rank runs. All ranks call it together: they agree on the size of the cache, which is that of the rank
 // with the least memory, and rank 0 learns how many bytes of weights they all hold.
 WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes);

@@ -1,6 +1,7 @@
 #include "runtime/machine.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -80,6 +81,24 @@ TEST(Machine, DefaultCacheSize) {
   EXPECT_EQ(default_kv_tokens(64, 16, 1000, int64_t{1} << 40), 64 * 2048);
   EXPECT_EQ(default_kv_tokens(64, 16, 1000, 1000000), 496);  // half the memory, whole pages
   EXPECT_EQ(default_kv_tokens(64, 16, 1000, 0), 16);
+}
+
+TEST(Machine, APlaceIsTheSameForAllOfAMachineAndTellsCoresApart) {
+  const Place place = this_place();
+  EXPECT_FALSE(place.machine.empty());
+  EXPECT_EQ(place.machine, this_place().machine);
+  cpu_set_t before, one;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof(before), &before), 0);
+  int first = 0;
+  while (!CPU_ISSET(first, &before)) ++first;
+  CPU_ZERO(&one);
+  CPU_SET(first, &one);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof(one), &one), 0);
+  EXPECT_EQ(this_place().cores, std::to_string(first) + ",");
+  ASSERT_EQ(::sched_setaffinity(0, sizeof(before), &before), 0);
+  EXPECT_EQ(this_place().cores, place.cores);
+  // Where the kernel does not say, the host's name does.
+  EXPECT_FALSE(this_place("/nowhere").machine.empty());
 }
 
 }  // namespace
