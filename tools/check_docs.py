@@ -127,12 +127,13 @@ def subcommands(text):
 
 
 def command_lines(text):
-    """(words after `bolide`) of each use of the command in a code block, continuation lines joined."""
+    """(words after `bolide`) of each use of the command in a code block, continuation lines joined; also by a launcher or
+    after variables."""
     for block in FENCE.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             for part in re.split(r"\s*(?:\||&&|;)\s+", line):
                 words = part.strip().removeprefix("$ ").split("#")[0]
-                match = re.match(r"(?:\S*/)?bolide\s+(.*)", words)
+                match = re.match(r"(?:(?:mpirun|torchrun|srun|\w+=\S*)\s(?:.*?\s)?)?(?:\S*/)?bolide\s+(.*)", words)
                 if match:
                     try:
                         yield shlex.split(match.group(1))

@@ -17,6 +17,7 @@
 
 namespace bolide {
 namespace {
+
 ModelOptions model_options(const EngineConfig& config) {
   ModelOptions options;
   options.path = config.model;

@@ -67,6 +67,8 @@ class CheckDocsTest(unittest.TestCase):
     def test_flags(self):
         self.expect_finding("README.md", "```\nbolide run --models x\n```\n", "run --models")
         self.expect_finding("README.md", "```\ncat f | build/apps/bolide run \\\n  --models x\n```\n", "run --models")
+        for launched in ("mpirun -n 2 bolide", "RANK=0 bolide", "torchrun --nproc-per-node 2 \\\n  bolide"):
+            self.expect_finding("README.md", f"```bash\n{launched} run --models x\n```\n", "run --models")
         self.expect_finding("README.md", "```\nbolide walk\n```\n", "bolide walk")
         self.expect_finding("README.md", "use `--nothing`\n", "--nothing")
 
