@@ -52,6 +52,15 @@ void run(Transport& world, const std::string& scenario) {
       std::_Exit(3);
     }
     wait_for(world, world.rank() == 0 ? last : 0);
+  } else if (scenario == "told") {
+    // The last rank dies, rank 1 has missed it and says so, rank 0 waits for rank 1.
+    if (world.rank() == last) raise(SIGKILL);
+    std::this_thread::sleep_for(300ms);
+    if (world.rank() == 1) {
+      world.abort("it missed the last rank");
+      std::_Exit(3);
+    }
+    wait_for(world, 1);
   } else if (scenario == "short") {
     const std::byte data[8] = {};
     if (world.rank() == 0) {

@@ -229,6 +229,12 @@ TEST_P(Processes, AbortReachesWhoWaitsForOthers) {
     EXPECT_THAT(said_by(rank, run), HasSubstr("it is out of pages")) << run.output;
 }
 
+TEST_P(Processes, WhatARankSaysArrivesThoughAnotherHasDied) {
+  if (GetParam() == Way::kMpi) GTEST_SKIP() << "mpirun ends all ranks once one has died";
+  const Outcome run = Processes::run("told");
+  EXPECT_THAT(said_by(0, run), HasSubstr("it missed the last rank")) << run.output;
+}
+
 TEST_P(Processes, MessageOfAnotherSizeIsAnError) {
   const Outcome run = Processes::run("short");
   expect_failed(run, {0});
