@@ -119,7 +119,6 @@ class GlooTransport final : public Transport {
 
   void drop_sent();
   void await_abort();
-  void listen_for_abort();
   bool wait_until_queued(size_t most_bytes);
   void check_alive();
   [[noreturn]] void fail_broken(int rank, const std::string& detail);
@@ -146,7 +145,11 @@ class GlooTransport final : public Transport {
 GlooTransport::GlooTransport(int rank, int size, std::chrono::duration<double> timeout,
                              std::shared_ptr<gloo::transport::Context> context)
     : Transport(rank, size, timeout), context_(std::move(context)) {
-  listen_for_abort();
+  std::vector<int> others;
+  for (int other = 0; other < size; ++other)
+    if (other != rank) others.push_back(other);
+  abort_buffer_ = context_->createUnboundBuffer(reason_.data(), reason_.size());
+  abort_buffer_->recv(others, kAbortSlot);
   dropper_ = std::thread([this] { drop_sent(); });
   watcher_ = std::thread([this] { await_abort(); });
 }
@@ -180,37 +183,16 @@ void GlooTransport::drop_sent() {
 }
 
 void GlooTransport::await_abort() {
-  // A connection that breaks ends the wait for all of them: each time one more rank is gone, and those that
-  // are left may still say whom they have missed.
-  for (int gone = 0; gone < size(); ++gone) {
-    try {
-      int from = -1;
-      if (!abort_buffer_->waitRecv(&from, kEver)) return;
-      const std::lock_guard lock(mutex_);
-      ended_ = {from, std::string(reason_.data(), strnlen(reason_.data(), reason_.size()))};
-      if (receiving_) receiving_->abortWaitRecv();
-      changed_.notify_all();
-      return;
-    } catch (const std::exception& error) {
-      log::debug("a rank may have ended: {}", text_of(error));
-    }
-    try {
-      const std::lock_guard lock(mutex_);
-      if (stop_) return;
-      listen_for_abort();
-    } catch (const std::exception& error) {
-      log::debug("no longer told when a rank ends: {}", text_of(error));
-      return;
-    }
+  try {
+    int from = -1;
+    if (!abort_buffer_->waitRecv(&from, kEver)) return;
+    const std::lock_guard lock(mutex_);
+    ended_ = {from, std::string(reason_.data(), strnlen(reason_.data(), reason_.size()))};
+    if (receiving_) receiving_->abortWaitRecv();
+    changed_.notify_all();
+  } catch (const std::exception& error) {
+    log::debug("no longer told when a rank ends: {}", text_of(error));
   }
-}
-
-void GlooTransport::listen_for_abort() {
-  std::vector<int> others;
-  for (int other = 0; other < size(); ++other)
-    if (other != rank()) others.push_back(other);
-  abort_buffer_ = context_->createUnboundBuffer(reason_.data(), reason_.size());
-  abort_buffer_->recv(others, kAbortSlot);
 }
 
 // Under mutex_.
