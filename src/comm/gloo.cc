@@ -118,7 +118,7 @@ class GlooTransport final : public Transport {
   };
 
   void drop_sent();
-  void await_abort();
+  void await_abort(int from);
   bool wait_until_queued(size_t most_bytes);
   void check_alive();
   [[noreturn]] void fail_broken(int rank, const std::string& detail);
@@ -134,24 +134,31 @@ class GlooTransport final : public Transport {
   size_t queued_bytes_ = 0;
   Buffer* receiving_ = nullptr;  // what the engine's thread waits for
   std::optional<End> ended_;     // another rank has said that it ends
+  std::optional<End> closed_;    // the first whose connection broke, whoever is waited for
   std::string send_fault_;
   bool broken_ = false, stop_ = false;
 
-  std::vector<char> reason_ = std::vector<char>(kReasonBytes);
-  std::unique_ptr<Buffer> abort_buffer_;
-  std::thread dropper_, watcher_;
+  // Of each other rank: one for all would be of no more use once one of them is gone.
+  struct Last {
+    std::vector<char> reason = std::vector<char>(kReasonBytes);
+    std::unique_ptr<Buffer> buffer;
+    std::thread watcher;
+  };
+  std::vector<Last> last_words_;  // [size], this rank's own unused
+  std::thread dropper_;
 };
 
 GlooTransport::GlooTransport(int rank, int size, std::chrono::duration<double> timeout,
                              std::shared_ptr<gloo::transport::Context> context)
-    : Transport(rank, size, timeout), context_(std::move(context)) {
-  std::vector<int> others;
-  for (int other = 0; other < size; ++other)
-    if (other != rank) others.push_back(other);
-  abort_buffer_ = context_->createUnboundBuffer(reason_.data(), reason_.size());
-  abort_buffer_->recv(others, kAbortSlot);
+    : Transport(rank, size, timeout), context_(std::move(context)), last_words_(static_cast<size_t>(size)) {
+  for (int other = 0; other < size; ++other) {
+    if (other == rank) continue;
+    Last& last = last_words_[static_cast<size_t>(other)];
+    last.buffer = context_->createUnboundBuffer(last.reason.data(), last.reason.size());
+    last.buffer->recv(other, kAbortSlot);
+    last.watcher = std::thread([this, other] { await_abort(other); });
+  }
   dropper_ = std::thread([this] { drop_sent(); });
-  watcher_ = std::thread([this] { await_abort(); });
 }
 
 // Gloo's own thread sends; this one gives the copies back that have gone.
@@ -182,16 +189,18 @@ void GlooTransport::drop_sent() {
   }
 }
 
-void GlooTransport::await_abort() {
+void GlooTransport::await_abort(int from) {
+  Last& last = last_words_[static_cast<size_t>(from)];
   try {
-    int from = -1;
-    if (!abort_buffer_->waitRecv(&from, kEver)) return;
+    if (!last.buffer->waitRecv(kEver)) return;
     const std::lock_guard lock(mutex_);
-    ended_ = {from, std::string(reason_.data(), strnlen(reason_.data(), reason_.size()))};
+    if (!ended_)
+      ended_ = {from, std::string(last.reason.data(), strnlen(last.reason.data(), last.reason.size()))};
     if (receiving_) receiving_->abortWaitRecv();
     changed_.notify_all();
   } catch (const std::exception& error) {
-    log::debug("no longer told when a rank ends: {}", text_of(error));
+    const std::lock_guard lock(mutex_);
+    if (!closed_) closed_ = {from, text_of(error)};
   }
 }
 
@@ -208,6 +217,8 @@ void GlooTransport::fail_broken(int rank, const std::string& detail) {
   broken_ = true;
   changed_.wait_for(lock, 100ms, [&] { return ended_.has_value(); });
   check_alive();
+  // Whoever is waited for may have ended for want of another one.
+  if (closed_) fail_gone(closed_->rank, closed_->reason);
   fail_gone(rank, detail);
 }
 
@@ -338,11 +349,13 @@ GlooTransport::~GlooTransport() {
     const std::lock_guard lock(mutex_);
     stop_ = true;
     if (!sending_.empty()) sending_.front().buffer->abortWaitSend();
-    abort_buffer_->abortWaitRecv();
+    for (Last& last : last_words_)
+      if (last.buffer) last.buffer->abortWaitRecv();
   }
   changed_.notify_all();
   dropper_.join();
-  watcher_.join();
+  for (Last& last : last_words_)
+    if (last.watcher.joinable()) last.watcher.join();
 }
 
 // What processes have in common that reach each other by 127.0.0.1.
