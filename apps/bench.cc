@@ -90,7 +90,7 @@ ordered_json as_json(const Row& row, const Flags& flags, const ModelInfo& info, 
       {"device", info.device},
       {"processor", processor()},
       {"instruction_set", info.instruction_set},
-      {"threads", flags.model.threads},
+      {"threads", info.threads},
       {"tensor_para_size", info.tensor_para_size},
       {"pipeline_para_size", info.pipeline_para_size},
       {"transport", info.transport},
@@ -134,6 +134,18 @@ std::string as_table(const std::vector<ordered_json>& rows, int fd) {
   return table.text(fd);
 }
 
+// What the ranks could do that work on a step at the same time. Threads of one process share its cores;
+// tensor ranks that are processes, or have a GPU each, bring their own.
+Roof roof_of(const ModelInfo& info) {
+  const bool together = info.transport == "threads" && info.device == "cpu";
+  const int ranks = info.tensor_para_size * info.pipeline_para_size;
+  Roof roof = measure_roof(info.device, info.data_type, info.threads * (together ? ranks : 1));
+  if (together) return roof;
+  roof.bytes_per_second *= info.tensor_para_size;
+  roof.flops *= info.tensor_para_size;
+  return roof;
+}
+
 int bench(const Flags& flags) {
   const int64_t largest = *std::max_element(flags.batch_sizes.begin(), flags.batch_sizes.end());
   const EngineConfig config = config_for(flags, largest, flags.input_len, flags.output_len);
@@ -152,11 +164,7 @@ int bench(const Flags& flags) {
   }
   const int64_t peak =
       peak_memory_bytes(flags.model.device);  // before measure_roof, whose own buffers are no part of it
-  Roof roof = measure_roof(flags.model.device, info.data_type, flags.model.threads);
-  if (info.device == "cuda") {  // each tensor rank brings its own; CPU ranks share this machine's
-    roof.bytes_per_second *= info.tensor_para_size;
-    roof.flops *= info.tensor_para_size;
-  }
+  const Roof roof = roof_of(info);
   std::vector<ordered_json> rows;
   for (const Row& row : measured) rows.push_back(as_json(row, flags, info, roof, peak));
   out.write(as_table(rows, out.fd()));

@@ -79,6 +79,7 @@ struct ModelInfo {
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_capacity_tokens = 0;
   int tensor_para_size = 1, pipeline_para_size = 1;
   std::string transport = {};  ///< "threads", "mpi", "gloo"; empty: one rank
+  int threads = 1;             ///< CPU threads of each rank
   /// The cache, and on a GPU what steps need besides; both are taken at the start there.
   int64_t cache_bytes = 0, step_bytes = 0;
   int64_t tuned_products = 0;  ///< rows of the gemm_config.in that it follows

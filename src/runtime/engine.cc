@@ -52,6 +52,7 @@ ModelInfo make_info(const EngineParts& parts, const Worker& worker, const Engine
   info.kv_bytes_per_token = cache_config(model, {}, parts.data_type, 1, 1).page_bytes();
   info.tensor_para_size = worker.dist().tensor_size;
   info.pipeline_para_size = worker.dist().pipeline_size;
+  info.threads = worker.config().threads;
   if (!worker.ranks().alone()) info.transport = worker.ranks().world->name();
   info.kv_capacity_tokens = cache.pages * cache.page_size;
   info.cache_bytes = (cache.pages + (cache.spare_page ? 1 : 0)) * cache.page_bytes();
