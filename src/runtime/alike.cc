@@ -43,19 +43,6 @@ uint64_t hash_of_model(const fs::path& path) {
   return hash;
 }
 
-// What all ranks must have in common, a line each.
-std::string digest_of(const EngineConfig& config) {
-  return fmt::format(
-      "build {} {:016x}\nmodel {:016x}\n--tensor-para-size {}\n--pipeline-para-size {}\n--device {}\n"
-      "--data-type {}\n--load-format {}\nbatch size {}\n--max-kv-tokens {}\n--max-chunk-tokens {}\n"
-      "page size {}\n--deterministic {}\n--no-cuda-graphs {}\n--all-reduce {}\n",
-      kVersion, hash_of_file("/proc/self/exe"), hash_of_model(config.model), config.tensor_para_size,
-      config.pipeline_para_size, config.device, config.data_type,
-      config.load_format == LoadFormat::kDummy ? "dummy" : "auto", config.max_batch_size,
-      config.max_kv_tokens, config.max_chunk_tokens, config.page_size, config.deterministic_batching,
-      !config.cuda_graphs, config.all_reduce);
-}
-
 // The first line that differs: "--data-type fp16 instead of --data-type fp32"; empty when none does.
 std::string difference(std::string_view mine, std::string_view theirs) {
   while (!mine.empty() || !theirs.empty()) {
@@ -69,19 +56,30 @@ std::string difference(std::string_view mine, std::string_view theirs) {
 
 }  // namespace
 
-void check_alike(Transport& world, const EngineConfig& config) {
-  const std::string mine = digest_of(config);
-  const auto all = world.gather(std::as_bytes(std::span(mine)), Channel::kStart);
+void check_alike(Transport& world, const std::string& lines) {
+  const auto all = world.gather(std::as_bytes(std::span(lines)), Channel::kStart);
   std::string verdict;
   for (size_t rank = 1; rank < all.size() && verdict.empty(); ++rank) {
     const std::string_view theirs(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());
-    if (const std::string found = difference(mine, theirs); !found.empty())
+    if (const std::string found = difference(lines, theirs); !found.empty())
       verdict = fmt::format("the ranks are not alike: rank {} has {}", rank, found);
   }
   const auto told = world.broadcast(std::as_bytes(std::span(verdict)), Channel::kStart);
   if (told.empty()) return;
   world.agree_to_end();
   throw Error(ErrorCode::kUsage, std::string(reinterpret_cast<const char*>(told.data()), told.size()));
+}
+
+std::string common_settings(const EngineConfig& config) {
+  return fmt::format(
+      "build {} {:016x}\nmodel {:016x}\n--tensor-para-size {}\n--pipeline-para-size {}\n--device {}\n"
+      "--data-type {}\n--load-format {}\nbatch size {}\n--max-kv-tokens {}\n--max-chunk-tokens {}\n"
+      "page size {}\n--deterministic {}\n--no-cuda-graphs {}\n--all-reduce {}\n",
+      kVersion, hash_of_file("/proc/self/exe"), hash_of_model(config.model), config.tensor_para_size,
+      config.pipeline_para_size, config.device, config.data_type,
+      config.load_format == LoadFormat::kDummy ? "dummy" : "auto", config.max_batch_size,
+      config.max_kv_tokens, config.max_chunk_tokens, config.page_size, config.deterministic_batching,
+      !config.cuda_graphs, config.all_reduce);
 }
 
 }  // namespace bolide

@@ -1,12 +1,17 @@
 #pragma once
 
+#include <string>
+
 #include "bolide/engine.h"
 #include "comm/transport.h"
 
 namespace bolide {
 
-// Holds build, model and settings of all ranks against each other. Every rank calls it before it loads;
-// kUsage on all of them naming the first rank that differs, and in what.
-void check_alike(Transport& world, const EngineConfig& config);
+// Holds what all ranks must have in common, a line each, against each other. Every rank calls it; kUsage on
+// all of them naming the first rank that differs, and in what.
+void check_alike(Transport& world, const std::string& lines);
+
+// Build, model and settings, for check_alike().
+std::string common_settings(const EngineConfig& config);
 
 }  // namespace bolide

@@ -185,17 +185,23 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
   Transport* const transport = world.get();
   parts.ranks.world = std::move(world);
   // Where they are not, all ranks know: none has to be told.
-  if (transport && transport->name() != "threads") check_alike(*transport, config);
+  if (transport && transport->name() != "threads") check_alike(*transport, common_settings(config));
+  const Device device = parse_device(config.device);
   or_abort(parts.ranks, [&] {
     const Neighbours neighbours = transport ? find_neighbours(*transport) : Neighbours();
     parts.ranks_here = neighbours.ranks_here;
     parts.threads = resolve_threads(config.threads, neighbours.sharing_cores);
+    if (device == Device::kCpu) return;
+    parts.device_index = device_of(config, neighbours);
+    use_cuda_device(parts.device_index);
+  });
+  // Kernels are chosen by GPU, and what the process knows of one holds for all of its threads.
+  if (transport && device == Device::kCuda)
+    check_alike(*transport, fmt::format("a {}\n", cuda_properties().name));
+  or_abort(parts.ranks, [&] {
     Arena arena;
-    Context context{.device = parse_device(config.device), .threads = parts.threads, .arena = &arena};
-    if (context.device == Device::kCuda) {
-      parts.device_index = context.device_index = device_of(config, neighbours);
-      use_cuda_device(context.device_index);
-    }
+    const Context context{
+        .device = device, .device_index = parts.device_index, .threads = parts.threads, .arena = &arena};
     const ModelOptions options = model_options(config);
     // Ranks that share a layer have products of other shapes than the file was made for.
     const std::optional<GemmConfig> gemms =

@@ -2,7 +2,6 @@
 // of one GPU, which tests all but the way between two.
 #include <array>
 #include <chrono>
-#include <cstdlib>
 #include <random>
 
 #include "comm/cuda/one_shot.h"
@@ -306,27 +305,6 @@ TEST_P(GpuOneShot, AbortEndsTheWait) {
       EXPECT_ERROR(comm->check(), ErrorCode::kResource, "given up");
     }
     rank.meet();
-  });
-}
-
-TEST_P(GpuOneShot, TheEnvironmentSwitchesItOff) {
-  const auto with = [&](const char* value, const std::function<void(const GpuRank&)>& body) {
-    setenv("BOLIDE_ALL_REDUCE", value, 1);
-    on_gpus(devices_, 5s, body);
-    unsetenv("BOLIDE_ALL_REDUCE");
-  };
-  const auto any = [](const GpuRank& rank) {
-    return make_one_shot_communicator(rank.context, rank.world, rank.group, Channel::kTensor,
-                                      std::make_unique<NoLibrary>(rank.size, rank.rank));
-  };
-  with("nccl", [&](const GpuRank& rank) { EXPECT_EQ(any(rank)->name(), "no library"); });
-  with("one_shot", [&](const GpuRank& rank) {
-    const auto comm = any(rank);
-    EXPECT_EQ(comm->name(), "one_shot");
-    rank.meet();
-  });
-  with("other", [&](const GpuRank& rank) {
-    EXPECT_ERROR(any(rank), ErrorCode::kUsage, "BOLIDE_ALL_REDUCE is 'other'");
   });
 }
 

@@ -226,6 +226,7 @@ TEST_P(GoldenTest, RanksGiveTheIdsOfOne) {
         if (!kOnGpu && !graphs) continue;
         config.cuda_graphs = graphs;
         for (const int64_t chunk : {512, 7}) {
+          if (kOnGpu && all_reduce == "host" && (chunk != 7 || !graphs)) continue;  // slow, and the same code
           config.max_chunk_tokens = config.micro_batch_tokens = chunk;
           const std::vector<Result> results = run();
           expect_golden(golden, results, static_cast<size_t>(info.vocab_size), {1e-4, true});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -28,15 +27,6 @@ constexpr uint64_t packets_of(size_t bytes) {
 uint64_t half_packets(const OneShotLimits& limits, int ranks) {
   return std::max(cuda::one_shot_packets(packets_of(limits.one_shot_bytes), ranks),
                   cuda::two_shot_packets(packets_of(limits.two_shot_bytes), ranks));
-}
-
-// What BOLIDE_ALL_REDUCE says against it, or "".
-std::string switched_off() {
-  const char* value = std::getenv("BOLIDE_ALL_REDUCE");
-  const std::string_view choice = value ? value : "";
-  if (choice.empty() || choice == "one_shot") return "";
-  if (choice != "nccl") fail(ErrorCode::kUsage, "BOLIDE_ALL_REDUCE is '{}': nccl or one_shot", choice);
-  return "BOLIDE_ALL_REDUCE says so";
 }
 
 class OneShotCommunicator final : public Communicator {
@@ -193,7 +183,7 @@ std::unique_ptr<Communicator> make_one_shot_communicator(const Context& context,
   BOLIDE_CHECK(context.device == Device::kCuda && library != nullptr);
   const int ranks = static_cast<int>(group.size());
   if (ranks < 2) return library;
-  std::string cannot = switched_off();
+  std::string cannot;
   if (ranks > cuda::kMostPeerRanks) cannot = fmt::format("{} ranks are more than 8", ranks);
   use_cuda_device(context.device_index);
   cuda::load_peer_kernels();
