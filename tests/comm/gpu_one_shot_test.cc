@@ -2,6 +2,7 @@
 // of one GPU, which tests all but the way between two.
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <random>
 
 #include "comm/cuda/one_shot.h"
