@@ -9,6 +9,7 @@
 
 #include "apps/bench_run.h"
 #include "apps/command.h"
+#include "apps/follow.h"
 #include "apps/options.h"
 #include "apps/output.h"
 #include "apps/terminal.h"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/follow.h"
 #include "apps/interrupt.h"
 #include "apps/lines.h"
 #include "apps/options.h"

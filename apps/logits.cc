@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/follow.h"
 #include "apps/interrupt.h"
 #include "apps/options.h"
 #include "apps/ordered_run.h"

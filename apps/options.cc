@@ -215,12 +215,6 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   return config;
 }
 
-bool followed(const EngineConfig& config) {
-  if (process_rank() == 0) return false;
-  follow(config);
-  return true;
-}
-
 void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config) {
   constexpr int64_t kLeast = 512, kMost = 8192, kMostOnGpu = 16384;
   if (flags.max_chunk_tokens > 0) return;

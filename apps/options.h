@@ -37,9 +37,6 @@ struct ModelFlags {
 };
 void add_model_flags(CLI::App& app, ModelFlags& flags);
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size);
-// Of the processes that mpirun, torchrun or srun has started, the first runs the command, and each other one
-// serves it from here until it is done: true in these. To be called before anything is read or written.
-bool followed(const EngineConfig& config);
 // Unless the flags say otherwise: `tokens` of prompts in one step, as long as the activations stay small
 // beside the weights.
 void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config);
