@@ -28,9 +28,7 @@ class HostCommunicator final : public Communicator {
     const std::span<float> values = floats(x);
     if (bytes(x).size() <= kOneExchangeBytes) {
       send_to_others(bytes(x));
-      std::vector<float> sum(values.size()), other(values.size());
-      add_in_rank_order(values, sum, other);
-      std::memcpy(values.data(), sum.data(), values.size_bytes());
+      replace_by_sum(values);
       return;
     }
     const auto part = [&](int rank) {
@@ -41,9 +39,7 @@ class HostCommunicator final : public Communicator {
     for (int to = 0; to < size(); ++to)
       if (to != rank_) send(to, std::as_bytes(part(to)));
     const std::span<float> mine = part(rank_);
-    std::vector<float> sum(mine.size()), other(mine.size());
-    add_in_rank_order(mine, sum, other);
-    std::memcpy(mine.data(), sum.data(), mine.size_bytes());
+    replace_by_sum(mine);
     send_to_others(std::as_bytes(mine));
     for (int from = 0; from < size(); ++from)
       if (from != rank_) receive(from, std::as_writable_bytes(part(from)));
@@ -73,8 +69,7 @@ class HostCommunicator final : public Communicator {
     };
     for (int to = 0; to < size(); ++to)
       if (to != rank_) send(to, std::as_bytes(part(to)));
-    std::vector<float> other(sum.size());
-    add_in_rank_order(part(rank_), sum, other);
+    add_in_rank_order(part(rank_), sum);
   }
 
   void broadcast(const Context&, const View& x, int root) override {
@@ -103,11 +98,19 @@ class HostCommunicator final : public Communicator {
       if (to != rank_) send(to, data);
   }
 
+  void replace_by_sum(std::span<float> values) {
+    sum_.resize(std::max(sum_.size(), values.size()));
+    const std::span<float> sum(sum_.data(), values.size());
+    add_in_rank_order(values, sum);
+    std::memcpy(values.data(), sum.data(), values.size_bytes());
+  }
   // sum = the ranks' values in rank order, where `mine` are this rank's and the others' come as messages.
-  void add_in_rank_order(std::span<const float> mine, std::span<float> sum, std::span<float> other) {
+  void add_in_rank_order(std::span<const float> mine, std::span<float> sum) {
+    other_.resize(std::max(other_.size(), sum.size()));
+    const std::span<float> other(other_.data(), sum.size());
     for (int from = 0; from < size(); ++from) {
       if (from != rank_) receive(from, std::as_writable_bytes(other));
-      const std::span<const float> next = from == rank_ ? mine : other;
+      const std::span<const float> next = from == rank_ ? mine : std::span<const float>(other);
       if (from == 0) {
         std::memcpy(sum.data(), next.data(), sum.size_bytes());
       } else {
@@ -129,6 +132,7 @@ class HostCommunicator final : public Communicator {
   std::vector<int> group_;
   Channel channel_;
   int rank_ = 0;
+  std::vector<float> sum_, other_;  // scratch: two sums a layer should not allocate
 };
 
 }  // namespace

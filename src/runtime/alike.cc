@@ -5,24 +5,19 @@
 
 #include "base/error.h"
 #include "bolide/version.h"
+#include "text/hash.h"
 
 namespace bolide {
 namespace {
 namespace fs = std::filesystem;
 
-// 64-bit FNV-1a.
-uint64_t hash_of(std::string_view bytes, uint64_t hash = 14695981039346656037u) {
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return hash;
-}
-
 uint64_t hash_of_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::vector<char> block(1 << 20);
-  uint64_t hash = hash_of("");
+  uint64_t hash = 0;
   while (file) {
     file.read(block.data(), static_cast<std::streamsize>(block.size()));
-    hash = hash_of({block.data(), static_cast<size_t>(file.gcount())}, hash);
+    hash = text::mix(hash, text::hash_bytes({block.data(), static_cast<size_t>(file.gcount())}));
   }
   return hash;
 }
@@ -36,10 +31,10 @@ uint64_t hash_of_model(const fs::path& path) {
       lines.push_back(fmt::format("{} {}\n", entry.path().filename().string(), entry.file_size()));
   }
   std::sort(lines.begin(), lines.end());
-  uint64_t hash = hash_of("");
-  for (const std::string& line : lines) hash = hash_of(line, hash);
+  uint64_t hash = 0;
+  for (const std::string& line : lines) hash = text::mix(hash, text::hash_bytes(line));
   for (const char* config : {"config.json", "config.ini"})
-    if (fs::exists(path / config)) hash ^= hash_of_file(path / config);
+    if (fs::exists(path / config)) hash = text::mix(hash, hash_of_file(path / config));
   return hash;
 }
 
