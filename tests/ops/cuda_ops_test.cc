@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "ops/attention.h"
 #include "ops/cuda/matmul_kernels.h"
 #include "ops/guarded.h"
@@ -51,8 +53,13 @@ class CudaOps : public testing::Test {
   }
   void expect_right(const Cases& cases) const {
     const testing::TestResult& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
+    // Under compute-sanitizer, which takes a hundred times as long: only each so-manieth case.
+    const char* asked = std::getenv("BOLIDE_CASES_EVERY");
+    const int64_t every = asked ? std::max(1, std::atoi(asked)) : 1;
     int failed = 0;
+    int64_t turn = 0;
     for (const auto& make : cases) {
+      if (turn++ % every != 0) continue;
       const int before = result.total_part_count();
       expect_right(*make());
       if (result.total_part_count() > before && ++failed == 20) FAIL() << "and so on: the rest is left out";

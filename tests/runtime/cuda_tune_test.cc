@@ -86,6 +86,7 @@ TEST_F(CudaTune, AnEngineFollowsWhatItWrote) {
 
 TEST_F(CudaTune, WhatTheLibraryDoesNotTakeIsRefused) {
   EngineConfig engine = config("fp16");
+  engine.max_kv_tokens = 0;
   const TuneReport report =
       tune({.engine = engine, .batch_sizes = {8}, .input_lens = {40}, .quick = true, .on_progress = {}});
   const auto refused = [&](const std::string& from, const std::string& to, const std::string& says) {

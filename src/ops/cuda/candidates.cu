@@ -22,10 +22,11 @@ struct Task {
 template <bool kSelect>
 __global__ void __launch_bounds__(kDrawThreads) list_candidates(Task task) {
   extern __shared__ __align__(16) unsigned char dynamic[];
+  const BlockTeam team;
+  team.sync();  // now all its blocks have started: nothing may be written to one before that
   wait_for_previous();
   let_next_start();
   Shared& shared = *reinterpret_cast<Shared*>(dynamic);  // without kSelect there is its Exchange alone
-  const BlockTeam team;
   const int64_t r = blockIdx.x / static_cast<unsigned>(team.size());
   const SampleRow row = task.rows[r];
   float* values = task.values + r * task.values_stride;

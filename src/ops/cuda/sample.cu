@@ -39,10 +39,11 @@ __device__ __forceinline__ float unit_of(const SampleRow& row) {
 template <bool kDraw>
 __global__ void __launch_bounds__(kDrawThreads) draw_rows(Task task) {
   extern __shared__ __align__(16) unsigned char dynamic[];
+  const BlockTeam team;
+  team.sync();  // now all its blocks have started: nothing may be written to one before that
   wait_for_previous();
   let_next_start();
   Shared& shared = *reinterpret_cast<Shared*>(dynamic);  // without kDraw there is its Exchange alone
-  const BlockTeam team;
   const int64_t r = blockIdx.x / static_cast<unsigned>(team.size());
   const SampleRow row = task.rows[r];
   Draw draw(task.logits, shared.exchange, reinterpret_cast<float*>(dynamic + sizeof(Shared)));

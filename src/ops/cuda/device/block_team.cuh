@@ -24,7 +24,8 @@ class BlockTeam {
 #endif
     __syncthreads();
   }
-  // Where block `rank` has what is `mine` in this one. It must be there still: sync() before a block ends.
+  // Where block `rank` has what is `mine` in this one. It must be there already, and still: sync() first of
+  // all, and before a block ends.
   template <class T>
   __device__ __forceinline__ T* at(T* mine, int rank) const {
 #if __CUDA_ARCH__ >= 900
