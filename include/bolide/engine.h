@@ -61,8 +61,8 @@ struct EngineConfig {
   std::string transport = "auto";
   double comm_timeout = 60;  ///< seconds after which a rank that does not answer counts as dead
   /// On GPUs: how ranks talk. "one_shot": NCCL, with Bolide's own kernels for sums where the GPUs reach each
-  /// other's memory; "nccl" alone; "host": by way of host memory, slowly, where there is no NCCL or several
-  /// ranks share a GPU.
+  /// other's memory; "nccl" alone; "host": by way of host memory, slowly, where there is no NCCL. Where ranks
+  /// share a GPU "one_shot" becomes "host", and "nccl" is refused.
   std::string all_reduce = "one_shot";
 };
 

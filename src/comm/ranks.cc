@@ -1,5 +1,7 @@
 #include "comm/ranks.h"
 
+#include <algorithm>
+
 #include "base/config.h"
 #include "base/error.h"
 
@@ -29,6 +31,25 @@ AllReduce parse_all_reduce(std::string_view name) {
   if (name == "nccl") return AllReduce::kNccl;
   if (name == "host") return AllReduce::kHost;
   fail(ErrorCode::kUsage, "all_reduce is '{}': it must be one_shot, nccl or host", name);
+}
+
+AllReduce possible_all_reduce(AllReduce wanted, std::span<const std::string> gpus, std::string& why) {
+  if (wanted == AllReduce::kHost) return wanted;
+  for (size_t second = 1; second < gpus.size(); ++second) {
+    const auto first = std::find(gpus.begin(), gpus.end(), gpus[second]) - gpus.begin();
+    if (first == static_cast<std::ptrdiff_t>(second)) continue;
+    if (wanted == AllReduce::kNccl) {
+      fail(
+          ErrorCode::kUsage,
+          "--all-reduce nccl: ranks {} and {} share {}, and NCCL needs a GPU for each rank: name others with "
+          "--devices, or leave --all-reduce out, and ranks talk by way of host memory, slowly",
+          first, second, gpus[second]);
+    }
+    why = fmt::format("ranks {} and {} share {}: all talk by way of host memory, slowly", first, second,
+                      gpus[second]);
+    return AllReduce::kHost;
+  }
+  return wanted;
 }
 
 void join_ranks(const Context& context, int tensor_size, int pipeline_size, AllReduce all_reduce,

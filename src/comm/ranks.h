@@ -37,11 +37,16 @@ struct Ranks {
   }
 };
 
-// By what GPU ranks talk: NCCL, with our own kernels for sums where they can and win; NCCL alone; or host
-// memory.
+// By what GPU ranks talk: NCCL, with our own kernels for sums where they can and win (the default); NCCL
+// alone; or host memory.
 enum class AllReduce : uint8_t { kOneShot, kNccl, kHost };
 // "one_shot", "nccl", "host"; kUsage for another word.
 AllReduce parse_all_reduce(std::string_view name);
+// What is possible of it where rank r is on the GPU that gpus[r] names, with the same words for the same GPU
+// only: NCCL needs one for each rank, and kernels of ours that wait for another rank's of the same GPU depend
+// on what CUDA does not promise. kOneShot then becomes kHost, and `why` says so; kNccl is kUsage. Both name
+// the first two ranks that share one. `why` stays empty otherwise.
+AllReduce possible_all_reduce(AllReduce wanted, std::span<const std::string> gpus, std::string& why);
 
 // Puts the rank of ranks.world, where there is one, into its groups. On a GPU context.device_index is this
 // rank's.

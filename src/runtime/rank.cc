@@ -31,19 +31,26 @@ struct Neighbours {
   int local_rank = 0, ranks_here = 1;
   int sharing_cores = 1;  // of those, which may use the same cores
 };
+// Every rank's text, by rank.
+std::vector<std::string> tell_all(Transport& world, std::span<const std::byte> mine) {
+  MessageWriter list;
+  for (const auto& text : world.gather(mine, Channel::kStart))
+    list.add(std::string_view(reinterpret_cast<const char*>(text.data()), text.size()));
+  const auto told = world.broadcast(list.data(), Channel::kStart);
+  MessageReader reader(told, "the list of the ranks' places");
+  std::vector<std::string> texts;
+  for (int rank = 0; rank < world.size(); ++rank) texts.push_back(reader.text());
+  return texts;
+}
 Neighbours find_neighbours(Transport& world) {
   const auto [machine, cores] = this_place();
   MessageWriter mine;
   mine.add(std::string_view(machine));
   mine.add(std::string_view(cores));
-  MessageWriter list;
-  for (const auto& place : world.gather(mine.data(), Channel::kStart))
-    list.add(std::string_view(reinterpret_cast<const char*>(place.data()), place.size()));
-  const auto told = world.broadcast(list.data(), Channel::kStart);
-  MessageReader places(told, "the list of the ranks' machines");
+  const std::vector<std::string> places = tell_all(world, mine.data());
   Neighbours found{.local_rank = 0, .ranks_here = 0, .sharing_cores = 0};
   for (int rank = 0; rank < world.size(); ++rank) {
-    const std::string place = places.text();
+    const std::string& place = places[static_cast<size_t>(rank)];
     MessageReader reader(std::as_bytes(std::span(place)), "a rank's machine");
     if (reader.text() != machine) continue;
     found.local_rank += rank < world.rank();
@@ -70,6 +77,20 @@ int device_of(const EngineConfig& config, const Neighbours& neighbours) {
          config.devices.size(), ranks_here);
   }
   return config.devices[static_cast<size_t>(local_rank)];
+}
+
+// Every rank finds the same. Rank 0 says when it is not what was asked for.
+AllReduce choose_all_reduce(const EngineConfig& config, Device device, Transport* world) {
+  const AllReduce wanted = parse_all_reduce(config.all_reduce);
+  if (!world || device == Device::kCpu) return wanted;
+  const DeviceProperties gpu = cuda_properties();
+  const std::string mine =
+      fmt::format("the {} at {} of machine {}", gpu.name, gpu.address, this_place().machine);
+  std::string why;
+  const AllReduce possible =
+      possible_all_reduce(wanted, tell_all(*world, std::as_bytes(std::span(mine))), why);
+  if (!why.empty() && world->rank() == 0) log::warn("{}", why);
+  return possible;
 }
 
 int64_t bytes_per_token(const RankParts& parts) {
@@ -207,7 +228,7 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
     const std::optional<GemmConfig> gemms =
         config.tensor_para_size == 1 ? read_gemm_config(config) : std::nullopt;
     join_ranks(context, config.tensor_para_size, config.pipeline_para_size,
-               parse_all_reduce(config.all_reduce), parts.ranks);
+               choose_all_reduce(config, device, transport), parts.ranks);
     if (transport) transport->at("loading");
     LoadedModel loaded = load_model(options, context, parts.ranks.dist);
     if (gemms) {

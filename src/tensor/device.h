@@ -18,6 +18,7 @@ int cuda_device_count();
 
 struct DeviceProperties {
   std::string name;            // "NVIDIA H200"
+  std::string address;         // on the machine's bus, "0000:19:00"
   int compute_capability = 0;  // 90 for Hopper
   int multiprocessors = 0;
   size_t l2_bytes = 0;

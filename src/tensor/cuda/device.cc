@@ -53,8 +53,13 @@ DeviceProperties cuda_properties() {
   check(cudaGetDevice(&index), "cudaGetDevice");
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
-  return {properties.name, properties.major * 10 + properties.minor, properties.multiProcessorCount,
-          static_cast<size_t>(properties.l2CacheSize), properties.totalGlobalMem};
+  return {.name = properties.name,
+          .address = fmt::format("{:04x}:{:02x}:{:02x}", properties.pciDomainID, properties.pciBusID,
+                                 properties.pciDeviceID),
+          .compute_capability = properties.major * 10 + properties.minor,
+          .multiprocessors = properties.multiProcessorCount,
+          .l2_bytes = static_cast<size_t>(properties.l2CacheSize),
+          .memory_bytes = properties.totalGlobalMem};
 }
 
 size_t cuda_memory_free() {
