@@ -199,8 +199,11 @@ std::unique_ptr<Communicator> make_one_shot_communicator(const Context& context,
     if (world.rank() == group[0]) log::info("all-reduces by {}: {}", library->name(), why);
     return library;
   }
-  return std::make_unique<OneShotCommunicator>(context, world, group, std::move(memory), std::move(library),
-                                               limits);
+  auto made = std::make_unique<OneShotCommunicator>(context, world, group, std::move(memory),
+                                                    std::move(library), limits);
+  // Taking memory may wait for the GPU: no rank's kernel waits for others before all have theirs.
+  cuda::exchange(world, group, channel, char{0});
+  return made;
 }
 
 std::unique_ptr<Communicator> make_one_shot_communicator(const Context& context, Transport& world,

@@ -158,6 +158,11 @@ void Graph::end(const Context& context) {
   const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
   cudaGraphDestroy(graph);
   check(status, "cudaGraphInstantiate");
+  // Otherwise the first launch does it, and may then wait for the GPU while another rank waits for that
+  // launch.
+  const cudaError_t uploaded = cudaGraphUpload(executable, stream_of(context));
+  if (uploaded != cudaSuccess) cudaGraphExecDestroy(executable);
+  check(uploaded, "cudaGraphUpload");
   if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
   executable_ = executable;
 }
