@@ -1,6 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <barrier>
+#include <chrono>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -35,14 +38,79 @@ class NoLibrary final : public Communicator {
 };
 
 // A rank of a test, on a thread and a stream of its own.
+//
+// Ranks of one process may share a GPU. While a kernel of one then waits for another rank's, the other may
+// only launch kernels that are loaded: CUDA is free to let any other call wait for the GPU, for a lock or for
+// a buffer (on an H200 a test that copied pageable memory there ran into its time-out after some hundred
+// calls). So what copies, allocates or frees does it between two meetings, see together().
 struct GpuRank {
   int rank = 0, size = 1;
   Context context;
   Transport& world;
   const std::vector<int>& group;  // all
-  // Waits for the other ranks on the host. With ranks of one process, memory is freed (which waits for the
-  // GPU) only where no rank waits for another: all ranks meet before.
+  // Waits for the other ranks on the host. Throws when one of them has failed.
   std::function<void()> meet;
+  // What this rank does from here on, a literal: printed when no rank has said or met anything for half the
+  // time-out. Silence before the first is no matter.
+  std::function<void(const char*)> now;
+};
+
+// Calls that wait for the other ranks' on the GPU, and what they came to.
+template <class Calls>
+void together(const GpuRank& rank, const Communicator& comm, const Calls& calls) {
+  rank.meet();
+  rank.now("launching");
+  calls();
+  rank.now("waiting for the GPU");
+  synchronize(rank.context);
+  comm.check();
+  rank.now("meeting the others");
+  rank.meet();
+  rank.now("on the host");
+}
+
+// Says on stderr what ranks hang in.
+class Watch {
+ public:
+  Watch(int ranks, std::chrono::duration<double> patience)
+      : doing_(static_cast<size_t>(ranks)), thread_([this, patience] { watch(patience); }) {}
+  ~Watch() {
+    over_ = true;
+    thread_.join();
+  }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+  void now(int rank, const char* what) {
+    doing_[static_cast<size_t>(rank)] = what;
+    ++moves_;
+  }
+
+ private:
+  void watch(std::chrono::duration<double> patience) {
+    using Clock = std::chrono::steady_clock;
+    uint64_t seen = 0;
+    bool said = true;
+    for (Clock::time_point since = Clock::now(); !over_;
+         std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
+      if (const uint64_t moves = moves_; moves != seen) {
+        seen = moves;
+        since = Clock::now();
+        said = false;
+      } else if (!said && Clock::now() - since > patience) {
+        said = true;
+        for (size_t rank = 0; rank < doing_.size(); ++rank) {
+          const char* const what = doing_[rank];
+          fmt::print(stderr, "no rank has moved for {:g} s: rank {} is {}\n", patience.count(), rank,
+                     what ? what : "at its start");
+        }
+        std::fflush(stderr);
+      }
+    }
+  }
+  std::vector<std::atomic<const char*>> doing_;
+  std::atomic<uint64_t> moves_{0};
+  std::atomic<bool> over_{false};
+  std::thread thread_;  // last: it uses the others
 };
 
 // Runs `body` on as many ranks as there are devices named, which may be the same one. What a rank throws goes
@@ -55,6 +123,8 @@ inline void run_on_gpus(const std::vector<int>& devices, std::chrono::duration<d
   std::vector<int> group(devices.size());
   for (int rank = 0; rank < size; ++rank) group[static_cast<size_t>(rank)] = rank;
   std::barrier meeting(size);
+  std::atomic<bool> failed{false};
+  Watch watch(size, timeout / 2);
   std::mutex faults;
   std::vector<std::thread> threads;
   for (int rank = 0; rank < size; ++rank) {
@@ -67,13 +137,23 @@ inline void run_on_gpus(const std::vector<int>& devices, std::chrono::duration<d
         Arena arena(Device::kCuda);
         const Context context = {
             .device = Device::kCuda, .device_index = device, .stream = stream.get(), .arena = &arena};
-        body({.rank = rank, .size = size, .context = context, .world = world, .group = group, .meet = [&] {
-                meeting.arrive_and_wait();
-              }});
+        const auto meet = [&] {
+          meeting.arrive_and_wait();
+          if (failed) fail(ErrorCode::kResource, "another rank has failed");
+        };
+        const auto now = [&](const char* what) { watch.now(rank, what); };
+        body({.rank = rank,
+              .size = size,
+              .context = context,
+              .world = world,
+              .group = group,
+              .meet = meet,
+              .now = now});
       } catch (const std::exception& e) {
+        failed = true;
         {
           const std::lock_guard lock(faults);
-          fault(fmt::format("rank {}: {}", rank, e.what()));
+          fault(fmt::format("rank {} of {}: {}", rank, size, e.what()));
         }
         world.abort(e.what());
       }
