@@ -1,6 +1,7 @@
 #include "comm/ranks.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "base/config.h"
 #include "base/error.h"
@@ -50,6 +51,22 @@ AllReduce possible_all_reduce(AllReduce wanted, std::span<const std::string> gpu
     return AllReduce::kHost;
   }
   return wanted;
+}
+
+std::exception_ptr Ranks::first_fault(const std::exception_ptr& own) const {
+  if (!world) return own;
+  try {
+    world->check_others();
+    return own;
+  } catch (const Error& first) {
+    try {
+      std::rethrow_exception(own);
+    } catch (const std::exception& then) {
+      if (std::string_view(then.what()) == first.what()) return own;
+      return std::make_exception_ptr(
+          Error(first.code(), fmt::format("{}; rank {} then: {}", first.what(), world->rank(), then.what())));
+    }
+  }
 }
 
 void join_ranks(const Context& context, int tensor_size, int pipeline_size, AllReduce all_reduce,

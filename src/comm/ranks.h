@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <optional>
 
 #include "comm/communicator.h"
@@ -22,12 +23,16 @@ struct Ranks {
   std::optional<std::chrono::duration<double>> limit() const {
     return alone() ? std::nullopt : std::optional(world->timeout());
   }
-  // Ends what waits for this rank, and what of it waits for others, in this process and on the GPU.
+  // Ends what waits for this rank, and what of it waits for others, in this process and on the GPU. First of
+  // all the reason: whom the rest wakes looks for it.
   void abort(const std::string& reason) const noexcept {
+    if (world) world->abort(reason);
     if (tensor) tensor->abort();
     if (stages) stages->abort();
-    if (world) world->abort(reason);
   }
+  // The fault to report where this rank has met `own`: that of another rank which is known to have ended
+  // before, with `own`, which may be what came of it, behind it.
+  std::exception_ptr first_fault(const std::exception_ptr& own) const;
   // Whether what the ranks do together can be captured in a graph.
   bool capturable() const { return (!tensor || tensor->capturable()) && (!stages || stages->capturable()); }
   // Throws when a rank did not come to what the GPU did with others, see Communicator::check().

@@ -75,7 +75,7 @@ class ThreadTransport final : public Transport {
   std::string_view name() const override { return "threads"; }
 
   void send(int to, Channel channel, std::span<const std::byte> data) override {
-    check_alive();
+    check_others();
     Mailbox& box = post_->box(rank(), to);
     std::vector<std::byte> copy(data.begin(), data.end());
     {
@@ -94,7 +94,7 @@ class ThreadTransport final : public Transport {
     if (!woken) fail_silent(from);
     if (queue.empty()) {
       lock.unlock();
-      check_alive();
+      check_others();
       fail_gone(from, "it has ended");
     }
     const std::vector<std::byte> message = std::move(queue.front());
@@ -112,11 +112,11 @@ class ThreadTransport final : public Transport {
     }
   }
 
- private:
-  void check_alive() {
+  void check_others() override {
     if (const auto end = post_->ended(); end && end->rank != rank()) fail_gone(end->rank, end->reason);
   }
 
+ private:
   std::shared_ptr<Post> post_;
 };
 

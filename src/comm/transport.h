@@ -41,6 +41,9 @@ class Transport {
   // Tells the other ranks, as far as it can, that this one ends and why: what they wait for throws. May be
   // called by another thread.
   virtual void abort(const std::string& reason) noexcept = 0;
+  // Throws, as what waits for it would, when another rank of this process has told that it ends. Those of
+  // other processes say why for themselves.
+  virtual void check_others() {}
 
   // Messages whose size only the sender knows.
   void send_message(int to, Channel channel, std::span<const std::byte> data);

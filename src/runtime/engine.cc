@@ -29,7 +29,7 @@ std::exception_ptr current_fault() {
   }
 }
 
-ModelInfo make_info(const EngineParts& parts, const Worker& worker, const EngineConfig& config,
+ModelInfo make_info(const RankParts& parts, const Worker& worker, const EngineConfig& config,
                     int64_t total_weight_bytes) {
   const ModelConfig& model = worker.model().config();
   const KvCacheConfig& cache = worker.config().cache;
@@ -80,10 +80,10 @@ LocalEngine::Task::Task(const Tokenizer* tokenizer, Request& request)
 LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
     : followers_(std::move(parts.followers)),
       tokenizer_(std::move(parts.tokenizer)),
-      worker_(std::move(parts.model), std::move(parts.ranks),
-              worker_config(parts, config, total_weight_bytes_)),
+      rank_(std::move(parts)),
+      worker_(make_worker(rank_, config, total_weight_bytes_)),
       model_(worker_.model().config()),
-      info_(make_info(parts, worker_, config, total_weight_bytes_)),
+      info_(make_info(rank_, worker_, config, total_weight_bytes_)),
       scheduler_({.max_batch_size = config.max_batch_size,
                   .max_chunk_tokens = resolve_chunk_tokens(worker_.context().device, config.max_chunk_tokens),
                   .pages = worker_.config().cache.pages,
@@ -226,14 +226,14 @@ void LocalEngine::run() {
 
 // One rank is gone, or has failed: then all end, and so does every request.
 void LocalEngine::lose_ranks(const std::exception_ptr& fault) {
-  lost_ = fault;
+  lost_ = worker_.ranks().first_fault(fault);
   in_flight_.clear();
   // First of all: telling the others takes a moment, and a caller who cancels meanwhile would never learn
   // why.
   finish_all(FinishReason::kLength, lost_);
   publish();
   try {
-    std::rethrow_exception(fault);
+    std::rethrow_exception(lost_);
   } catch (const std::exception& error) {
     worker_.pipeline().abort(error.what());
   }

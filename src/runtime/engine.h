@@ -104,6 +104,7 @@ class LocalEngine final : public Engine {
   std::unique_ptr<Followers> followers_;  // first: their threads end once rank 0's transport has
   std::unique_ptr<Tokenizer> tokenizer_;
   int64_t total_weight_bytes_ = 0;
+  RankParts rank_;  // the worker stands on it
   Worker worker_;
   ModelConfig model_;
   ModelInfo info_;

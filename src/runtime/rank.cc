@@ -144,6 +144,29 @@ void agree(Transport& world, int64_t& pages, int64_t& weight_bytes) {
   weight_bytes = sizes.weight_bytes;
 }
 
+WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes) {
+  const ModelConfig& model = parts.model->config();
+  const Device device = parse_device(config.device);
+  // Page ids are 32-bit, and one more page may be spare.
+  int64_t pages = std::min<int64_t>(pages_for(cache_tokens(config, parts, device), config.page_size),
+                                    std::numeric_limits<int32_t>::max() - 1);
+  total_weight_bytes = parts.weight_bytes;
+  if (!parts.ranks.alone()) agree(*parts.ranks.world, pages, total_weight_bytes);
+  WorkerConfig worker{
+      .cache = cache_config(model, parts.ranks.dist, parts.data_type, pages, config.page_size),
+      .device_index = parts.device_index,
+      .activation = activation_dtype(device, parts.data_type),
+      .threads = parts.threads,
+      .max_batch_size = config.max_batch_size,
+      .logit_block_bytes = parts.logit_block_bytes,
+      .deterministic = config.deterministic_batching,
+      .graphs = config.cuda_graphs && parts.ranks.capturable()};
+  worker.cache.device = device;
+  if (device == Device::kCuda) worker.scratch_bytes = step_memory(config, parts).scratch;
+  worker.cache.spare_page = device == Device::kCuda;
+  return worker;
+}
+
 // Tells the other ranks of a fault before it ends this one.
 template <class Body>
 auto or_abort(const Ranks& ranks, const Body& body) {
@@ -244,35 +267,16 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
   return parts;
 }
 
-WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes) {
+Worker make_worker(RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes) {
   return or_abort(parts.ranks, [&] {
-    const ModelConfig& model = parts.model->config();
-    const Device device = parse_device(config.device);
-    // Page ids are 32-bit, and one more page may be spare.
-    int64_t pages = std::min<int64_t>(pages_for(cache_tokens(config, parts, device), config.page_size),
-                                      std::numeric_limits<int32_t>::max() - 1);
-    total_weight_bytes = parts.weight_bytes;
-    if (!parts.ranks.alone()) agree(*parts.ranks.world, pages, total_weight_bytes);
-    WorkerConfig worker{
-        .cache = cache_config(model, parts.ranks.dist, parts.data_type, pages, config.page_size),
-        .device_index = parts.device_index,
-        .activation = activation_dtype(device, parts.data_type),
-        .threads = parts.threads,
-        .max_batch_size = config.max_batch_size,
-        .logit_block_bytes = parts.logit_block_bytes,
-        .deterministic = config.deterministic_batching,
-        .graphs = config.cuda_graphs && parts.ranks.capturable()};
-    worker.cache.device = device;
-    if (device == Device::kCuda) worker.scratch_bytes = step_memory(config, parts).scratch;
-    worker.cache.spare_page = device == Device::kCuda;
-    return worker;
+    const WorkerConfig how = worker_config(parts, config, total_weight_bytes);
+    return Worker(std::move(parts.model), parts.ranks, how);
   });
 }
 
 void serve_rank(RankParts&& parts, const EngineConfig& config) {
   int64_t total_weight_bytes = 0;
-  const WorkerConfig how = worker_config(parts, config, total_weight_bytes);
-  Worker worker(std::move(parts.model), std::move(parts.ranks), how);
+  Worker worker = make_worker(parts, config, total_weight_bytes);
   Pipeline& pipeline = worker.pipeline();
   const bool reports = !worker.dist().first_stage() && worker.dist().tensor_rank == 0;
   StepResult result;

@@ -32,9 +32,11 @@ std::vector<std::unique_ptr<Transport>> join_world(const EngineConfig& config);
 
 // From files to one rank: its groups, its part of the weights. `world` null: one rank alone.
 RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world);
-// How a rank runs. All ranks call it together: they agree on the size of the cache, which is that of the rank
-// with the least memory, and rank 0 learns how many bytes of weights they all hold.
-WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes);
+// The rank with the memory that it runs with, but its parts, which must outlive it. All ranks call it
+// together: they agree on the size of the cache, which is what the rank with the least memory can have, learn
+// how many bytes of weights they all hold, and return once all have what they need. kResource where one
+// cannot.
+Worker make_worker(RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes);
 
 // Runs the steps that rank 0 announces until that stops. Throws what a step throws, and what Transport throws
 // when another rank is gone; the others then know.

@@ -11,8 +11,8 @@ constexpr int64_t kMinLogitBlock = 16;
 
 }  // namespace
 
-Worker::Worker(std::unique_ptr<Model>&& model, Ranks&& ranks, const WorkerConfig& config)
-    : ranks_(std::move(ranks)),
+Worker::Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& config)
+    : ranks_(ranks),
       pipeline_(ranks_),
       model_(std::move(model)),
       config_(config),
@@ -35,6 +35,8 @@ Worker::Worker(std::unique_ptr<Model>&& model, Ranks&& ranks, const WorkerConfig
   log_probs_ = Tensor::zeros({rows}, DType::kF32, context_.device);
   // Captured steps hold its address, so on a GPU it does not grow.
   if (context_.device == Device::kCuda && dist().last_stage()) logits(std::min(logit_block_, rows));
+  // A rank that finds no memory says so here, before there are steps that wait for it.
+  if (!ranks_.alone()) ranks_.world->barrier(Channel::kStart);
 }
 
 int64_t Worker::logit_block(const ModelConfig& model, int64_t bytes) {

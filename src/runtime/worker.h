@@ -32,9 +32,9 @@ struct WorkerConfig {
 // time.
 class Worker {
  public:
-  // Throws kResource when the cache cannot be had. The model is taken by reference, so that a caller may read
-  // it for `config` in the same call.
-  Worker(std::unique_ptr<Model>&& model, Ranks&& ranks, const WorkerConfig& config);
+  // Returns once all ranks have theirs. Throws kResource when the cache cannot be had. `ranks` must outlive
+  // the worker, so that whoever meets its faults can still tell the others why it ends.
+  Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& config);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -74,7 +74,7 @@ class Worker {
   Graph* graph(const GraphKey& key);
 
  private:
-  Ranks ranks_;  // first: all else may use it until it ends
+  Ranks& ranks_;
   Pipeline pipeline_;
   std::unique_ptr<Model> model_;
   WorkerConfig config_;

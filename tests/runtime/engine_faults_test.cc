@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <thread>
@@ -76,6 +77,44 @@ TEST(EngineFaults, EmptyListIsFine) {
   EXPECT_TRUE(test.make()->generate({}).empty());
 }
 
+std::string fault_of(const std::function<void()>& call) {
+  try {
+    call();
+    return "none";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST(EngineFaults, FaultOfAnotherRankIsToldWithItsCause) {
+  for (int rank = 1; rank < EngineUnderTest::kRanks; ++rank) {
+    EngineUnderTest test;
+    test.differ = [&](int of, FakeModel::Options& options) {
+      if (of == rank) options.throw_on_id = 96;
+    };
+    const auto engine = test.make();
+    EXPECT_EQ(engine->generate({request_of({1, 2}, 1)}).front().output_ids.size(), 1u);
+    // Whoever is told of it first, it is the fault of a request under way, and of all that come later.
+    for (const std::vector<int32_t>& prompt : {std::vector<int32_t>{1, 96, 2}, {1, 2}}) {
+      const std::string fault = fault_of([&] { engine->generate({request_of(prompt, 4)}); });
+      EXPECT_THAT(fault, testing::HasSubstr(fmt::format("rank {} is gone, as rank 0 found at step ", rank)));
+      EXPECT_THAT(fault, testing::EndsWith(": the fake model was told to fail"));
+    }
+  }
+}
+
+TEST(EngineFaults, RankWithoutMemoryIsToldBeforeThereAreSteps) {
+  for (int rank = 1; rank < EngineUnderTest::kRanks; ++rank) {
+    EngineUnderTest test;
+    test.differ = [&](int of, FakeModel::Options& options) {
+      if (of == rank) options.head_size = int64_t{1} << 57;
+    };
+    const std::string fault = fault_of([&] { test.make(); });
+    EXPECT_THAT(fault, testing::HasSubstr(fmt::format("rank {} is gone, as rank 0 found at ", rank)));
+    EXPECT_THAT(fault, testing::HasSubstr(": the KV cache would exceed"));
+  }
+}
+
 TEST(EngineFaults, ThrowingModelEndsItsBatchAndNothingElse) {
   EngineUnderTest test;
   test.options.throw_on_id = 96;
@@ -86,14 +125,6 @@ TEST(EngineFaults, ThrowingModelEndsItsBatchAndNothingElse) {
   if (EngineUnderTest::kRanks > 1) {
     // They no longer agree on what has run: that was all. Rank 0 reports its own fault, or that of another
     // rank which was faster.
-    const auto fault_of = [](const auto& call) -> std::string {
-      try {
-        call();
-        return "none";
-      } catch (const Error& error) {
-        return error.what();
-      }
-    };
     EXPECT_THAT(fault_of([&] { engine->wait(bad); }), testing::HasSubstr("told to fail"));
     EXPECT_THAT(fault_of([&] { engine->generate({request_of(prompt, 1)}); }),
                 testing::HasSubstr("told to fail"));

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct EngineUnderTest {
 
   EngineConfig config;
   FakeModel::Options options;
+  std::function<void(int rank, FakeModel::Options&)> differ;  // may give a rank options of its own
   bool with_tokenizer = true;
   int64_t logit_block_bytes = int64_t{128} << 20;
   bool run_ahead = RUN_AHEAD;  // of the executable: all cases must hold both ways
@@ -52,6 +54,7 @@ struct EngineUnderTest {
     join_ranks({}, TENSOR_SIZE, PIPELINE_SIZE, AllReduce::kOneShot, parts.ranks);
     FakeModel::Options part = options;
     part.dist = parts.ranks.dist;
+    if (differ) differ(parts.ranks.rank(), part);
     parts.model = std::make_unique<FakeModel>(part);
     parts.logit_block_bytes = logit_block_bytes;
   }

@@ -21,6 +21,7 @@ class FakeModel final : public Model {
     int64_t vocab = 97;
     int64_t layers = 2;
     int64_t max_positions = 0;
+    int64_t head_size = 2;
     int32_t eos_id = -1;
     int32_t throw_on_id = -1;  // a batch with this id makes run_layers throw
     int32_t nan_on_id = -1;    // a row of this id has NaN logits
@@ -33,7 +34,7 @@ class FakeModel final : public Model {
     config_.hidden_size = 2;
     config_.layers = options.layers;
     config_.heads = config_.kv_heads = options.dist.tensor_size;
-    config_.head_size = 2;
+    config_.head_size = options.head_size;
     config_.inter_size = 2;
     config_.max_positions = options.max_positions;
     config_.eos_id = options.eos_id;
