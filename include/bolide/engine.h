@@ -42,7 +42,7 @@ struct EngineConfig {
   /// Which GPUs, counted as CUDA_VISIBLE_DEVICES shows them: one for each rank that runs on this host. Empty:
   /// from 0 on.
   std::vector<int> devices = {};
-  double kv_cache_fraction = 0.9;  ///< of the GPU memory left after loading, the cache's share, in (0, 1]
+  double kv_cache_fraction = 0.9;  ///< of the GPU memory left after loading, the caches' share, in (0, 1]
   bool cuda_graphs = true;         ///< launch decode steps as captured graphs
   /// On a GPU: the file of `bolide tune` that says by which algorithms of cuBLASLt products run. Empty:
   /// gemm_config.in of the working directory, where that is there and deterministic_batching is off; "none":

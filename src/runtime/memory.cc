@@ -1,7 +1,12 @@
 #include "runtime/memory.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
+#include <string_view>
+#include <vector>
 
+#include "base/error.h"
 #include "ops/matmul.h"
 
 namespace bolide {
@@ -23,6 +28,40 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_ty
   const int64_t head = logit_rows * hidden * (4 + bytes) + whole;
   return {.scratch = tokens * hidden * 4 + std::max(sublayer, head) + kMatmulWorkspaceBytes + kRounding,
           .logits = logit_rows * ids * 4};
+}
+
+int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64_t page_size,
+                         int64_t wanted) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  struct Gpu {
+    int64_t free_bytes = kMost, step_bytes = 0, token_bytes = 0;
+    std::vector<size_t> ranks;
+  };
+  std::map<std::string_view, Gpu> gpus;
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    const GpuShare& share = ranks[rank];
+    Gpu& gpu = gpus[share.gpu];
+    gpu.free_bytes = std::min(gpu.free_bytes, share.free_bytes);
+    gpu.step_bytes += share.step_bytes;
+    gpu.token_bytes += share.token_bytes;
+    gpu.ranks.push_back(rank);
+  }
+  int64_t fewest = kMost;
+  for (const auto& [name, gpu] : gpus) {
+    const int64_t left = gpu.free_bytes - gpu.step_bytes;
+    const int64_t fit =
+        static_cast<int64_t>(static_cast<double>(left) * fraction) / gpu.token_bytes / page_size * page_size;
+    if (fit < std::max(page_size, wanted)) {
+      fail(ErrorCode::kResource,
+           "{} has {} bytes left for the cache{}, {} tokens of {} bytes at a fraction of {}: lower "
+           "max_kv_tokens, or take a GPU with more memory",
+           name, std::max<int64_t>(left, 0),
+           ranks.size() == 1 ? "" : fmt::format(" of rank(s) {}", fmt::join(gpu.ranks, ", ")),
+           std::max<int64_t>(fit, 0), gpu.token_bytes, fraction);
+    }
+    fewest = std::min(fewest, fit);
+  }
+  return fewest;
 }
 
 }  // namespace bolide

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <span>
+#include <string>
+
 #include "models/model.h"
 
 namespace bolide {
@@ -14,5 +17,18 @@ struct StepMemory {
 // Of one rank, for steps of up to `tokens` tokens, with `logit_rows` rows of logits at once.
 StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_type, int64_t tokens,
                        int64_t logit_rows);
+
+// What a rank needs of its GPU, all ranks having loaded and none having taken more than its weights.
+struct GpuShare {
+  std::string gpu;          // the same words for the same GPU only
+  int64_t free_bytes = 0;   // of the GPU
+  int64_t step_bytes = 0;   // of the rank: StepMemory::total()
+  int64_t token_bytes = 0;  // of its cache
+};
+// The tokens of cache that each of the ranks can have: `fraction` of what a GPU's ranks leave free beside
+// their steps, for as many whole pages in each of their caches, on the GPU that has the fewest. All of it is
+// taken at once, so a rank must not count on what another takes. kResource, with the GPU and its ranks, where
+// that is less than a page or than `wanted`.
+int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64_t page_size, int64_t wanted);
 
 }  // namespace bolide

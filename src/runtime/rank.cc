@@ -37,7 +37,7 @@ std::vector<std::string> tell_all(Transport& world, std::span<const std::byte> m
   for (const auto& text : world.gather(mine, Channel::kStart))
     list.add(std::string_view(reinterpret_cast<const char*>(text.data()), text.size()));
   const auto told = world.broadcast(list.data(), Channel::kStart);
-  MessageReader reader(told, "the list of the ranks' places");
+  MessageReader reader(told, "what the ranks say of themselves");
   std::vector<std::string> texts;
   for (int rank = 0; rank < world.size(); ++rank) texts.push_back(reader.text());
   return texts;
@@ -79,22 +79,22 @@ int device_of(const EngineConfig& config, const Neighbours& neighbours) {
   return config.devices[static_cast<size_t>(local_rank)];
 }
 
+// With the same words for the same GPU only.
+std::string this_gpu() {
+  const DeviceProperties gpu = cuda_properties();
+  return fmt::format("the {} at {} of machine {}", gpu.name, gpu.address, this_place().machine);
+}
+
 // Every rank finds the same. Rank 0 says when it is not what was asked for.
 AllReduce choose_all_reduce(const EngineConfig& config, Device device, Transport* world) {
   const AllReduce wanted = parse_all_reduce(config.all_reduce);
   if (!world || device == Device::kCpu) return wanted;
-  const DeviceProperties gpu = cuda_properties();
-  const std::string mine =
-      fmt::format("the {} at {} of machine {}", gpu.name, gpu.address, this_place().machine);
+  const std::string mine = this_gpu();
   std::string why;
   const AllReduce possible =
       possible_all_reduce(wanted, tell_all(*world, std::as_bytes(std::span(mine))), why);
   if (!why.empty() && world->rank() == 0) log::warn("{}", why);
   return possible;
-}
-
-int64_t bytes_per_token(const RankParts& parts) {
-  return cache_config(parts.model->config(), parts.ranks.dist, parts.data_type, 1, 1).page_bytes();
 }
 
 StepMemory step_memory(const EngineConfig& config, const RankParts& parts) {
@@ -105,53 +105,86 @@ StepMemory step_memory(const EngineConfig& config, const RankParts& parts) {
                      std::min(Worker::logit_block(model, parts.logit_block_bytes), sequences));
 }
 
-int64_t cache_tokens(const EngineConfig& config, const RankParts& parts, Device device) {
-  const int64_t each = bytes_per_token(parts);
-  if (device == Device::kCpu) {
-    if (config.max_kv_tokens > 0) return config.max_kv_tokens;
-    return default_kv_tokens(config.max_batch_size, config.page_size, std::max<int64_t>(each, 1),
-                             available_memory() / parts.ranks_here);
+// What a rank tells the others once it has loaded.
+struct Loaded {
+  int64_t weight_bytes = 0;
+  int64_t tokens = 0;  // on the CPU: of cache, as far as this rank's part of the memory goes
+  GpuShare share;      // on a GPU
+};
+Loaded loaded(const EngineConfig& config, const RankParts& parts, Device device) {
+  const ModelConfig& model = parts.model->config();
+  const int64_t each = cache_config(model, parts.ranks.dist, parts.data_type, 1, 1).page_bytes();
+  Loaded mine;
+  mine.weight_bytes = parts.weight_bytes;
+  if (device == Device::kCuda) {
+    mine.share = {.gpu = this_gpu(),
+                  .free_bytes = static_cast<int64_t>(cuda_memory_free()),
+                  .step_bytes = step_memory(config, parts).total(),
+                  .token_bytes = each};
+  } else if (config.max_kv_tokens > 0) {
+    mine.tokens = config.max_kv_tokens;
+  } else {
+    mine.tokens = default_kv_tokens(config.max_batch_size, config.page_size, std::max<int64_t>(each, 1),
+                                    available_memory() / parts.ranks_here);
   }
-  // All of it is taken at once, so it must fit beside what a step needs.
-  const int64_t available = static_cast<int64_t>(cuda_memory_free()) - step_memory(config, parts).total();
-  const int64_t fit = static_cast<int64_t>(static_cast<double>(available) * config.kv_cache_fraction) / each /
-                      config.page_size * config.page_size;
-  if (fit < std::max(config.page_size, config.max_kv_tokens)) {
-    fail(ErrorCode::kResource,
-         "the GPU has {} bytes left for the cache, {} tokens of {} bytes at a fraction of {}: lower "
-         "max_kv_tokens, "
-         "or take a GPU with more memory",
-         std::max<int64_t>(available, 0), std::max<int64_t>(fit, 0), each, config.kv_cache_fraction);
+  return mine;
+}
+// Of every rank, by rank.
+std::vector<Loaded> tell_loaded(Transport& world, const Loaded& mine) {
+  MessageWriter message;
+  message.add(mine.weight_bytes);
+  message.add(mine.tokens);
+  message.add(std::string_view(mine.share.gpu));
+  message.add(mine.share.free_bytes);
+  message.add(mine.share.step_bytes);
+  message.add(mine.share.token_bytes);
+  std::vector<Loaded> all;
+  for (const std::string& text : tell_all(world, message.data())) {
+    MessageReader reader(std::as_bytes(std::span(text)), "what a rank has loaded");
+    Loaded& rank = all.emplace_back();
+    rank.weight_bytes = reader.get<int64_t>();
+    rank.tokens = reader.get<int64_t>();
+    rank.share.gpu = reader.text();
+    rank.share.free_bytes = reader.get<int64_t>();
+    rank.share.step_bytes = reader.get<int64_t>();
+    rank.share.token_bytes = reader.get<int64_t>();
+    reader.end();
   }
-  return config.max_kv_tokens > 0 ? config.max_kv_tokens : fit;
+  return all;
 }
 
-// Every rank's cache has the pages of the smallest, and all ranks have loaded when this returns.
-void agree(Transport& world, int64_t& pages, int64_t& weight_bytes) {
-  struct Sizes {
-    int64_t pages, weight_bytes;
-  };
-  Sizes sizes{pages, weight_bytes};
-  const auto all = world.gather(std::as_bytes(std::span(&sizes, 1)), Channel::kStart);
-  for (size_t rank = 1; rank < all.size(); ++rank) {
-    const auto other = MessageReader(all[rank], "what a rank has loaded").get<Sizes>();
-    sizes.pages = std::min(sizes.pages, other.pages);
-    sizes.weight_bytes += other.weight_bytes;
+// Tokens of cache, the same for every rank. None takes memory before all know what there is, and none looks
+// before all have loaded: what a rank can have then does not depend on which of them is quicker.
+int64_t cache_tokens(const EngineConfig& config, const RankParts& parts, Device device,
+                     int64_t& total_weight_bytes) {
+  std::vector<Loaded> ranks;
+  if (parts.ranks.alone()) {
+    ranks.push_back(loaded(config, parts, device));
+  } else {
+    parts.ranks.world->barrier(Channel::kStart);
+    ranks = tell_loaded(*parts.ranks.world, loaded(config, parts, device));
   }
-  const auto told = world.broadcast(std::as_bytes(std::span(&sizes, 1)), Channel::kStart);
-  sizes = MessageReader(told, "what the ranks have loaded").get<Sizes>();
-  pages = sizes.pages;
-  weight_bytes = sizes.weight_bytes;
+  total_weight_bytes = 0;
+  int64_t tokens = ranks.front().tokens;
+  std::vector<GpuShare> shares;
+  for (Loaded& rank : ranks) {
+    total_weight_bytes += rank.weight_bytes;
+    tokens = std::min(tokens, rank.tokens);
+    shares.push_back(std::move(rank.share));
+  }
+  if (device == Device::kCpu) return tokens;
+  const int64_t fit =
+      gpu_cache_tokens(shares, config.kv_cache_fraction, config.page_size, config.max_kv_tokens);
+  return config.max_kv_tokens > 0 ? config.max_kv_tokens : fit;
 }
 
 WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes) {
   const ModelConfig& model = parts.model->config();
   const Device device = parse_device(config.device);
+  const int64_t tokens = cache_tokens(config, parts, device, total_weight_bytes);
   // Page ids are 32-bit, and one more page may be spare.
-  int64_t pages = std::min<int64_t>(pages_for(cache_tokens(config, parts, device), config.page_size),
-                                    std::numeric_limits<int32_t>::max() - 1);
-  total_weight_bytes = parts.weight_bytes;
-  if (!parts.ranks.alone()) agree(*parts.ranks.world, pages, total_weight_bytes);
+  const int64_t pages =
+      std::min<int64_t>(pages_for(tokens, config.page_size), std::numeric_limits<int32_t>::max() - 1);
   WorkerConfig worker{
       .cache = cache_config(model, parts.ranks.dist, parts.data_type, pages, config.page_size),
       .device_index = parts.device_index,
