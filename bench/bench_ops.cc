@@ -237,10 +237,10 @@ std::vector<Timing> timings(const Options& options) {
   } else {
     for (DType dtype : {DType::kF16, DType::kF32}) {
       add_matmuls(all, options, kSmall, dtype, {1, 8, 64, 512, 2048});
-      add_attention(all, options, kSmall, dtype, {1, 8, 64}, {2048, 8192});
+      add_attention(all, options, kSmall, dtype, {1, 8, 64}, {128, 2048, 8192});
     }
     add_matmuls(all, options, kLarge, DType::kF16, {1, 8, 64, 512, 2048});
-    add_attention(all, options, kLarge, DType::kF16, {1, 8, 64}, {2048, 8192});
+    add_attention(all, options, kLarge, DType::kF16, {1, 8, 64}, {128, 2048, 8192});
     for (const Model& model : {kSmall, kLarge}) add_rows(all, options, model, {1, 64, 2048});
   }
   add_sampling(all);

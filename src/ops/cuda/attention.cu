@@ -46,7 +46,8 @@ void write_pages(const Context& context, const AttentionParams& p) {
   const int64_t pieces = int64_t{p.kv_heads} * p.head_size / (vectors ? kVector<T> : 1);
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(p.rows), 2),
-      .block = dim3(static_cast<unsigned>(std::clamp<int64_t>((pieces + 31) / 32 * 32, 32, 256)))};
+      .block = dim3(static_cast<unsigned>(std::clamp<int64_t>((pieces + 31) / 32 * 32, 32, 256))),
+      .division = division_for(p.rows)};
   launch(context, "kv_write", vectors ? kv_write_kernel<T, true> : kv_write_kernel<T, false>, shape, p);
 }
 

@@ -127,27 +127,32 @@ struct NormRows {
   bool x_vector, parameters_vector, y_vector;
 };
 
-// One block a row. What is longer than a chunk is read again, from the first-level cache. Parameters are no
-// kernel's work and are read while the previous kernel ends.
-template <class Y>
+// One block a row. Parameters are no kernel's work and are read while the previous kernel ends. What is
+// longer than kKept chunks is read again.
+template <class Y, int kKept>
 __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
   __shared__ alignas(16) float scratch[kNormScratchBytes / 4];
-  const int first = static_cast<int>(threadIdx.x) * 4;
-  float4 weight = load_columns(args.weight, first, args.hidden, args.parameters_vector);
-  float4 bias = load_columns(args.bias, first, args.hidden, args.parameters_vector);
+  const int hidden = args.hidden, first = static_cast<int>(threadIdx.x) * 4;
+  float4 weight[kKept], bias[kKept], kept[kKept];
+  load_chunks(weight, args.weight, hidden, args.parameters_vector);
+  load_chunks(bias, args.bias, hidden, args.parameters_vector);
   wait_for_previous();
   let_next_start();
   const float* row = args.x + static_cast<int64_t>(blockIdx.x) * args.x_stride;
   y += static_cast<int64_t>(blockIdx.x) * args.y_stride;
-  float4 kept = load_columns(row, first, args.hidden, args.x_vector);
-  const NormFactors factors = row_factors(row, args.hidden, args.eps, args.x_vector, scratch, kept);
-  for (int column = first; column < args.hidden; column += kNormChunk) {
-    if (column != first) {
-      kept = load_columns(row, column, args.hidden, args.x_vector);
-      weight = load_columns(args.weight, column, args.hidden, args.parameters_vector);
-      bias = load_columns(args.bias, column, args.hidden, args.parameters_vector);
-    }
-    store_columns(y, column, args.hidden, args.y_vector, normalise(kept, factors, weight, bias));
+  load_chunks(kept, row, hidden, args.x_vector);
+  const NormFactors factors = row_factors(row, hidden, args.eps, args.x_vector, scratch, kept);
+#pragma unroll
+  for (int i = 0; i < kKept; ++i) {
+    store_columns(y, first + i * kNormChunk, hidden, args.y_vector,
+                  normalise(kept[i], factors, weight[i], bias[i]));
+  }
+#pragma unroll 1
+  for (int column = first + kKept * kNormChunk; column < hidden; column += kNormChunk) {
+    const float4 x = load_columns(row, column, hidden, args.x_vector);
+    const float4 w = load_columns(args.weight, column, hidden, args.parameters_vector);
+    const float4 b = load_columns(args.bias, column, hidden, args.parameters_vector);
+    store_columns(y, column, hidden, args.y_vector, normalise(x, factors, w, b));
   }
 }
 
@@ -168,8 +173,10 @@ void layer_norm(const Context& context, const LayerNormArgs& args) {
                            .parameters_vector = aligned(args.norm.weight, 16) && aligned(args.norm.bias, 16),
                            .y_vector = aligned(args.y, 4 * sizeof(Y))};
     const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(args.x.shape[0])),
-                               .block = dim3(kNormThreads)};
-    launch(context, "layer_norm", norm_rows<Y>, shape, rows, static_cast<Y*>(args.y.data));
+                               .block = dim3(kNormThreads),
+                               .division = division_for(args.x.shape[0])};
+    launch(context, "layer_norm", hidden <= kNormChunk ? norm_rows<Y, 1> : norm_rows<Y, 4>, shape, rows,
+           static_cast<Y*>(args.y.data));
   });
 }
 

@@ -360,9 +360,11 @@ bool try_launch(const Context& context, SkinnyParams p) {
   shape.block = dim3(S::kThreads);
   shape.cluster_x = static_cast<unsigned>(p.split());
   const auto kernel = skinny_kernel<T, kRows, kNormed>;
-  // Each cluster takes the same number of tiles, as far as that goes.
   const int blocks = (p.tiles + S::kGroups - 1) / S::kGroups, room = resident_clusters(kernel, shape);
-  const int turns = (blocks + room - 1) / room, clusters = (blocks + turns - 1) / turns;
+  // Each block takes the same number of tiles, as far as that goes; of clusters there are as many as fit (so
+  // bloom-7b1's down takes an H200 35 us, else 37.5).
+  const int turns = (blocks + room - 1) / room;
+  const int clusters = p.split() > 1 ? std::min(blocks, room) : (blocks + turns - 1) / turns;
   shape.grid = dim3(static_cast<unsigned>(clusters * p.split()),
                     static_cast<unsigned>((p.args.tokens + kRows - 1) / kRows));
   launch(context, "skinny_matmul", kernel, shape, p);
@@ -381,11 +383,13 @@ bool launch_plain(const Context& context, const SkinnyParams& p) {
 }
 
 // More rows than one are normed by a kernel of their own: with a row, qkv of bloom-560m took an H200 5.6 us
-// that way and 3.7 with the norm in the prologue, with 8 rows 5.6 and 10.5.
+// that way and 3.7 with the norm in the prologue, with 8 rows 5.6 and 10.5. So are longer ones: their weight
+// and bias in shared memory take from the first-level cache, where loads on their way have their place.
 template <class T>
 bool launch_normed(const Context& context, const SkinnyParams& p) {
   const auto aligned = [](const float* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-  if (p.args.tokens > 1 || !aligned(p.norm.weight) || !aligned(p.norm.bias)) return false;
+  if (p.args.tokens > 1 || p.args.in > kNormChunk || !aligned(p.norm.weight) || !aligned(p.norm.bias))
+    return false;
   return try_launch<T, 4, true>(context, p);
 }
 

@@ -2,6 +2,7 @@
 
 #include "ops/cuda/device/activation.cuh"
 #include "ops/cuda/device/any_dtype.cuh"
+#include "ops/cuda/device/async_copy.cuh"
 #include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/device/norm_row.cuh"
@@ -89,19 +90,6 @@ __device__ __forceinline__ uint4 load_weights(const void* address, bool valid) {
       : "l"(address), "r"(static_cast<int>(valid)));
   return v;
 }
-
-// A word of global memory into shared memory without a register to hold it, and the wait for all such copies
-// of this thread.
-__device__ __forceinline__ void copy_word(void* to, const void* from) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from) : "memory");
-}
-// 16 bytes, of which the first `bytes` are copied and the others 0.
-__device__ __forceinline__ void copy_vector(void* to, const void* from, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
-               "r"(bytes)
-               : "memory");
-}
-__device__ __forceinline__ void await_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // c += a b, for 16 outputs x 8 rows of x x 16 columns.
 template <class T>
@@ -205,7 +193,8 @@ __device__ __forceinline__ void stage_normed_row(const SkinnyParams& p, char* sh
   const SkinnyArgs& a = p.args;
   const float* row = static_cast<const float*>(a.x);
   const int first = static_cast<int>(threadIdx.x) * 4;
-  const float4 kept = load_columns(row, first, a.in, a.x_vector);
+  float4 kept[1];
+  load_chunks(kept, row, a.in, a.x_vector);
   const NormFactors factors =
       row_factors(row, a.in, p.norm.eps, a.x_vector, reinterpret_cast<float*>(shared + p.moments_at), kept);
   await_copies();  // stage_norm()'s, each thread its own
@@ -215,7 +204,7 @@ __device__ __forceinline__ void stage_normed_row(const SkinnyParams& p, char* sh
     const float* norm = reinterpret_cast<const float*>(shared + p.norm_at) + local;
     const float4 weight = *reinterpret_cast<const float4*>(norm);
     const float4 bias = *reinterpret_cast<const float4*>(norm + columns);
-    const float4 x = column == first ? kept : load_columns(row, column, a.in, a.x_vector);
+    const float4 x = column == first ? kept[0] : load_columns(row, column, a.in, a.x_vector);
     const float4 y = normalise(x, factors, weight, bias);
     // Past the row's end, in its last vector too, W is 0 and these are finite.
     const uint2 packed = {pack(from_f32<T>(y.x), from_f32<T>(y.y)), pack(from_f32<T>(y.z), from_f32<T>(y.w))};
