@@ -17,28 +17,26 @@ Dist::Range my_ids(const Context& context, int64_t vocab) {
   return Dist{.tensor_size = ranks(context), .tensor_rank = context.tensor_comm->rank()}.vocab_part(vocab);
 }
 
-// One message a rank: values [rows, k], ids [rows, k], and for log-probabilities totals [rows, 2].
-void sample_candidates(const Context& context, const SampleArgs& local, int64_t begin, int64_t k) {
+View part_of(const View& view, int64_t at, DType dtype, Shape shape) {
+  return {view.as<int32_t>() + at, dtype, shape, view.device};
+}
+
+// One message a rank: values [rows, k], ids [rows, k], and for log-probabilities totals [rows, 2]. find()
+// leaves this rank's there. Of `local` all but the logits.
+template <class Find>
+void draw_from_candidates(const Context& context, const SampleArgs& local, int64_t k, const Find& find) {
   const int64_t rows = static_cast<int64_t>(local.rows.size()), parts = ranks(context);
   const int64_t totals_at = 2 * rows * k, words = totals_at + (local.log_probs.empty() ? 0 : 2 * rows);
   const View mine = context.arena->take({words}, DType::kI32);
   const View all = context.arena->take({parts, words}, DType::kI32);
   const View beside = context.arena->take({2 * rows, parts * k}, DType::kI32);
-  const auto part_of = [](const View& view, int64_t at, DType dtype, Shape shape) {
-    return View(view.as<int32_t>() + at, dtype, shape, view.device);
-  };
-  CandidatesArgs args = {.logits = local.logits,
-                         .rows = local.rows,
-                         .begin = begin,
-                         .values = part_of(mine, 0, DType::kF32, {rows, k}),
-                         .ids = part_of(mine, rows * k, DType::kI32, {rows, k})};
-  View totals;
+  View my_totals, totals;
   if (!local.log_probs.empty()) {
-    args.totals = part_of(mine, totals_at, DType::kF32, {rows, 2});
+    my_totals = part_of(mine, totals_at, DType::kF32, {rows, 2});
     totals = part_of(all, totals_at, DType::kF32, {parts, rows, 2});
     totals.row_stride = words;
   }
-  candidates(context, args);
+  find(part_of(mine, 0, DType::kF32, {rows, k}), part_of(mine, rows * k, DType::kI32, {rows, k}), my_totals);
   context.tensor_comm->all_gather(context, mine, all);
   side_by_side(
       context,
@@ -72,11 +70,36 @@ void sample_slices(const Context& context, const SampleArgs& local, int64_t voca
   BOLIDE_CHECK(local.logits.shape == Shape({rows, mine.size()}), "logits {} of ids [{}, {})",
                local.logits.shape.str(), mine.begin, mine.end);
   const Arena::Scope scope(*context.arena);
-  if (candidates > 0) return sample_candidates(context, local, mine.begin, candidates);
+  if (candidates > 0) {
+    return draw_from_candidates(context, local, candidates,
+                                [&](const View& values, const View& ids, const View& totals) {
+                                  bolide::candidates(context, {.logits = local.logits,
+                                                               .rows = local.rows,
+                                                               .begin = mine.begin,
+                                                               .values = values,
+                                                               .ids = ids,
+                                                               .totals = totals});
+                                });
+  }
   SampleArgs whole = local;
   whole.logits = context.arena->take({rows, vocab}, DType::kF32);
   gather_logits(context, local.logits, whole.logits);
   sample(context, whole);
+}
+
+void greedy_slices(const Context& context, std::span<const SampleRow> rows, std::span<int32_t> ids,
+                   int64_t vocab, const std::function<void(const Best&)>& find) {
+  if (rows.empty()) return;
+  const Arena::Scope scope(*context.arena);
+  if (ranks(context) == 1) {
+    const Shape shape = {static_cast<int64_t>(rows.size()), 1};
+    return find({.values = context.arena->take(shape, DType::kF32),
+                 .ids = View(ids.data(), DType::kI32, shape, context.device)});
+  }
+  draw_from_candidates(context, {.logits = {}, .rows = rows, .ids = ids, .log_probs = {}, .all_greedy = true},
+                       1, [&](const View& values, const View& found, const View&) {
+                         find({.values = values, .ids = found, .begin = my_ids(context, vocab).begin});
+                       });
 }
 
 void gather_logits(const Context& context, const View& local, const View& whole) {

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <functional>
+
+#include "ops/matmul.h"
 #include "ops/sample.h"
 
 namespace bolide {
@@ -20,6 +23,12 @@ int64_t candidates_wanted(std::span<const SampleRow> rows, int64_t vocab);
 // local.logits [rows, vocab_part(vocab)]; all else of `local` is for all ranks. `candidates` may be more than
 // candidates_wanted(), or 0. Without a tensor_comm this is sample() itself.
 void sample_slices(const Context& context, const SampleArgs& local, int64_t vocab, int64_t candidates);
+
+// The same of rows that are all greedy, and of which no log-probabilities are wanted, without their logits:
+// find() leaves the largest of this rank's, as MatmulArgs::best, where it is told to. `rows` and `ids`
+// [rows], as in SampleArgs.
+void greedy_slices(const Context& context, std::span<const SampleRow> rows, std::span<int32_t> ids,
+                   int64_t vocab, const std::function<void(const Best&)>& find);
 
 // whole [rows, vocab] = the ranks' local [rows, vocab_part(vocab)] side by side; fp32, rows may be strided.
 void gather_logits(const Context& context, const View& local, const View& whole);

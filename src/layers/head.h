@@ -5,10 +5,11 @@
 namespace bolide {
 
 // logits [n, local vocab] fp32 = norm(hidden [n, hidden]) W^T, W = the (possibly tied) [local vocab, hidden]
-// matrix: this rank's columns. Who draws from them puts the ranks' together (decode/slices.h).
+// matrix: this rank's columns. Who draws from them puts the ranks' together (decode/slices.h). With `best`,
+// as in ops/matmul.h.
 inline void head_logits(const Context& context, const Weight& weight, const Norm& norm, const View& hidden,
-                        const View& logits) {
-  weight.format->matmul(context, weight, {.x = hidden, .y = logits, .norm = norm});
+                        const View& logits, const Best& best) {
+  weight.format->matmul(context, weight, {.x = hidden, .y = logits, .norm = norm, .best = best});
 }
 
 }  // namespace bolide

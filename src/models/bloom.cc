@@ -49,8 +49,9 @@ class BloomModel final : public Model {
     run_blocks(context, blocks_, from, kv, 0, hidden);
   }
 
-  void logits(const Context& context, const View& hidden, View logits) const override {
-    head_logits(context, config_.tied_head ? embedding_.table : head_, final_norm_.norm(), hidden, logits);
+  void logits(const Context& context, const View& hidden, View logits, const Best& best) const override {
+    head_logits(context, config_.tied_head ? embedding_.table : head_, final_norm_.norm(), hidden, logits,
+                best);
   }
 
   std::vector<Slot> slots() override;

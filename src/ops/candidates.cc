@@ -8,9 +8,11 @@ namespace bolide {
 
 void candidates(const Context& context, const CandidatesArgs& args) {
   check_context(context);
-  const int64_t rows = static_cast<int64_t>(args.rows.size());
   BOLIDE_CHECK(args.logits.shape.rank() == 2 && args.values.shape.rank() == 2 && args.values.shape[1] >= 1);
-  const int64_t columns = args.logits.shape[1], k = args.values.shape[1];
+  const int64_t rows = args.logits.shape[0], columns = args.logits.shape[1], k = args.values.shape[1];
+  BOLIDE_CHECK(
+      static_cast<int64_t>(args.rows.size()) == rows || (args.rows.empty() && k == 1 && args.totals.empty()),
+      "parameters of {} rows for {} of logits", args.rows.size(), rows);
   BOLIDE_CHECK(args.begin >= 0 && args.begin + columns <= std::numeric_limits<int32_t>::max());
   check_matrix(context, "logits", args.logits, rows, columns);
   check_matrix(context, "values", args.values, rows, k);

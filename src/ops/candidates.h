@@ -8,17 +8,18 @@ namespace bolide {
 // from the whole row, once the candidates of all the other columns stand beside these (SampleArgs::ids_of).
 struct CandidatesArgs {
   // All in the memory of the context's device.
-  View logits;                      // [rows, columns] fp32, rows may be strided; there may be no columns
-  std::span<const SampleRow> rows;  // [rows], each of them greedy or with a top_k of at most k
-  int64_t begin = 0;                // the id of column 0
-  View values;                      // [rows, k] fp32, out; k >= 1, and 1 promises that all rows are greedy
-  View ids;                         // [rows, k] int32, out
-  View totals = {};  // [rows, 2] fp32, out: the largest logit, sum of exp((logit - largest) / temperature);
-                     // or empty
+  View logits;  // [rows, columns] fp32, rows may be strided; there may be no columns
+  // [rows], each of them greedy or with a top_k of at most k; or empty with a k of 1 and without totals
+  std::span<const SampleRow> rows = {};
+  int64_t begin = 0;  // the id of column 0
+  View values;        // [rows, k] fp32, out; k >= 1, and 1 promises that all rows are greedy
+  View ids;           // [rows, k] int32, out
+  View totals = {};   // [rows, 2] fp32, out: the largest logit, sum of exp((logit - largest) / temperature);
+                      // or empty
 };
 // A greedy row's largest logit, or the top_k largest of a row; of equals the lowest ids; by rising id. Where
-// the largest is not finite it comes alone, and alone decides: NaN (wherever it is), infinity, or nothing but
-// minus infinity. What is left of the k is minus infinity, of id kNanRow.
+// the largest is not finite it comes alone, and alone decides: NaN (wherever it is; of id kNanRow), infinity,
+// or nothing but minus infinity. What is left of the k is minus infinity, of id kNanRow.
 void candidates(const Context& context, const CandidatesArgs& args);
 
 // Of a row that holds a finite logit: how many candidates it wants.

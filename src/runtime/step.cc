@@ -15,7 +15,7 @@ namespace {
 struct Pass {
   StepInput::Arrays input;
   bool every_row = false;          // the rows whose logits are wanted are all rows in their order
-  std::span<const LogitUse> uses;  // empty: each wanted row is drawn from, and no more
+  std::span<const LogitUse> uses;  // empty: each wanted row is drawn from, and no more, see draws_only()
   std::span<RequestState* const> sequences;
   bool greedy = false, log_probs = false;
   int64_t candidates = 0;  // see decode/slices.h
@@ -81,6 +81,7 @@ void run_head(Worker& worker, const Pass& pass, const View& hidden) {
   const Context& context = worker.context();
   const auto wanted = pass.input.batch.logit_rows;
   const int64_t rows = static_cast<int64_t>(wanted.size());
+  const bool best = pass.uses.empty() && pass.greedy && !pass.log_probs;
   int64_t drawn = 0;
   for (int64_t begin = 0; begin < rows; begin += worker.logit_block()) {
     const int64_t count = std::min(worker.logit_block(), rows - begin);
@@ -91,7 +92,14 @@ void run_head(Worker& worker, const Pass& pass, const View& hidden) {
       gather_rows(context, {.x = hidden, .rows = wanted.subspan(begin, count), .y = x});
     }
     const View logits = worker.logits(count);
-    worker.model().logits(context, x, logits);
+    if (best) {
+      const auto first = static_cast<size_t>(begin), rows_here = static_cast<size_t>(count);
+      greedy_slices(context, pass.input.sample_rows.subspan(first, rows_here),
+                    worker.draws().subspan(first, rows_here), worker.model().config().vocab_size,
+                    [&](const Best& found) { worker.model().logits(context, x, logits, found); });
+      continue;
+    }
+    worker.model().logits(context, x, logits, {});
     if (pass.uses.empty()) {
       draw(worker, pass, logits, 0, count, drawn);
       drawn += count;
@@ -130,11 +138,10 @@ void run_pass(Worker& worker, const Pass& pass) {
 // More tokens keep the device busy for longer than the host takes to launch their kernels one by one.
 constexpr int64_t kMostCapturedTokens = 1024;
 
-// Whether a step can be padded and captured: what it wants of the model are draws alone.
+// Whether what a step wants of the model are draws alone.
 bool draws_only(const StepPlan& plan) {
-  return plan.batch.tokens() <= kMostCapturedTokens && !plan.uses.empty() &&
-         std::all_of(plan.uses.begin(), plan.uses.end(),
-                     [](const LogitUse& use) { return use.sample && !use.keep; });
+  return !plan.uses.empty() && std::all_of(plan.uses.begin(), plan.uses.end(),
+                                           [](const LogitUse& use) { return use.sample && !use.keep; });
 }
 
 int64_t power_of_two(int64_t count, int64_t least) {
@@ -179,7 +186,6 @@ void run_captured(Worker& worker, const StepPlan& plan, Pass& pass) {
   pass.input = worker.input().upload(worker.context(), plan, &padding);
   pass.input.batch.previous_ids = worker.draws();
   pass.every_row = plan.prefill_tokens == 0;
-  pass.uses = {};
   Graph* graph = worker.graph({.sequences = padding.sequences,
                                .tokens = padding.tokens,
                                .draws = padding.draws,
@@ -234,14 +240,17 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
   if (!result.done) result.done = std::make_unique<Event>(context.device, worker.ranks().limit());
 
   for (const PageCopy& copy : plan.copies) worker.cache().copy_page(context, copy.from, copy.to);
+  const bool draws = draws_only(plan);
   Pass pass{.input = {},
-            .uses = plan.uses,
+            .uses = draws ? std::span<const LogitUse>() : plan.uses,
             .sequences = plan.sequences,
             .greedy = std::all_of(plan.sample_rows.begin(), plan.sample_rows.end(), is_greedy),
             .log_probs = plan.want_log_probs,
             .candidates = candidates_wanted(plan.sample_rows, worker.model().config().vocab_size),
             .result = &result};
-  if (context.device == Device::kCuda && worker.config().graphs && draws_only(plan)) {
+  // Those can be padded and captured.
+  if (context.device == Device::kCuda && worker.config().graphs && draws &&
+      plan.batch.tokens() <= kMostCapturedTokens) {
     run_captured(worker, plan, pass);
   } else {
     pass.input = worker.input().upload(context, plan, nullptr);

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "comm/dist.h"
+#include "ops/candidates.h"
 #include "ops/guarded.h"
 #include "support/on_ranks.h"
 
@@ -45,6 +46,9 @@ struct Draws {
   std::vector<float> log_probs;
 };
 
+// By greedy_slices().
+constexpr int64_t kBest = -1;
+
 class Batch {
  public:
   Batch(Guarded logits, std::vector<SampleRow> rows) : logits_(std::move(logits)), rows_(std::move(rows)) {
@@ -54,9 +58,17 @@ class Batch {
   int64_t vocab() const { return logits_.view().shape[1]; }
   int64_t wanted() const { return candidates_wanted(rows_, vocab()); }
 
+  // candidates: or kBest.
   Draws draw(const Context& context, const View& logits, int64_t candidates, bool log_probs) const {
     Draws made{std::vector<int32_t>(rows_.size(), -77),
                std::vector<float>(log_probs ? rows_.size() : 0, -77.0f)};
+    if (candidates == kBest) {
+      greedy_slices(context, rows_, made.ids, vocab(), [&](const Best& best) {
+        bolide::candidates(context,
+                           {.logits = logits, .begin = best.begin, .values = best.values, .ids = best.ids});
+      });
+      return made;
+    }
     sample_slices(context,
                   {.logits = logits,
                    .rows = rows_,
@@ -139,6 +151,7 @@ class Slices : public testing::TestWithParam<int> {
           for (int64_t candidates : {batch.wanted(), 2 * batch.wanted(), int64_t{0}})
             batch.expect_one_ranks_draws(GetParam(), candidates, log_probs);
         }
+        if (kind == kGreedy) batch.expect_one_ranks_draws(GetParam(), kBest, false);
       }
     }
   }
@@ -184,6 +197,7 @@ TEST_P(Slices, OneRankMayHoldWhatIsNotFinite) {
     fill(6, 17, 41, kInfinity);
     for (int64_t candidates : {batch.wanted(), int64_t{0}})
       batch.expect_one_ranks_draws(GetParam(), candidates, true);
+    if (is_greedy(row)) batch.expect_one_ranks_draws(GetParam(), kBest, false);
     EXPECT_EQ(batch.draw({}, batch.logits().view(), 0, false).ids[4], kNanRow);
     EXPECT_EQ(batch.draw({}, batch.logits().view(), 0, false).ids[2], 0);
   }
@@ -195,17 +209,21 @@ TEST_P(Slices, CandidatesAreAllThatTravels) {
   const Guarded logits = Guarded::random(6, 1001, 0, source);
   const Batch greedy(logits, rows_of(kGreedy, 6, source)),
       few(logits, std::vector<SampleRow>(6, {.top_k = 5}));
-  const auto expect_sent = [&](const Batch& batch, bool log_probs, int64_t bytes) {
-    const Batch::Sent sent = batch.expect_one_ranks_draws(GetParam(), batch.wanted(), log_probs);
+  const auto expect_sent = [&](const Batch& batch, int64_t candidates, bool log_probs, int64_t bytes) {
+    const Batch::Sent sent = batch.expect_one_ranks_draws(GetParam(), candidates, log_probs);
     EXPECT_EQ(sent.messages, GetParam() > 1 ? 1 : 0);
     EXPECT_EQ(sent.bytes, GetParam() > 1 ? bytes : 0);
   };
-  expect_sent(greedy, false, 6 * 8);
-  expect_sent(greedy, true, 6 * 16);
-  expect_sent(few, false, 6 * 8 * 8);
+  expect_sent(greedy, greedy.wanted(), false, 6 * 8);
+  expect_sent(greedy, greedy.wanted(), true, 6 * 16);
+  expect_sent(greedy, kBest, false, 6 * 8);
+  expect_sent(few, few.wanted(), false, 6 * 8 * 8);
 }
 
-TEST_P(Slices, NoRows) { Batch(Guarded(0, 50, 0), {}).expect_one_ranks_draws(GetParam(), 1, false); }
+TEST_P(Slices, NoRows) {
+  for (int64_t candidates : {int64_t{1}, kBest})
+    Batch(Guarded(0, 50, 0), {}).expect_one_ranks_draws(GetParam(), candidates, false);
+}
 
 TEST_P(Slices, WholeLogitsOnEveryRank) {
   for (int64_t vocab : {1, 9, 50, 1001}) {

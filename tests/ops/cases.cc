@@ -10,10 +10,6 @@
 namespace bolide::test {
 namespace {
 
-// Half an ulp of fp32 is 6e-8; sums of a few thousand terms of random sign, in blocks, stay well under this
-// share of the sum of magnitudes.
-constexpr double kSumError = 1e-6;
-
 // The bound of an element where values are of size one: what is off is compared with the value, but with no
 // less than `least`.
 std::vector<double> around(const std::vector<double>& expected, double least = 1e-2) {

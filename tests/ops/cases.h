@@ -50,6 +50,19 @@ struct MatmulShape {
 };
 Case matmul_case(const MatmulShape& shape);
 
+// MatmulArgs::best.
+struct BestShape {
+  enum Special : int { kOrdinary, kSomeInfinite, kAllInfinite };
+
+  int64_t tokens = 1, out = 1, in = 1;
+  int64_t distinct = 1;  // rows of W, of which the others are copies: their logits are equal
+  DType dtype = DType::kF32, x = DType::kF32;
+  bool norm = false;            // of x, then fp32
+  Special special = kOrdinary;  // also makes rows of infinities and of NaN; without a norm
+  int64_t gap = 0;              // between rows of x and y
+};
+Case best_case(const BestShape& shape);
+
 struct AttentionShape {
   std::vector<int64_t> queries, lengths;  // by sequence
   int64_t heads = 1, kv_heads = 1, head_size = 64, page_size = 16;

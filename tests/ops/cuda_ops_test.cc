@@ -97,6 +97,7 @@ TEST_F(CudaOps, MatmulRowCounts) { expect_right(matmul_row_counts(Device::kCuda)
 TEST_F(CudaOps, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device::kCuda)); }
 TEST_F(CudaOps, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCuda)); }
 TEST_F(CudaOps, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCuda)); }
+TEST_F(CudaOps, MatmulBest) { expect_right(matmul_best(Device::kCuda)); }
 TEST_F(CudaOps, Rows) { expect_right(row_ops(Device::kCuda)); }
 TEST_F(CudaOps, SampleParts) { expect_right(sample_parts(Device::kCuda)); }
 TEST_F(CudaOps, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
@@ -190,11 +191,11 @@ TEST_F(CudaOps, SomeRowsMatmulRowsAreTheirOwn) {
     const Guarded x = Guarded::random(kRows, kIn, 0, source, 1, dtype);
     const auto product = [&](int64_t begin, int64_t end) {
       Guarded y(kRows, kOut, 0, dtype);
-      const bool taken = cuda::some_rows_matmul(
+      const cuda::Done done = cuda::some_rows_matmul(
           on_gpu,
           {.x = x.view(on_gpu).slice_rows(begin, end), .w = &w, .y = y.view(on_gpu).slice_rows(begin, end)});
       y.fetch(on_gpu);
-      return taken ? rows_of(y, begin, end) : std::vector<double>();
+      return done == cuda::Done::kProduct ? rows_of(y, begin, end) : std::vector<double>();
     };
     const std::vector<double> whole = product(0, kRows);
     if (whole.empty()) GTEST_SKIP() << "NOT TESTED: this kernel is for Hopper GPUs";
@@ -204,6 +205,28 @@ TEST_F(CudaOps, SomeRowsMatmulRowsAreTheirOwn) {
         EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + begin * kOut))
             << "rows " << begin << " to " << begin + count;
       }
+    }
+  }
+}
+
+// Of a head's size the kernels find the largest themselves.
+TEST_F(CudaOps, BestOfAHeadNeedsNoLogits) {
+  if (cuda_properties().compute_capability != 90)
+    GTEST_SKIP() << "NOT TESTED: this kernel is for Hopper GPUs";
+  constexpr int64_t kRows = 64, kOut = 67584, kIn = 128;
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    const PackedMatrix w = random_packed(context(dtype), kOut, kIn, dtype, 3);
+    Source source(73);
+    const Guarded x = Guarded::random(kRows, kIn, 0, source, 1, dtype);
+    for (int64_t rows : {5, 8, 9, 33, 64}) {
+      const Context on_gpu = context(dtype);
+      const Guarded values(rows, 1, 0), ids(rows, 1, 0, DType::kI32), y(rows, kOut, 0);
+      EXPECT_TRUE(cuda::matmul(on_gpu, {.x = x.view(on_gpu).slice_rows(0, rows),
+                                        .w = &w,
+                                        .y = y.view(on_gpu),
+                                        .best = {.values = values.view(on_gpu), .ids = ids.view(on_gpu)}}))
+          << rows << " rows";
+      synchronize(on_gpu);
     }
   }
 }

@@ -30,6 +30,10 @@ inline double half_ulp(DType dtype) {
   return dtype == DType::kF16 ? 0x1p-11 : dtype == DType::kBF16 ? 0x1p-8 : 0x1p-24;
 }
 
+// Half an ulp of fp32 is 6e-8; sums of a few thousand terms of random sign, in blocks, stay well under this
+// share of the sum of magnitudes.
+inline constexpr double kSumError = 1e-6;
+
 // Made by the oracle when first asked for, and kept: it takes longer than the runs compared with it.
 template <class T>
 class Kept {

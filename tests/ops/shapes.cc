@@ -163,6 +163,59 @@ Cases matmul_some_rows(Device device) {
   return cases;
 }
 
+// The largest of each row. Ties: of neighbours, across tiles and blocks, and none.
+Cases matmul_best(Device device) {
+  Cases cases;
+  const auto add_best = [&](BestShape shape, int64_t distinct) {
+    shape.distinct = std::max<int64_t>(std::min(distinct, shape.out), 1);
+    cases.push_back([shape] { return best_case(shape); });
+  };
+  const auto add_special = [&](BestShape shape, BestShape::Special special) {
+    shape.special = special;
+    add_best(shape, shape.out / 5);
+  };
+  const auto small = [&](BestShape shape, int64_t tokens) {
+    shape.tokens = tokens;
+    BestShape normed = shape;
+    normed.norm = true;
+    add_best(normed, shape.out);
+    add_best(normed, tokens % 2 == 0 ? 3 : shape.out / 3);
+    shape.gap = tokens % 3 == 0 ? 8 : 0;
+    add_best(shape, shape.out / 2 + 1);
+    add_special(shape, BestShape::kSomeInfinite);
+    add_special(shape, BestShape::kAllInfinite);
+  };
+  const int64_t counts[] = {1, 3, 8, 9, 16, 33, 64, 65};
+  for (DType dtype : kDtypes) {
+    BestShape shape = {.dtype = dtype, .x = activation_dtype(device, dtype)};
+    const auto of_size = [&](int64_t out, int64_t in) {
+      shape.out = out;
+      shape.in = in;
+      return shape;
+    };
+    for (int64_t tokens : counts)
+      for (const auto& [out, in] : {std::pair{1, 24}, {16, 64}, {1000, 128}}) small(of_size(out, in), tokens);
+    for (int64_t tokens : {3, 65}) small(of_size(4097, 130), tokens);
+    if (device == Device::kCpu) continue;
+    // Clusters of 8 and 2.
+    for (int64_t tokens : counts)
+      for (const auto& [out, in] : {std::pair{48, 4096}, {1008, 9000}}) small(of_size(out, in), tokens);
+    if (dtype == DType::kF32) continue;
+    // A rank's part of BLOOM's vocabulary; what takes a head's kernels, one with a tail.
+    for (const auto& [out, in] : {std::pair{31360, 256}, {67584, 128}, {67664, 200}}) {
+      for (int64_t tokens : {1, 8, 9, 32, 50, 64}) {
+        of_size(out, in);
+        shape.tokens = tokens;
+        add_special(shape, tokens % 2 == 0 ? BestShape::kSomeInfinite : BestShape::kAllInfinite);
+        shape.norm = true;
+        add_best(shape, tokens == 8 || tokens == 50 ? out : out / 3);
+        shape.norm = false;
+      }
+    }
+  }
+  return cases;
+}
+
 Cases row_ops(Device device) {
   Cases cases;
   std::vector<DType> types = {DType::kF32};

@@ -15,6 +15,7 @@ Cases matmul_row_counts(Device device);
 Cases matmul_epilogues(Device device);
 Cases matmul_norms(Device device);
 Cases matmul_some_rows(Device device);
+Cases matmul_best(Device device);
 Cases row_ops(Device device);
 Cases sample_parts(Device device);
 Cases attention_decode(Device device);

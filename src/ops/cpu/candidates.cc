@@ -18,10 +18,10 @@ void candidates(const Context& context, const CandidatesArgs& args) {
   const Arena::Scope scope(arena);
   const View weights = arena.take({args.totals.empty() ? 0 : context.threads, columns}, DType::kF32),
              scratch = arena.take({k > 1 ? context.threads : 0, columns}, DType::kI32);
-  parallel_ranges(context, static_cast<int64_t>(args.rows.size()), [&](int64_t begin, int64_t end) {
+  parallel_ranges(context, args.logits.shape[0], [&](int64_t begin, int64_t end) {
     const int64_t mine = omp_get_thread_num() * columns;
     for (int64_t r = begin; r < end; ++r) {
-      const SampleRow& row = args.rows[r];
+      const SampleRow row = args.rows.empty() ? SampleRow() : args.rows[r];
       const float* logits = args.logits.as<float>() + r * args.logits.row_stride;
       float* values = args.values.as<float>() + r * args.values.row_stride;
       int32_t* ids = args.ids.as<int32_t>() + r * args.ids.row_stride;
@@ -29,7 +29,7 @@ void candidates(const Context& context, const CandidatesArgs& args) {
       int64_t count = 0;
       const auto put = [&](float value, int64_t column) {
         values[count] = value;
-        ids[count++] = static_cast<int32_t>(args.begin + column);
+        ids[count++] = std::isnan(value) ? kNanRow : static_cast<int32_t>(args.begin + column);
       };
       if (std::isfinite(max) && candidates_of(row) > 1) {
         Largest largest(logits, columns, max, scratch.as<int32_t>() + mine);

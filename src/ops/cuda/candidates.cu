@@ -7,7 +7,7 @@ namespace {
 
 struct Task {
   LogitRows logits;
-  const SampleRow* rows;
+  const SampleRow* rows;  // or null: greedy
   int32_t begin;
   int k;
   float* values;
@@ -28,12 +28,12 @@ __global__ void __launch_bounds__(kDrawThreads) list_candidates(Task task) {
   let_next_start();
   Shared& shared = *reinterpret_cast<Shared*>(dynamic);  // without kSelect there is its Exchange alone
   const int64_t r = blockIdx.x / static_cast<unsigned>(team.size());
-  const SampleRow row = task.rows[r];
+  const SampleRow row = task.rows ? task.rows[r] : SampleRow();
   float* values = task.values + r * task.values_stride;
   int32_t* ids = task.ids + r * task.ids_stride;
   const auto put = [&](int64_t place, float logit, int column) {
     values[place] = logit;
-    ids[place] = task.begin + column;
+    ids[place] = logit != logit ? kNanRow : task.begin + column;
   };
   Draw draw(task.logits, shared.exchange, reinterpret_cast<float*>(dynamic + sizeof(Shared)));
   const Top top = draw.find_max();

@@ -4,11 +4,17 @@
 
 namespace bolide::cuda {
 
-void matmul(const Context& context, const MatmulArgs& args) {
-  if (context.deterministic) return skinny_matmul(context, args);
-  if (few_rows_matmul(context, args) || some_rows_matmul(context, args)) return;
-  if (library_wins(*args.w, args.x.shape[0])) return library_matmul(context, args);
+bool matmul(const Context& context, const MatmulArgs& args) {
+  if (!context.deterministic) {
+    if (few_rows_matmul(context, args)) return false;
+    if (const Done done = some_rows_matmul(context, args); done != Done::kNothing) return done == Done::kBest;
+    if (library_wins(*args.w, args.x.shape[0])) {
+      library_matmul(context, args);
+      return false;
+    }
+  }
   skinny_matmul(context, args);
+  return false;
 }
 
 }  // namespace bolide::cuda

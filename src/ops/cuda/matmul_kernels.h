@@ -8,15 +8,18 @@ namespace bolide::cuda {
 // Rows up to which skinny_matmul() is made to be fast: it is bound by the stream of weights.
 inline constexpr int64_t kSkinnyRows = 64;
 
+// What a way has done: kBest, instead of the product, when that was wanted and the way finds it by itself.
+enum class Done : uint8_t { kNothing, kProduct, kBest };
+
 // Up to 8 rows in the shapes of a decode step; false when it does not take the case, and nothing is done. The
-// shortest from the end of the previous kernel to its own, but its sums have an order of their own: rows are
-// the same bits for 1 to 8 rows only.
+// shortest from the end of the previous kernel to its own, but its sums have an order of their own.
 bool few_rows_matmul(const Context& context, const MatmulArgs& args);
 
-// 9 to 64 rows by Hopper's warpgroup products, after a norm kernel where there is a
-// norm; false when it does not take the case, and nothing is done. A row is the same bits whatever the others
-// are and wherever it stands, but not for every number of them.
-bool some_rows_matmul(const Context& context, const MatmulArgs& args);
+// 9 to 128 rows, or 5 to 64 of a head, by Hopper's warpgroup products, after a norm kernel where there is a
+// norm; kNothing when it does not take the case. It finds a head's MatmulArgs::best: for up to 4 rows, which
+// skinny_matmul() takes, that costs as much as it saves. A row is the same bits whatever the others are and
+// wherever it stands, but not for every number of them.
+Done some_rows_matmul(const Context& context, const MatmulArgs& args);
 
 // Own kernels, which read each weight once for up to kSkinnyRows rows of x (more rows: once for every
 // kSkinnyRows). Any shape and dtype. The result of a row is the same, bit for bit, for every number of rows.

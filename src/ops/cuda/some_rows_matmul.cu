@@ -1,4 +1,5 @@
-// The products of a decode step of many sequences: 9 to 64 rows of x.
+// The products of a decode step of many sequences, or of a short prompt: 9 to 128 rows of x, 5 to 64 of a
+// head's.
 #include <algorithm>
 
 #include "ops/cuda/device/some_rows.cuh"
@@ -10,17 +11,24 @@
 namespace bolide::cuda {
 namespace {
 
-constexpr int kFewestRows = 9, kMostRows = 64;  // of more, cuBLASLt makes 28 us a layer of bloom-560m, not 31
+constexpr int kFewestRows = 9, kMostRows = 128;
+// Of heads: cuBLASLt's few rows take 135 us for bloom-560m's on an H200, 16 of these 130.
+constexpr int kFewestOfLarge = 5, kMostOfLarge = 64;
+// Blocks of a cluster take 64 rows of x at the most; of more than 64, with this many outputs, 32: rather than
+// that a cluster shares columns. (24.6 us a layer of bloom-560m at 128 rows, where 64 rows take 25.5 and
+// cuBLASLt 28.)
+constexpr int kManyOutputs = 2048;
 // Of a W that is large the tile has 128 outputs, so that x is read half as often.
 constexpr size_t kLargeBytes = size_t{16} << 20;
-// A cluster is as large as it takes for this many blocks. Each doubling adds to the sums that cross it.
-constexpr int kEnoughBlocks = 96;
+// Clusters grow to as many blocks as this, all at once. Each doubling adds to the sums that cross them.
+constexpr int kEnoughBlocks = 192;
 constexpr int kMostSplit = 8;
 constexpr int kFewestChunks = 2;  // of a block of a cluster
 
-int split_of(int tiles, int chunks) {
+// `clusters`: of one block.
+int split_of(int clusters, int chunks) {
   int split = 1;
-  while (split < kMostSplit && tiles * split < kEnoughBlocks && chunks / (2 * split) >= kFewestChunks)
+  while (split < kMostSplit && 2 * clusters * split <= kEnoughBlocks && chunks / (2 * split) >= kFewestChunks)
     split *= 2;
   return split;
 }
@@ -33,10 +41,13 @@ SomeRowsMaps tensor_maps(const SkinnyArgs& a, DType dtype, uint32_t box_rows, ui
                      {static_cast<uint64_t>(a.x_stride) * 2}, {box_rows})};
 }
 
-template <class Traits>
-void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int tiles, int chunks) {
+template <class Traits, bool kBest>
+void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int tiles, int chunks,
+                  const BestParts& best) {
   constexpr int split = Traits::kSplit;
-  const int most_chunks = (chunks + split - 1) / split, live = (a.tokens + 7) / 8;
+  const int most_chunks = (chunks + split - 1) / split;
+  const int row_blocks = (a.tokens + Traits::kRows - 1) / Traits::kRows;
+  const int live = (std::min(a.tokens, Traits::kRows) + 7) / 8;
   const int own = (live + split - 1) / split;
   const int w_at = std::min(most_chunks, Traits::kXStages) * Traits::kXBytes;
   const int rings = w_at + std::min(most_chunks, Traits::kWStages) * Traits::kWBytes;
@@ -46,34 +57,44 @@ void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int 
                       .y_stride = a.y_stride,
                       .rows = a.tokens,
                       .out = a.out,
+                      .row_blocks = row_blocks,
                       .chunks = chunks,
                       .own = own,
                       .w_at = w_at,
                       .mail_at = Traits::kReuse ? 0 : rings,
                       .y_f32 = a.y_dtype == DType::kF32,
                       .accumulate = a.accumulate,
-                      .activation = a.activation};
+                      .activation = a.activation,
+                      .best = best};
   const LaunchShape shape = {
-      .grid = dim3(static_cast<unsigned>(tiles * split)),
+      .grid = dim3(static_cast<unsigned>(tiles * row_blocks * split)),
       .block = dim3(Traits::kThreads),
       .shared_bytes = static_cast<size_t>(Traits::kReuse ? std::max(rings, mail) : rings + mail),
-      .cluster_x = static_cast<unsigned>(split)};
-  // Or the next kernel's blocks would not fit beside this one's: the split between shared memory and
-  // first-level cache changes only while a multiprocessor is empty.
-  check(cudaFuncSetAttribute(some_rows_kernel<Traits>, cudaFuncAttributePreferredSharedMemoryCarveout,
-                             cudaSharedmemCarveoutMaxShared),
-        "some_rows_matmul");
-  launch(context, "some_rows_matmul", some_rows_kernel<Traits>, shape, p,
+      .cluster_x = static_cast<unsigned>(split),
+      .division = Division::kMostShared};
+  const auto kernel = some_rows_kernel<Traits, kBest>;
+  launch(context, "some_rows_matmul", kernel, shape, p,
          tensor_maps(a, dtype, Traits::kRows, Traits::kOutputs));
 }
 
+// Finds `best` only where a tile is a block's own and has 128 outputs: it is for heads.
 template <class T, int kRows, int kGroups>
-void launch_rows(const Context& context, const SkinnyArgs& a, DType dtype) {
+Done launch_rows(const Context& context, const SkinnyArgs& a, DType dtype, const Best* best) {
   const int tiles = (a.out + 64 * kGroups - 1) / (64 * kGroups), chunks = (a.in + 63) / 64;
+  const int row_blocks = (a.tokens + kRows - 1) / kRows, wanted = split_of(tiles * row_blocks, chunks);
+  if constexpr (kGroups == 2) {
+    if (best && wanted == 1) {
+      const BestParts parts = take_best_parts(context, a.tokens, tiles);
+      launch_split<SomeRowsTraits<T, kRows, kGroups, 1>, true>(context, a, dtype, tiles, chunks, parts);
+      pick_best(context, parts, *best);
+      return Done::kBest;
+    }
+  }
   const auto split = [&]<int kSplit>() {
-    launch_split<SomeRowsTraits<T, kRows, kGroups, kSplit>>(context, a, dtype, tiles, chunks);
+    launch_split<SomeRowsTraits<T, kRows, kGroups, kSplit>, false>(context, a, dtype, tiles, chunks, {});
+    return Done::kProduct;
   };
-  switch (split_of(tiles, chunks)) {
+  switch (wanted) {
     case 1:
       return split.template operator()<1>();
     case 2:
@@ -86,20 +107,21 @@ void launch_rows(const Context& context, const SkinnyArgs& a, DType dtype) {
 }
 
 template <class T>
-void launch_type(const Context& context, const SkinnyArgs& a, DType dtype, bool large) {
+Done launch_type(const Context& context, const SkinnyArgs& a, DType dtype, bool large, const Best* best) {
   if (large) {
-    if (a.tokens > 32) return launch_rows<T, 64, 2>(context, a, dtype);
-    if (a.tokens > 16) return launch_rows<T, 32, 2>(context, a, dtype);
-    return launch_rows<T, 16, 2>(context, a, dtype);
+    if (a.tokens > 32) return launch_rows<T, 64, 2>(context, a, dtype, best);
+    if (a.tokens > 16) return launch_rows<T, 32, 2>(context, a, dtype, best);
+    return launch_rows<T, 16, 2>(context, a, dtype, best);
   }
-  if (a.tokens > 32) return launch_rows<T, 64, 1>(context, a, dtype);
-  if (a.tokens > 16) return launch_rows<T, 32, 1>(context, a, dtype);
-  launch_rows<T, 16, 1>(context, a, dtype);
+  if (a.tokens <= 16) return launch_rows<T, 16, 1>(context, a, dtype, best);
+  if (a.tokens <= 32 || (a.tokens > 64 && a.out >= kManyOutputs))
+    return launch_rows<T, 32, 1>(context, a, dtype, best);
+  return launch_rows<T, 64, 1>(context, a, dtype, best);
 }
 
 bool has_kernel() {
   static const bool has =
-      has_hopper_kernel(some_rows_kernel<SomeRowsTraits<__half, 64, 1, 1>>, size_t{128} << 10);
+      has_hopper_kernel(some_rows_kernel<SomeRowsTraits<__half, 64, 1, 1>, false>, size_t{128} << 10);
   return has;
 }
 
@@ -115,7 +137,7 @@ View normed(const Context& context, const MatmulArgs& args) {
 
 }  // namespace
 
-bool some_rows_matmul(const Context& context, const MatmulArgs& args) {
+Done some_rows_matmul(const Context& context, const MatmulArgs& args) {
   const DType dtype = args.w->dtype;
   SkinnyArgs a = skinny_args(args);
   const bool norm = !args.norm.weight.empty();
@@ -124,11 +146,12 @@ bool some_rows_matmul(const Context& context, const MatmulArgs& args) {
   // blocks half full (at 32 rows 125 us a layer against 128), but not with a head.
   const bool half_full = large && a.out / 128 < 4 * multiprocessors();
   const size_t pair = 2 * size_of(a.y_dtype);
-  if (half_full || a.tokens < kFewestRows || a.tokens > kMostRows || dtype == DType::kF32 ||
-      a.out % 16 != 0 || a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
+  if (half_full || a.tokens < (large ? kFewestOfLarge : kFewestRows) ||
+      a.tokens > (large ? kMostOfLarge : kMostRows) || dtype == DType::kF32 || a.out % 16 != 0 ||
+      a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
       (a.y_dtype != DType::kF32 && a.y_dtype != dtype) || !(norm || (a.x_dtype == dtype && a.x_vector)) ||
       !has_kernel()) {
-    return false;
+    return Done::kNothing;
   }
   const Arena::Scope scope(*context.arena);
   if (norm) {
@@ -136,12 +159,9 @@ bool some_rows_matmul(const Context& context, const MatmulArgs& args) {
     a.x = x.data;
     a.x_stride = x.row_stride;
   }
-  if (dtype == DType::kF16) {
-    launch_type<__half>(context, a, dtype, large);
-  } else {
-    launch_type<__nv_bfloat16>(context, a, dtype, large);
-  }
-  return true;
+  const Best* best = leaves_best(args) ? &args.best : nullptr;
+  return dtype == DType::kF16 ? launch_type<__half>(context, a, dtype, large, best)
+                              : launch_type<__nv_bfloat16>(context, a, dtype, large, best);
 }
 
 }  // namespace bolide::cuda

@@ -6,6 +6,7 @@
 // size show in what is drawn.
 #include <cstdint>
 
+#include "ops/cuda/device/best.cuh"
 #include "ops/cuda/device/block_team.cuh"
 #include "ops/cuda/sample_kernels.h"
 
@@ -31,24 +32,6 @@ struct alignas(16) Shared {
   uint64_t bins[kBins];              // of the row's
   uint64_t masses[kDrawCluster * kWarps], ties[kDrawCluster * kWarps];
   Found found;
-};
-
-// Integers that compare as the floats do; of the two zeros there is one. Finite values and infinities are
-// between kNoKey and kNanKey.
-constexpr uint32_t kNoKey = 0, kNanKey = 0xffffffffu;
-__device__ __forceinline__ uint32_t key_of(float x) {
-  const uint32_t bits = __float_as_uint(x + 0.0f);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-__device__ __forceinline__ float value_of(uint32_t key) {
-  return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key);
-}
-
-// A row's largest logit and the first column of it. A NaN, and nothing but minus infinity, are at column 0.
-struct Top {
-  float max;
-  int column;
-  bool finite;
 };
 
 // Those above `key`, and of those at it the `ties` lowest ids.
@@ -91,13 +74,8 @@ class Draw {
 
   // Stages the row.
   __device__ Top find_max() {
-    float best = -INFINITY;
-    int at = -1;
-    bool nan = false;
-    const auto look = [&](float x, int i) {
-      nan |= x != x;
-      if (x > best) best = x, at = i;
-    };
+    BestSoFar best;
+    const auto look = [&](float x, int i) { best.look(x, i); };
     // Four loads under way in each thread: this pass reads from memory.
     int i = begin_ + lane() * 4;
     if (vectors_) {
@@ -120,16 +98,7 @@ class Draw {
       values_ = stage_;
       vectors_ = true;
     }
-    // Its key above the complement of its lowest id.
-    const uint64_t mine = nan       ? ~uint64_t{0}
-                          : at >= 0 ? uint64_t{key_of(best)} << 32 | ~static_cast<uint32_t>(first_ + at)
-                                    : 0;
-    const uint64_t top = reduce(mine, Larger());  // its barriers also end the staging
-    if (top == 0) return {-INFINITY, 0, false};
-    const auto key = static_cast<uint32_t>(top >> 32);
-    if (key == kNanKey) return {NAN, 0, false};
-    const float max = value_of(key);
-    return {max, static_cast<int>(~static_cast<uint32_t>(top)), max > -INFINITY && max < INFINITY};
+    return top_of(reduce(best.candidate(first_), Larger()));  // its barriers also end the staging
   }
 
   __device__ void set_scale(float max, float temperature) {

@@ -1,12 +1,14 @@
 #pragma once
 
+#include "ops/cuda/best_kernels.h"
 #include "ops/cuda/device/activation.cuh"
+#include "ops/cuda/device/best.cuh"
 #include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/device/hopper_ptx.cuh"
 #include "ops/cuda/device/scalar.cuh"
 
-// y = activation(x W^T + bias) for 9 to 64 rows of x by Hopper's warpgroup products, W being the left
+// y = activation(x W^T + bias) for some rows of x by Hopper's warpgroup products, W being the left
 // operand: 64 outputs by 16, 32 or 64 rows of x. Bound by the stream of weights and by the way from the
 // end of the previous kernel to this one's own.
 //
@@ -41,12 +43,14 @@ struct SomeRows {
   const void* bias;
   int64_t y_stride;  // elements
   int rows, out;
+  int row_blocks;     // of kRows, each a cluster's
   int chunks;         // of all columns
   int own;            // times 8 rows that a block finishes, at most
   int w_at, mail_at;  // bytes in shared memory; the ring of x is at 0
   bool y_f32;         // else T
   bool accumulate;    // y is fp32
   Activation activation;
+  BestParts best;  // one part a tile
 };
 
 // x in boxes of kRows rows. W as [out / 16, 2, 8, in], so that of 16 outputs the even ones come first: a
@@ -67,6 +71,7 @@ struct SomeRowsBlock {
   uint64_t* mailbox;
   uint32_t x_ring, w_ring, w_full, x_full, empty;
   int rank, tile, first, count;  // this block's chunks
+  int first_row, rows;
 
   __device__ __forceinline__ SomeRowsBlock(const SomeRows& params, const SomeRowsMaps& tensor_maps,
                                            unsigned char* memory, uint64_t* barriers)
@@ -77,12 +82,15 @@ struct SomeRowsBlock {
     x_full = w_full + 8 * kWStages;
     empty = x_full + 8 * kXStages;
     rank = static_cast<int>(blockIdx.x % Traits::kSplit);
-    tile = static_cast<int>(blockIdx.x / Traits::kSplit);
+    const int cluster = static_cast<int>(blockIdx.x / Traits::kSplit);
+    tile = cluster / p.row_blocks;
+    first_row = cluster % p.row_blocks * Traits::kRows;
+    rows = min(p.rows - first_row, Traits::kRows);
     first = p.chunks * rank / Traits::kSplit;
     count = p.chunks * (rank + 1) / Traits::kSplit - first;
   }
   // Times 8 rows, in all.
-  __device__ __forceinline__ int live() const { return (p.rows + 7) / 8; }
+  __device__ __forceinline__ int live() const { return (rows + 7) / 8; }
   // Where block `from` of the cluster leaves its sums of this thread for this block's i-th 8 rows.
   __device__ __forceinline__ float4* slot(int from, int i) const {
     return reinterpret_cast<float4*>(shared + p.mail_at) + (from * p.own + i) * Traits::kConsumers +
@@ -107,7 +115,8 @@ struct SomeRowsProducer {
   }
   __device__ __forceinline__ void load_x(int n) const {
     const uint32_t stage = static_cast<uint32_t>(n % kXStages);
-    copy_box(b.x_ring + stage * Traits::kXBytes, b.maps.x, (b.first + n) * 64, 0, b.x_full + stage * 8);
+    copy_box(b.x_ring + stage * Traits::kXBytes, b.maps.x, (b.first + n) * 64, b.first_row,
+             b.x_full + stage * 8);
   }
   // Before the previous kernel has ended.
   __device__ __forceinline__ void open() const {
@@ -163,9 +172,9 @@ struct SomeRowsConsumer {
     lane = thread % 32;
     const int size = b.p.y_f32 ? 4 : 2, row = b.rank * 8 + lane % 4 * 2;
     const int output = b.tile * Traits::kOutputs + thread / 32 * 16 + lane / 4 * 2;
-    left = output < b.p.out ? b.p.rows - row : 0;
+    left = output < b.p.out ? b.rows - row : 0;
     row_bytes = b.p.y_stride * size;
-    y = static_cast<unsigned char*>(b.p.y) + row * row_bytes + output * size;
+    y = static_cast<unsigned char*>(b.p.y) + (b.first_row + row) * row_bytes + output * size;
     mail = b.slot(0, 0);
     if (b.p.bias && output < b.p.out) {
       if (b.p.y_f32) {
@@ -298,9 +307,33 @@ struct SomeRowsConsumer {
       if (kStep < kOwn) load_old(old);
     }
   }
+
+  // In place of all that finish() does, once the block's sums are in shared memory. A warp takes 8 rows at a
+  // time, 4 lanes a row, which share the outputs of each lane that has left sums there, and those lanes of
+  // even and odd g: no two lanes read from one bank.
+  __device__ __forceinline__ void leave_best() const {
+    static_assert(kSplit == 1);
+    constexpr int kWarps = Traits::kConsumers / 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32, row = lane / 4, odd = lane / 2 % 2,
+              second = lane % 2;
+    const int begin = b.tile * Traits::kOutputs, sixteens = min(kWarps, (b.p.out - begin) / 16);
+    for (int n = warp; n < b.live(); n += kWarps) {
+      const float* from = reinterpret_cast<const float*>(b.shared + b.p.mail_at) +
+                          n * Traits::kConsumers * 4 + odd * 16 + row / 2 * 4 + second * 2 + row % 2;
+      BestSoFar best;
+#pragma unroll 4
+      for (int i = 0; i < sixteens; ++i)
+#pragma unroll
+        for (int k = 0; k < 4; ++k) best.look(from[i * 128 + k * 32], i * 16 + k * 4);
+      const uint64_t found = best_of_lanes(best.candidate(begin + odd * 2 + second), 4);
+      const int64_t at = n * 8 + row;
+      if (lane % 4 == 0 && at < b.rows) b.p.best.data[at * b.p.best.stride + b.tile] = found;
+    }
+  }
 };
 
-template <class Traits>
+// kBest: of each row of y no more than the largest is wanted.
+template <class Traits, bool kBest>
 __global__ void __launch_bounds__(Traits::kThreads, 2)
     some_rows_kernel(const __grid_constant__ SomeRows p, const __grid_constant__ SomeRowsMaps maps) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -328,7 +361,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 2)
   if constexpr (kCluster && !kReuse) cluster_wait();
   wait_for_previous();
   float old[SomeRowsConsumer<Traits>::kStep * 4];
-  consumer.load_old(old);
+  if constexpr (!kBest) consumer.load_old(old);
   consumer.multiply();
   if constexpr (kReuse) {
     if constexpr (kCluster) {
@@ -339,7 +372,12 @@ __global__ void __launch_bounds__(Traits::kThreads, 2)
     }
   }
   consumer.send_sums();
-  consumer.finish(old);
+  if constexpr (kBest) {
+    named_wait(1, Traits::kConsumers);
+    consumer.leave_best();
+  } else {
+    consumer.finish(old);
+  }
 #endif
 }
 
