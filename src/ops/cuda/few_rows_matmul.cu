@@ -63,6 +63,19 @@ __device__ __forceinline__ void norm_single_row(const FewRows& p, float4 weight,
   __syncthreads();
 }
 
+// What a lane has of a tile's weights: of outputs lane / 4 and that + 8, from column k on.
+template <class T>
+__device__ __forceinline__ void load_tile(WeightFragment (&w)[kSteps], const FewRows& p, int tile, int k) {
+  const int g = static_cast<int>(threadIdx.x) % 32 / 4;
+  const T* low = static_cast<const T*>(p.w) + static_cast<int64_t>(tile * 16 + g) * p.padded + k;
+  const T* high = low + static_cast<int64_t>(8) * p.padded;
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+    w[s].low = load_weights(low + s * kStep, k + s * kStep < p.padded);
+    w[s].high = load_weights(high + s * kStep, k + s * kStep < p.padded);
+  }
+}
+
 // A warp's sums into its part of shared memory: a lane has outputs g and g + 8 of rows 2t and 2t + 1.
 __device__ __forceinline__ void put_sums(const float (&c)[2][4], float* part, int rows) {
   const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
@@ -100,13 +113,7 @@ __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_cons
   const int k = rank * kBlockColumns + warp * (kSteps * kStep) + t * 8;
 
   WeightFragment w[kSteps];
-  const T* low = static_cast<const T*>(p.w) + static_cast<int64_t>(tile * 16 + g) * p.padded + k;
-  const T* high = low + static_cast<int64_t>(8) * p.padded;
-#pragma unroll
-  for (int s = 0; s < kSteps; ++s) {
-    w[s].low = load_weights(low + s * kStep, k + s * kStep < p.padded);
-    w[s].high = load_weights(high + s * kStep, k + s * kStep < p.padded);
-  }
+  load_tile<T>(w, p, tile, k);
   float4 weight, shift;
   if constexpr (kOneNormed) {
     const int column = thread * 4 < p.in ? thread * 4 : 0;
@@ -235,13 +242,7 @@ __global__ void __maxnreg__(80) normed_rows_kernel(const __grid_constant__ FewRo
   const int k = warp % kWarps * (kSteps * kStep) + t * 8;
 
   WeightFragment w[kSteps];
-  const T* low = static_cast<const T*>(p.w) + static_cast<int64_t>(tile * 16 + g) * p.padded + k;
-  const T* high = low + static_cast<int64_t>(8) * p.padded;
-#pragma unroll
-  for (int s = 0; s < kSteps; ++s) {
-    w[s].low = load_weights(low + s * kStep, k + s * kStep < p.padded);
-    w[s].high = load_weights(high + s * kStep, k + s * kStep < p.padded);
-  }
+  load_tile<T>(w, p, tile, k);
   {
     const int i = thread * 4, half = i / kBlockColumns, column = i % kBlockColumns;
     const float* from = half == 0 ? p.norm_weight : p.norm_bias;
