@@ -81,9 +81,15 @@ void launch(const Context& context, const char* name, void (*kernel)(Params...),
     ++count;
   }
   if (shape.division == Division::kMostShared) {
+#if CUDART_VERSION >= 12080
     attributes[count].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
     attributes[count].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;
     ++count;
+#else  // There the kernel keeps it, for few rows as well.
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                               cudaSharedmemCarveoutMaxShared),
+          name);
+#endif
   }
   cudaLaunchConfig_t config = {};
   config.gridDim = shape.grid;
