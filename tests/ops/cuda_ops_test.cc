@@ -53,7 +53,7 @@ class CudaOps : public testing::Test {
   }
   void expect_right(const Cases& cases) const {
     const testing::TestResult& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
-    // Under compute-sanitizer, which takes a hundred times as long: only each so-manieth case.
+    // For compute-sanitizer, under which all take too long: only each so-manieth case.
     const char* asked = std::getenv("BOLIDE_CASES_EVERY");
     const int64_t every = asked ? std::max(1, std::atoi(asked)) : 1;
     int failed = 0;

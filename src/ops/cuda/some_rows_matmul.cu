@@ -79,7 +79,7 @@ void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int 
 
 // Finds `best` only where a tile is a block's own and has 128 outputs: it is for heads.
 template <class T, int kRows, int kGroups>
-Done launch_rows(const Context& context, const SkinnyArgs& a, DType dtype, const Best* best) {
+Done launch_rows(const Context& context, const SkinnyArgs& a, DType dtype, const Best* best = nullptr) {
   const int tiles = (a.out + 64 * kGroups - 1) / (64 * kGroups), chunks = (a.in + 63) / 64;
   const int row_blocks = (a.tokens + kRows - 1) / kRows, wanted = split_of(tiles * row_blocks, chunks);
   if constexpr (kGroups == 2) {
@@ -113,10 +113,10 @@ Done launch_type(const Context& context, const SkinnyArgs& a, DType dtype, bool 
     if (a.tokens > 16) return launch_rows<T, 32, 2>(context, a, dtype, best);
     return launch_rows<T, 16, 2>(context, a, dtype, best);
   }
-  if (a.tokens <= 16) return launch_rows<T, 16, 1>(context, a, dtype, best);
+  if (a.tokens <= 16) return launch_rows<T, 16, 1>(context, a, dtype);
   if (a.tokens <= 32 || (a.tokens > 64 && a.out >= kManyOutputs))
-    return launch_rows<T, 32, 1>(context, a, dtype, best);
-  return launch_rows<T, 64, 1>(context, a, dtype, best);
+    return launch_rows<T, 32, 1>(context, a, dtype);
+  return launch_rows<T, 64, 1>(context, a, dtype);
 }
 
 bool has_kernel() {

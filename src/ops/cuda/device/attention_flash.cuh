@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ops/cuda/device/async_copy.cuh"
 #include "ops/cuda/device/attention_pages.cuh"
 #include "ops/cuda/device/attention_ptx.cuh"
 #include "ops/cuda/device/attention_tiles.cuh"
@@ -43,8 +44,8 @@ struct FlashWorker {
     for (int i = static_cast<int>(threadIdx.x); i < kFlashRows * kPieces; i += kFlashThreads) {
       const int r = i / kPieces, d = i % kPieces * 8;
       const bool valid = r < tile.rows && d < p.head_size;
-      copy_async(q_shared + static_cast<uint32_t>(r * kPitch + d) * 2, valid ? q + r * p.q.stride + d : q,
-                 valid);
+      copy_vector(q_shared + static_cast<uint32_t>(r * kPitch + d) * 2, valid ? q + r * p.q.stride + d : q,
+                  valid ? 16 : 0);
     }
   }
   // Key tile t, keys and values in one group each, or empty groups if there is no such tile. Keys that no row
@@ -53,8 +54,8 @@ struct FlashWorker {
     constexpr int kLoads = kKeys * kPieces / kFlashThreads;
     static_assert(kKeys * kPieces % kFlashThreads == 0);
     if (t < 0) {
-      copy_async_commit();
-      copy_async_commit();
+      end_copy_group();
+      end_copy_group();
       return;
     }
     const T* k = static_cast<const T*>(p.k_pages);
@@ -75,11 +76,11 @@ struct FlashWorker {
       to[n] = static_cast<uint32_t>(stage * Traits::kTile + r * kPitch + d) * 2;
     }
 #pragma unroll
-    for (int n = 0; n < kLoads; ++n) copy_async(k_shared + to[n], k + from[n], valid[n]);
-    copy_async_commit();
+    for (int n = 0; n < kLoads; ++n) copy_vector(k_shared + to[n], k + from[n], valid[n] ? 16 : 0);
+    end_copy_group();
 #pragma unroll
-    for (int n = 0; n < kLoads; ++n) copy_async(v_shared + to[n], v + from[n], valid[n]);
-    copy_async_commit();
+    for (int n = 0; n < kLoads; ++n) copy_vector(v_shared + to[n], v + from[n], valid[n] ? 16 : 0);
+    end_copy_group();
   }
 
   __device__ __forceinline__ int warp() const { return static_cast<int>(threadIdx.x) / 32; }
@@ -200,7 +201,7 @@ __global__ void __launch_bounds__(kFlashThreads)
   for (int n = 0; n < kHead / 8; ++n)
 #pragma unroll
     for (float& x : y[n]) x = 0;
-  copy_async_wait<1>();
+  await_copy_groups<1>();
   __syncthreads();
   if constexpr (kHead <= 128) {
 #pragma unroll
@@ -215,10 +216,10 @@ __global__ void __launch_bounds__(kFlashThreads)
       softmax.template weigh<false>(t * kKeys, score, factor);
     }
     scale_rows(y, factor);
-    copy_async_wait<2>();  // this tile's values
+    await_copy_groups<2>();  // this tile's values
     __syncthreads();
     worker.multiply_values(stage, score, y);
-    copy_async_wait<1>();  // the next tile's keys
+    await_copy_groups<1>();  // the next tile's keys
     __syncthreads();
   }
   softmax.factors(factor);

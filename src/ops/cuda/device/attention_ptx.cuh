@@ -54,19 +54,6 @@ __device__ __forceinline__ T* settle_shared(T* p) {
   return static_cast<T*>(__cvta_shared_to_generic(address));
 }
 
-// 16 bytes from global to shared memory, or zeros when not `valid` (`from` must be a valid address all the
-// same).
-__device__ __forceinline__ void copy_async(uint32_t to, const void* from, bool valid) {
-  const int bytes = valid ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
-}
-__device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits until at most kPending of this thread's groups are under way.
-template <int kPending>
-__device__ __forceinline__ void copy_async_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
-
 // Four 8x8 matrices of 16-bit elements; lane l names row l % 8 of matrix l / 8. Of matrix i, the lane gets in
 // x[i] the elements (l / 4, 2 * (l % 4)) and the one after it, of the transpose if kTranspose.
 template <bool kTranspose>
