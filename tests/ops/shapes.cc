@@ -128,7 +128,7 @@ Cases matmul_norms(Device device) {
   return cases;
 }
 
-// What a GPU's kernel for 9 to 64 rows does in ways of its own: every height of its tiles, rings of one
+// What a GPU's kernel for 9 to 192 rows does in ways of its own: every height of its tiles, rings of one
 // chunk up to several times round, clusters of 1 to 8 blocks, and tails of each.
 Cases matmul_some_rows(Device device) {
   const int64_t sizes[][2] = {{64, 64}, {192, 192}, {80, 328}, {64, 1024}, {48, 4096}};
@@ -154,9 +154,9 @@ Cases matmul_some_rows(Device device) {
       normed.activation = Activation::kGeluTanh;
       add(cases, normed);
     };
-    for (int64_t tokens : {9, 16, 17, 32, 33, 64, 65, 100, 128})
+    for (int64_t tokens : {9, 16, 17, 32, 33, 64, 65, 100, 128, 129, 192})
       for (const auto& s : sizes) each(tokens, s);
-    for (int64_t tokens : {12, 24, 50})
+    for (int64_t tokens : {12, 24, 50, 150})
       for (const auto& s : wide) each(tokens, s);
     for (int64_t tokens : {24, 50}) each(tokens, head);
   }
@@ -325,7 +325,7 @@ Cases attention_decode(Device device) {
         many};
     for (const std::vector<int64_t>& each : lengths) {
       for (int64_t head_size : {64, 128}) {
-        for (int64_t kv_heads : {2, 24}) {
+        for (int64_t kv_heads : {2, 8, 24}) {
           add(cases, {.queries = std::vector<int64_t>(each.size(), 1),
                       .lengths = each,
                       .heads = 24,

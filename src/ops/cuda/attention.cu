@@ -118,7 +118,9 @@ void attention(const Context& context, const AttentionArgs& args) {
   const bool brings = !args.k.empty();
   const bool fused = brings && args.max_query == 1 && p.rows == p.sequences;
   if (brings && !fused) dispatch_float(kv.k.dtype, [&]<class T>() { write_pages<device_t<T>>(context, p); });
-  if (fused && !context.deterministic && attention_decode(context, p, kv.k.dtype, args.max_kv_length)) return;
+  if (fused && !context.deterministic &&
+      attention_decode(context, p, kv.k.dtype, kv.k.shape[0], args.max_kv_length))
+    return;
   if (args.max_query >= kFlashQueries && !context.deterministic && flash_possible(p, kv.k.dtype)) {
     if (args.max_query >= kHopperQueries && hopper_fits(p, kv.k.shape[0])) {
       attention_hopper(context, p, kv.k.shape[0], args.max_kv_length);

@@ -53,16 +53,16 @@ void launch_type(const Context& context, const DecodeParams& p, int head_size, u
 
 }  // namespace
 
-bool attention_decode(const Context& context, const AttentionParams& params, DType pages,
+bool attention_decode(const Context& context, const AttentionParams& params, DType dtype, int64_t pages,
                       int64_t max_kv_length) {
   const uint32_t page_size = params.page_size.divisor;
-  if (pages == DType::kF32 || (params.head_size != 64 && params.head_size != 128) ||
+  if (dtype == DType::kF32 || (params.head_size != 64 && params.head_size != 128) ||
       page_size < kDecodeUnit || !std::has_single_bit(page_size) || params.rows > 65535) {
     return false;
   }
   // A single row may come with any stride, which is not used then.
   const auto fits = [&](const Matrix& m) {
-    return m.dtype == pages && m.vectors &&
+    return m.dtype == dtype && m.vectors &&
            (params.rows == 1 || params.rows * m.stride <= std::numeric_limits<int32_t>::max());
   };
   if (!fits(params.q) || !fits(params.k) || !fits(params.v) || !fits(params.y) ||
@@ -89,7 +89,14 @@ bool attention_decode(const Context& context, const AttentionParams& params, DTy
                           .page_shift = std::countr_zero(page_size),
                           .cluster_shift = 0,
                           .scale_log2 = params.scale_log2};
-  if (pages == DType::kF16) {
+  const RingCase ring = {.dtype = dtype,
+                         .head_size = params.head_size,
+                         .rows = params.rows,
+                         .pages = pages,
+                         .max_kv_length = max_kv_length};
+  if (ring_fits(p, ring)) {
+    attention_ring(context, p, ring);
+  } else if (dtype == DType::kF16) {
     launch_type<__half>(context, p, params.head_size, static_cast<unsigned>(params.rows), max_kv_length);
   } else {
     launch_type<__nv_bfloat16>(context, p, params.head_size, static_cast<unsigned>(params.rows),

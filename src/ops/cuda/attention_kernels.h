@@ -46,8 +46,18 @@ void attention_rows(const Context& context, const AttentionParams& params, DType
 // The fused rows of a decode step, as fast as can be, but not independent of what else there is. Returns
 // false, having done nothing, unless all is fp16 or all bf16, in vectors, of head sizes and page sizes that
 // it knows.
-bool attention_decode(const Context& context, const AttentionParams& params, DType pages,
+bool attention_decode(const Context& context, const AttentionParams& params, DType dtype, int64_t pages,
                       int64_t max_kv_length);
+
+// What attention_decode() gives to attention_ring(), for steps of many sequences.
+struct DecodeParams;  // device/attention_decode.cuh
+struct RingCase {
+  DType dtype;  // of everything
+  int64_t head_size, rows, pages, max_kv_length;
+};
+void attention_ring(const Context& context, const DecodeParams& params, const RingCase& ring);
+// Whether there are enough of them, and this GPU has the copy engine.
+bool ring_fits(const DecodeParams& params, const RingCase& ring);
 
 // Tensor cores, for sequences of many rows. q, y and the pages fp16 or bf16 alike, vectors, head_size a
 // multiple of 8, scale above 0 and flash_fits().

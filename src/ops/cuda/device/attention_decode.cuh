@@ -19,6 +19,7 @@ namespace bolide::cuda {
 inline constexpr int kDecodeWarps = 8, kDecodeThreads = 32 * kDecodeWarps;
 inline constexpr int kDecodeUnit = 16;  // keys; pages are multiples of it
 inline constexpr int kMaxDecodeCluster = 8;
+inline constexpr int kMostGroupedHeads = 8;  // query heads of a key head that are computed together
 
 // What attention_decode() launches: AttentionParams without what is known, strides and offsets in elements.
 struct DecodeParams {
@@ -41,11 +42,11 @@ struct DecodeParams {
 template <class T, int kHead_, bool kGrouped_, bool kClustered_, bool kOnce_>
 struct DecodeTraits {
   using Type = T;
-  static constexpr int kHead = kHead_, kHeads = kGrouped_ ? 8 : 1;
+  static constexpr int kHead = kHead_, kHeads = kGrouped_ ? kMostGroupedHeads : 1;
   static constexpr bool kGrouped = kGrouped_, kClustered = kClustered_, kOnce = kOnce_;
   static constexpr int kUnits = 128 / kHead;   // of a warp's tile: 64 registers of keys and values
   static constexpr int kSteps = kHead / 32;    // vectors of a key that a lane has: columns 32s + 8 (lane % 4)
-  static constexpr int kColumns = kHead / 64;  // of a value: columns 64c + 8 (lane / 4)
+  static constexpr int kColumns = kHead / 64;  // of a value: of columns 64c and on one in eight
   // Shared memory, in floats: the mailbox, then of each head and warp the max, the sum of weights and that of
   // weighted values; last what other blocks send, of each, each head and each lane.
   static constexpr int kPitch = kHead + (kGrouped ? 4 : 0);
@@ -57,27 +58,30 @@ struct DecodeTraits {
   }
 };
 
-// The part of a unit that a lane has. lane = 4g + t: of keys g and g + 8 a quarter; of values 2t, 2t + 1 and
-// these + 8 an eighth.
+// Keys and columns of a unit meet the products' indices in an order in which no two lanes read one bank where
+// the copy engine has permuted 16-byte pieces (hopper_ptx.cuh): 0, 4, 1, 5, 2, 6, 3, 7.
+__device__ __forceinline__ int decode_order(int index) { return index >> 1 | (index & 1) << 2; }
+
+// The part of a unit that a lane has. lane = 4g + t: of the keys number g of the first 8 and the last 8 a
+// quarter, columns 32s + 8t; of the values 2t and 2t + 1 of both, which are keys t and t + 4, the g-th
+// eighth.
 template <class Traits>
 struct DecodeUnit {
   using T = typename Traits::Type;
   uint4 k[2][Traits::kSteps];
   uint4 v[2][2][Traits::kColumns];
 
-  // `from`: the lane's columns of row g of the first unit of the pages; `row`: of the unit; `left`: keys from
-  // its first to the last. What is beyond that is zero: there may be anything, NaN too.
-  __device__ __forceinline__ void load_keys(const T* from, uint32_t row, int left) {
-    const int g = static_cast<int>(threadIdx.x % 32 / 4);
+  // The lane's vectors, by the offset of their elements from its first one and by their key in the unit.
+  template <class F>
+  static __device__ __forceinline__ void each_key(F&& f) {
+    const int row = decode_order(static_cast<int>(threadIdx.x % 32 / 4));
 #pragma unroll
     for (int j = 0; j < 2; ++j)
 #pragma unroll
-      for (int s = 0; s < Traits::kSteps; ++s)
-        k[j][s] = load_once(from + static_cast<int64_t>(row) * Traits::kHead + j * 8 * Traits::kHead + s * 32,
-                            8 * j + g < left);
+      for (int s = 0; s < Traits::kSteps; ++s) f(j, s, j * 8 * Traits::kHead + s * 32, 8 * j + row);
   }
-  // `from`: those of row 2t.
-  __device__ __forceinline__ void load_values(const T* from, uint32_t row, int left) {
+  template <class F>
+  static __device__ __forceinline__ void each_value(F&& f) {
     const int t = static_cast<int>(threadIdx.x % 4);
 #pragma unroll
     for (int j = 0; j < 2; ++j)
@@ -85,9 +89,21 @@ struct DecodeUnit {
       for (int i = 0; i < 2; ++i)
 #pragma unroll
         for (int c = 0; c < Traits::kColumns; ++c)
-          v[j][i][c] = load_once(
-              from + static_cast<int64_t>(row) * Traits::kHead + (j * 8 + i) * Traits::kHead + c * 64,
-              8 * j + 2 * t + i < left);
+          f(j, i, c, (j * 8 + i * 4) * Traits::kHead + c * 64, 8 * j + 4 * i + t);
+  }
+
+  // `from`: the lane's columns of its row of the first unit of the pages; `row`: of the unit; `left`: keys
+  // from its first to the last. What is beyond that is zero: there may be anything, NaN too.
+  __device__ __forceinline__ void load_keys(const T* from, uint32_t row, int left) {
+    each_key([&](int j, int s, int offset, int key) {
+      k[j][s] = load_once(from + static_cast<int64_t>(row) * Traits::kHead + offset, key < left);
+    });
+  }
+  // `from`: those of row t.
+  __device__ __forceinline__ void load_values(const T* from, uint32_t row, int left) {
+    each_value([&](int j, int i, int c, int offset, int key) {
+      v[j][i][c] = load_once(from + static_cast<int64_t>(row) * Traits::kHead + offset, key < left);
+    });
   }
 };
 
@@ -97,9 +113,19 @@ struct DecodeUnit {
 template <int kSteps>
 struct DecodeQuery {
   uint32_t words[kSteps][4];
+
+  // `from`: the lane's columns of its head's query.
+  template <class T>
+  __device__ __forceinline__ void load(const T* from) {
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      const uint4 x = *reinterpret_cast<const uint4*>(from + 32 * s);
+      words[s][0] = x.x, words[s][1] = x.z, words[s][2] = x.y, words[s][3] = x.w;
+    }
+  }
 };
 
-// q . k of 8 keys for 8 heads: c[i] that of head lane / 4 and key 2 * (lane % 4) + i.
+// q . k of 8 keys for 8 heads: c[i] that of head lane / 4 and of the key that is number 2 * (lane % 4) + i.
 template <class T, int kSteps>
 __device__ __forceinline__ void multiply_keys(const DecodeQuery<kSteps>& q, const uint4 (&k)[kSteps],
                                               float (&c)[2]) {
@@ -113,8 +139,9 @@ __device__ __forceinline__ void multiply_keys(const DecodeQuery<kSteps>& q, cons
   c[1] = low[1] + high[3];
 }
 
-// y += v^T p. y[4c + m][i] is column 64c + 8 (lane / 4) + 2m + i / 2 of head 2 * (lane % 4) + i % 2; p0 and
-// p1 the weights of head lane / 4 and keys 2 * (lane % 4) and the next, and of these + 8.
+// y += v^T p. y[4c + m][i] is column 2m + i / 2 of the lane's eighth of columns 64c and on, of head
+// 2 * (lane % 4) + i % 2; p0 and p1 the weights of head lane / 4 and of the keys that are number 2 * (lane %
+// 4) and the next, of the first 8 and the last.
 template <class T, int kColumns>
 __device__ __forceinline__ void multiply_values(const uint4 (&v)[2][2][kColumns], uint32_t p0, uint32_t p1,
                                                 float (&y)[4 * kColumns][4]) {
@@ -182,6 +209,28 @@ struct DecodeWorker {
   float y[4 * kColumns][4] = {};             // as of multiply_values(); of heads 2 * (lane % 4) and the next
   float weight[4] = {};                      // their weights, in [0] and [1]
 
+  // With their bias: the newest key is at a distance of 0, the tile's first of `left`, those of the next unit
+  // of `stride` less.
+  __device__ __forceinline__ void find_scores(const DecodeQuery<Traits::kSteps>& q, float scale,
+                                              float bias_slope, int left, int stride,
+                                              float (&score)[kUnits][2][2]) const {
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) multiply_keys<T>(q, unit[u].k[j], score[u][j]);
+      const int seen = left - u * stride - static_cast<int>(threadIdx.x % 4);  // from the lane's first key on
+      const float bias = bias_slope * static_cast<float>(-seen);
+#pragma unroll
+      for (int j = 0; j < 2; ++j)
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          score[u][j][i] =
+              8 * j + 4 * i < seen
+                  ? fmaf(score[u][j][i], scale, fmaf(bias_slope, static_cast<float>(8 * j + 4 * i), bias))
+                  : -INFINITY;
+    }
+  }
+
   // Turns scores into weights, and what was summed up before to the new maximum.
   __device__ __forceinline__ void weigh(float (&score)[kUnits][2][2], uint32_t (&p)[kUnits][2], bool first) {
     float top = max;
@@ -221,18 +270,23 @@ struct DecodeWorker {
     multiply_add<T>(weight, {one, one, one, one}, p[0], p[1]);
   }
 
+  // Of the lane's eighth of columns 64c and on, the i-th column of head 2 * (lane % 4) + h.
+  __device__ __forceinline__ float column(int c, int i, int h) const {
+    return y[4 * c + i / 2][i % 2 * 2 + h];
+  }
+
   __device__ __forceinline__ void write(float* shared, int warp, int lane) const {
     const int g = lane / 4, t = lane % 4;
-    float* to = shared + Traits::kValues + warp * (Traits::kHeads * Traits::kPitch) + 8 * g;
+    float* to = shared + Traits::kValues + warp * (Traits::kHeads * Traits::kPitch) + 8 * decode_order(g);
 #pragma unroll
     for (int h = 0; h < (Traits::kGrouped ? 2 : 1); ++h) {
       if (!Traits::kGrouped && t != 0) break;
 #pragma unroll
       for (int c = 0; c < kColumns; ++c) {
         float* at = to + (2 * t + h) * Traits::kPitch + 64 * c;
-        const auto column = [&](int i) { return y[4 * c + i / 2][i % 2 * 2 + h]; };
-        *reinterpret_cast<float4*>(at) = {column(0), column(1), column(2), column(3)};
-        *reinterpret_cast<float4*>(at + 4) = {column(4), column(5), column(6), column(7)};
+        *reinterpret_cast<float4*>(at) = {column(c, 0, h), column(c, 1, h), column(c, 2, h), column(c, 3, h)};
+        *reinterpret_cast<float4*>(at + 4) = {column(c, 4, h), column(c, 5, h), column(c, 6, h),
+                                              column(c, 7, h)};
       }
     }
     if constexpr (Traits::kGrouped) {
@@ -247,6 +301,24 @@ struct DecodeWorker {
     }
   }
 };
+
+// The row of the pages where a unit's or a slot's keys of a head begin.
+__device__ __forceinline__ uint32_t page_row(const DecodeParams& p, uint32_t page, uint32_t kv_head,
+                                             uint32_t at) {
+  return ((page * static_cast<uint32_t>(p.kv_heads) + kv_head) << p.page_shift) +
+         (at & ((1u << p.page_shift) - 1));
+}
+
+// A row's own key and value into the pages, a vector a lane: by kHead / 4 lanes.
+template <class T, int kHead>
+__device__ __forceinline__ void store_newest(const DecodeParams& p, const T* k_row, const T* v_row,
+                                             uint32_t slot, uint32_t kv_head, int lane) {
+  const bool key = lane < kHead / 8;
+  const int column = (key ? lane : lane - kHead / 8) * 8;
+  T* to = static_cast<T*>(key ? p.k_pages : p.v_pages) +
+          static_cast<int64_t>(page_row(p, slot >> p.page_shift, kv_head, slot)) * kHead;
+  *reinterpret_cast<uint4*>(to + column) = *reinterpret_cast<const uint4*>((key ? k_row : v_row) + column);
+}
 
 // Columns 64c + 2 * lane and the next of `head`, of all warps of the block; `own`: one part more.
 template <class Traits>
@@ -324,14 +396,13 @@ __global__ void __launch_bounds__(kDecodeThreads, 2)
 
   DecodeWorker<Traits> worker;
   uint32_t rows[kUnits];
-  const uint32_t in_page = (1u << p.page_shift) - 1;
-  const T* keys = static_cast<const T*>(p.k_pages) + g * kHead + t * 8;
-  const T* values = static_cast<const T*>(p.v_pages) + 2 * t * kHead + g * 8;
+  const T* keys = static_cast<const T*>(p.k_pages) + decode_order(g) * kHead + t * 8;
+  const T* values = static_cast<const T*>(p.v_pages) + t * kHead + decode_order(g) * 8;
   const auto load_keys = [&](int from) {
 #pragma unroll
     for (int u = 0; u < kUnits; ++u) {
       const int at = from + u * stride;
-      rows[u] = ((static_cast<uint32_t>(page[u]) * p.kv_heads + kv_head) << p.page_shift) + (at & in_page);
+      rows[u] = page_row(p, static_cast<uint32_t>(page[u]), kv_head, static_cast<uint32_t>(at));
       worker.unit[u].load_keys(keys, rows[u], old - at);
     }
   };
@@ -347,30 +418,19 @@ __global__ void __launch_bounds__(kDecodeThreads, 2)
       static_cast<const T*>(p.q) + (row * p.q_stride + (before + (g < heads ? g : 0)) * kHead + t * 8);
   const T* k_row = static_cast<const T*>(p.k) + (row * p.k_stride + kv_head * kHead);
   const T* v_row = static_cast<const T*>(p.v) + (row * p.v_stride + kv_head * kHead);
-  const bool stores_key = lane < kHead / 8;
-  const int column = (stores_key ? lane : lane - kHead / 8) * 8;
 
   wait_for_previous();
   let_next_start();
   DecodeQuery<Traits::kSteps> q;
   uint4 newest[Traits::kSteps];
-#pragma unroll
-  for (int s = 0; s < Traits::kSteps; ++s) {
-    const uint4 x = *reinterpret_cast<const uint4*>(q_row + 32 * s);
-    q.words[s][0] = x.x, q.words[s][1] = x.z, q.words[s][2] = x.y, q.words[s][3] = x.w;
-  }
+  q.load(q_row);
 #pragma unroll
   for (int s = 0; s < Traits::kSteps; ++s) newest[s] = load_once(k_row + t * 8 + 32 * s, brings);
   uint32_t newest_value[kColumns];
 #pragma unroll
   for (int c = 0; c < kColumns; ++c)
     newest_value[c] = *reinterpret_cast<const uint32_t*>(v_row + 64 * c + 2 * lane);
-  if (stores) {
-    const uint4 moved = *reinterpret_cast<const uint4*>((stores_key ? k_row : v_row) + column);
-    const uint32_t to = (((slot >> p.page_shift) * p.kv_heads + kv_head) << p.page_shift) + (slot & in_page);
-    T* pages = static_cast<T*>(stores_key ? p.k_pages : p.v_pages);
-    *reinterpret_cast<uint4*>(pages + static_cast<int64_t>(to) * kHead + column) = moved;
-  }
+  if (stores) store_newest<T, kHead>(p, k_row, v_row, slot, kv_head, lane);
 
   // The row's own key and value, at a distance of 0.
   Sum own;
@@ -389,20 +449,7 @@ __global__ void __launch_bounds__(kDecodeThreads, 2)
     more = !Traits::kOnce && next < old;
     float score[kUnits][2][2];
     uint32_t weights[kUnits][2];
-#pragma unroll
-    for (int u = 0; u < kUnits; ++u) {
-#pragma unroll
-      for (int j = 0; j < 2; ++j) multiply_keys<T>(q, worker.unit[u].k[j], score[u][j]);
-      const int seen = old - key - u * stride - 2 * t;  // of the unit, from the lane's first key on
-      const float bias = bias_slope * static_cast<float>(-seen);
-#pragma unroll
-      for (int j = 0; j < 2; ++j)
-#pragma unroll
-        for (int i = 0; i < 2; ++i)
-          score[u][j][i] =
-              fmaf(score[u][j][i], p.scale_log2,
-                   8 * j + i < seen ? fmaf(bias_slope, static_cast<float>(8 * j + i), bias) : -INFINITY);
-    }
+    worker.find_scores(q, p.scale_log2, bias_slope, old - key, stride, score);
     if (more) load_keys(next);
     worker.weigh(score, weights, Traits::kOnce || first);
 #pragma unroll

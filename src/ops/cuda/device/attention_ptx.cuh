@@ -46,6 +46,16 @@ __device__ __forceinline__ uint4 load_once(const void* from, bool valid) {
   return x;
 }
 
+// 16 bytes of shared memory.
+__device__ __forceinline__ uint4 read_vector(uint32_t from) {
+  uint4 x;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+               : "r"(from)
+               : "memory");
+  return x;
+}
+
 // The same address, computed here and now rather than where it is used.
 template <class T>
 __device__ __forceinline__ T* settle_shared(T* p) {
