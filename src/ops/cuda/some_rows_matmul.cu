@@ -1,4 +1,4 @@
-// The products of a decode step of many sequences, or of a short prompt: 9 to 128 rows of x, 5 to 64 of a
+// The products of a decode step of many sequences, or of a short prompt: 9 to 192 rows of x, 5 to 64 of a
 // head's.
 #include <algorithm>
 
@@ -11,13 +11,14 @@
 namespace bolide::cuda {
 namespace {
 
-constexpr int kFewestRows = 9, kMostRows = 128;
+constexpr int kFewestRows = 9, kMostRows = 192;
 // Of heads: cuBLASLt's few rows take 135 us for bloom-560m's on an H200, 16 of these 130.
 constexpr int kFewestOfLarge = 5, kMostOfLarge = 64;
-// Blocks of a cluster take 64 rows of x at the most; of more than 64, with this many outputs, 32: rather than
+// Blocks of a cluster take 64 rows of x at the most; of 65 to 128, with this many outputs, 32: rather than
 // that a cluster shares columns. (24.6 us a layer of bloom-560m at 128 rows, where 64 rows take 25.5 and
-// cuBLASLt 28.)
-constexpr int kManyOutputs = 2048;
+// cuBLASLt 28; at 192 rows 28.2 and 31.0, from 256 on cuBLASLt is at least as quick. Tiles of 128 rows were
+// slower.)
+constexpr int kManyOutputs = 2048, kMostOf32Rows = 128;
 // Of a W that is large the tile has 128 outputs, so that x is read half as often.
 constexpr size_t kLargeBytes = size_t{16} << 20;
 // Clusters grow to as many blocks as this, all at once. Each doubling adds to the sums that cross them.
@@ -114,7 +115,7 @@ Done launch_type(const Context& context, const SkinnyArgs& a, DType dtype, bool 
     return launch_rows<T, 16, 2>(context, a, dtype, best);
   }
   if (a.tokens <= 16) return launch_rows<T, 16, 1>(context, a, dtype);
-  if (a.tokens <= 32 || (a.tokens > 64 && a.out >= kManyOutputs))
+  if (a.tokens <= 32 || (a.tokens > 64 && a.tokens <= kMostOf32Rows && a.out >= kManyOutputs))
     return launch_rows<T, 32, 1>(context, a, dtype);
   return launch_rows<T, 64, 1>(context, a, dtype);
 }

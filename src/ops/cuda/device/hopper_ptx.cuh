@@ -84,6 +84,11 @@ __device__ __forceinline__ void async_proxy_fence() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+// y[0] += a, y[1] += b, where y lies: nobody waits for what was there.
+__device__ __forceinline__ void add_pair(void* y, float a, float b) {
+  asm volatile("red.relaxed.gpu.global.add.v2.f32 [%0], {%1, %2};" ::"l"(y), "f"(a), "f"(b) : "memory");
+}
+
 // Registers of a thread of this warpgroup from here on; all its warps must call it.
 template <int kCount>
 __device__ __forceinline__ void fewer_registers() {

@@ -250,19 +250,7 @@ struct SomeRowsConsumer {
     }
   }
 
-  // y, then fp32, as it was where this lane's next outputs go: of each 8 rows two of row 2t, two of the next.
-  __device__ __forceinline__ void load_old(float (&old)[kStep * 4]) const {
-#pragma unroll
-    for (int i = 0; i < kStep * 2; ++i) {
-      const int row = i / 2 * (8 * kSplit) + i % 2;
-      const bool there = b.p.accumulate && left > row;
-      const float2 v = there ? *reinterpret_cast<const float2*>(y + row * row_bytes) : float2{0, 0};
-      old[i * 2] = v.x;
-      old[i * 2 + 1] = v.y;
-    }
-  }
-  // `old`: load_old()'s.
-  __device__ __forceinline__ void finish(float (&old)[kStep * 4]) {
+  __device__ __forceinline__ void finish() {
     const int live = b.live();
     if (b.rank >= live) return;
     if constexpr (kSplit > 1) await_mail(b.mailbox, 0);
@@ -284,18 +272,15 @@ struct SomeRowsConsumer {
         out[n * 4 + 2] = sum.y + bias.x;
         out[n * 4 + 3] = sum.w + bias.y;
       }
-      if (b.p.accumulate) {
-#pragma unroll
-        for (int i = 0; i < kStep * 4; ++i) out[i] += old[i];
-      } else {
-        activate_all(b.p.activation, out);
-      }
+      if (!b.p.accumulate) activate_all(b.p.activation, out);
 #pragma unroll
       for (int i = 0; i < kStep * 2; ++i) {
         const int row = i / 2 * (8 * kSplit) + i % 2;
         unsigned char* to = y + row * row_bytes;
         if (left <= row) continue;
-        if (b.p.y_f32) {
+        if (b.p.accumulate) {
+          add_pair(to, out[i * 2], out[i * 2 + 1]);
+        } else if (b.p.y_f32) {
           *reinterpret_cast<float2*>(to) = {out[i * 2], out[i * 2 + 1]};
         } else {
           *reinterpret_cast<uint32_t*>(to) = pack(from_f32<T>(out[i * 2]), from_f32<T>(out[i * 2 + 1]));
@@ -304,7 +289,6 @@ struct SomeRowsConsumer {
       mail += kStep * Traits::kConsumers;
       y += kStep * 8 * kSplit * row_bytes;
       left -= kStep * 8 * kSplit;
-      if (kStep < kOwn) load_old(old);
     }
   }
 
@@ -360,8 +344,6 @@ __global__ void __launch_bounds__(Traits::kThreads, 2)
   SomeRowsConsumer<Traits> consumer(block);
   if constexpr (kCluster && !kReuse) cluster_wait();
   wait_for_previous();
-  float old[SomeRowsConsumer<Traits>::kStep * 4];
-  if constexpr (!kBest) consumer.load_old(old);
   consumer.multiply();
   if constexpr (kReuse) {
     if constexpr (kCluster) {
@@ -376,7 +358,7 @@ __global__ void __launch_bounds__(Traits::kThreads, 2)
     named_wait(1, Traits::kConsumers);
     consumer.leave_best();
   } else {
-    consumer.finish(old);
+    consumer.finish();
   }
 #endif
 }
