@@ -223,8 +223,12 @@ std::pair<const Family*, ModelConfig> read_shape(const fs::path& path) {
   return {&family, family.read_hf_config(json, file.string())};
 }
 
+ModelConfig read_model_config(const ModelOptions& options) {
+  return options.dummy ? read_shape(options.path).second : open_checkpoint(options.path).config;
+}
+
 void check_model(const ModelOptions& options, const Dist& dist) {
-  check_divides(options.dummy ? read_shape(options.path).second : open_checkpoint(options.path).config, dist);
+  check_divides(read_model_config(options), dist);
 }
 
 LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist) {

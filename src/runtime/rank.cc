@@ -13,6 +13,7 @@
 #include "runtime/gemm_config.h"
 #include "runtime/machine.h"
 #include "runtime/memory.h"
+#include "runtime/prepare.h"
 #include "runtime/step.h"
 
 namespace bolide {
@@ -286,7 +287,15 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
     join_ranks(context, config.tensor_para_size, config.pipeline_para_size,
                choose_all_reduce(config, device, transport), parts.ranks);
     if (transport) transport->at("loading");
+    std::future<void> prepared;
+    if (device == Device::kCuda && !config.deterministic_batching) {
+      const ModelConfig model = read_model_config(options);
+      prepared = prepare_library(context, model, parts.ranks.dist,
+                                 options.data_type.value_or(model.checkpoint_dtype),
+                                 resolve_chunk_tokens(device, config.max_chunk_tokens));
+    }
     LoadedModel loaded = load_model(options, context, parts.ranks.dist);
+    if (prepared.valid()) prepared.get();
     if (gemms) {
       follow_gemm_config(context, *gemms, loaded.model->config(), loaded.data_type);
       parts.tuned_products = static_cast<int64_t>(gemms->rows.size());

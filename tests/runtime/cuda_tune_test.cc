@@ -141,5 +141,30 @@ TEST_F(CudaTune, OddShapes) {
   }
 }
 
+// Every number of tokens for which an algorithm is chosen, of each product; twice is as good as once.
+TEST_F(CudaTune, PreparedProductsAreChosen) {
+  const Stream stream(Device::kCuda);
+  const Context context{.device = Device::kCuda, .stream = stream.get()};
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const std::vector<LibraryProduct> products = {
+        {.out = 77, .in = 51, .in_dtype = dtype, .y_dtype = dtype, .bias = true, .gelu = true},
+        {.out = 128, .in = 264, .in_dtype = dtype, .y_dtype = DType::kF32, .bias = true, .accumulate = true}};
+    forget_products(context);
+    for (int i = 0; i < 2; ++i) {
+      prepare_products(context, products, 520);
+      std::vector<LibraryProduct> expected;
+      for (int64_t tokens : {256, 320, 384, 448, 512}) {
+        for (LibraryProduct product : products) {
+          product.tokens = tokens;
+          expected.push_back(product);
+        }
+      }
+      std::sort(expected.begin(), expected.end());
+      EXPECT_EQ(products_met(context), expected) << name_of(dtype);
+    }
+  }
+  forget_products(context);
+}
+
 }  // namespace
 }  // namespace bolide

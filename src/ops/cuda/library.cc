@@ -56,14 +56,6 @@ class Preference {
   cublasLtMatmulPreference_t preference_ = nullptr;
 };
 
-// What an algorithm is chosen for: the question takes cuBLASLt time, and every step of ragged prompts
-// has another number of tokens.
-int64_t rounded_tokens(int64_t tokens) {
-  int64_t step = 16;
-  while (tokens > 16 * step) step *= 2;
-  return (tokens + step - 1) / step * step;
-}
-
 struct Attribute {
   cublasLtMatmulAlgoConfigAttributes_t name;
   int64_t LibraryAlgorithm::*field;
@@ -101,6 +93,12 @@ bool set(cublasLtMatmulAlgo_t& algorithm, const Attribute& attribute, int64_t va
 }
 
 }  // namespace
+
+int64_t rounded_tokens(int64_t tokens) {
+  int64_t step = 16;
+  while (tokens > 8 * step) step *= 2;
+  return (tokens + step - 1) / step * step;
+}
 
 void check_lt(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;

@@ -19,6 +19,10 @@ void check_lt(cublasStatus_t status, const char* what);
 
 inline constexpr size_t kWorkspaceBytes = kMatmulWorkspaceBytes;
 
+// What an algorithm is chosen for, four numbers an octave from 128 on: every step of ragged prompts has
+// another number of tokens, and a choice costs what prepare_products() says.
+int64_t rounded_tokens(int64_t tokens);
+
 // A product and where its matrices lie: what decides which algorithms can serve it.
 struct Problem {
   LibraryProduct product;

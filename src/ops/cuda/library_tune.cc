@@ -216,6 +216,30 @@ class Search {
 
 }  // namespace
 
+void prepare_products(const Context& context, std::span<const LibraryProduct> products, int64_t most_tokens) {
+  constexpr int64_t kFewest = 256;  // fewer go to own kernels, or are quick to follow
+  for (LibraryProduct p : products) {
+    for (p.tokens = kFewest; p.tokens <= most_tokens; p.tokens = rounded_tokens(p.tokens + 1)) {
+      const Problem problem = dense_problem(p);
+      const auto zeros = [](int64_t rows, int64_t columns, DType dtype) {
+        return Tensor::zeros({rows, columns}, dtype, Device::kCuda);
+      };
+      const Tensor w = zeros(p.out, problem.w_stride, p.in_dtype);
+      const Tensor x = zeros(p.tokens, problem.x_stride, p.in_dtype);
+      const Tensor bias = zeros(1, p.out, p.y_dtype), y = zeros(p.tokens, p.out, p.y_dtype);
+      const Tensor workspace =
+          Tensor::allocate({static_cast<int64_t>(kWorkspaceBytes)}, DType::kU8, Device::kCuda);
+      library().run(context, problem,
+                    {.w = w.view().data,
+                     .x = x.view().data,
+                     .bias = bias.view().data,
+                     .y = y.view().data,
+                     .workspace = workspace.view().data});
+      synchronize(context);
+    }
+  }
+}
+
 TunedProduct tune_product(const Context& context, const LibraryProduct& product, bool quick) {
   constexpr int kProposals = 24, kRounds = 5;
   constexpr size_t kFinalists = 4;
