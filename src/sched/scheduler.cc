@@ -1,6 +1,7 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/error.h"
 #include "sched/batch_builder.h"
@@ -44,13 +45,11 @@ RowLimits Scheduler::limits() const {
     decoding += sequence.cached >= sequence.prompt;
     ready += sequence.cached >= sequence.prompt && sequence.ready;
   }
+  const bool known = config_.micro_batch_tokens == 0 &&
+                     std::all_of(stage_times_.begin(), stage_times_.end(), std::mem_fn(&LineFit::known));
   std::vector<StageTime> stages;
   for (const LineFit& line : stage_times_)
     stages.push_back({.fixed_seconds = line.at_zero(), .token_seconds = line.slope()});
-  const bool known = config_.micro_batch_tokens == 0 &&
-                     std::all_of(stages.begin(), stages.end(), [](const StageTime& stage) {
-                       return stage.fixed_seconds > 0 && stage.token_seconds > 0;
-                     });
   // Until it is known what a step costs, or where that shall have no say: one for each stage.
   if (!known) stages.assign(stages.size(), {.fixed_seconds = 0, .token_seconds = 1});
   limits.decode_rows = decode_share(decoding, ready, decode_micro_batches(decoding, stages));
