@@ -61,6 +61,7 @@ fi
 
 step "op tests" $bin/tests/ops/cuda_ops_test --gtest_brief=1
 step "goldens" $bin/tests/runtime/cuda_golden_test --gtest_brief=1
+step "times of stages" $bin/tests/runtime/cuda_stage_times_test --gtest_brief=1
 step "tune" $bin/tests/runtime/cuda_tune_test --gtest_brief=1
 # One GPU stands for several; what needs more is skipped, and says so.
 step "sums over ranks" $bin/tests/comm/gpu_one_shot_test --gtest_brief=1

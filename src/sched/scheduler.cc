@@ -30,9 +30,10 @@ void Scheduler::remove(RequestState& state) {
   state.pages.clear();
 }
 
-void Scheduler::measured(int64_t tokens, std::span<const double> seconds) {
-  BOLIDE_CHECK(seconds.size() == stage_times_.size());
-  for (size_t s = 0; s < seconds.size(); ++s) stage_times_[s].add(static_cast<double>(tokens), seconds[s]);
+void Scheduler::measured(const StageSample& sample) {
+  const auto stage = static_cast<size_t>(sample.stage);
+  BOLIDE_CHECK(stage < stage_times_.size());
+  stage_times_[stage].add(static_cast<double>(sample.tokens), sample.seconds);
 }
 
 // With several stages a step takes its share of the sequences, so that each stage has one to work on.
