@@ -42,8 +42,8 @@ struct Ranks {
   }
 };
 
-// By what GPU ranks talk: NCCL, with our own kernels for sums where they can and win (the default); NCCL
-// alone; or host memory.
+// By what GPU ranks talk: NCCL, with our own kernels for sums and small gathers where they can and win (the
+// default); NCCL alone; or host memory.
 enum class AllReduce : uint8_t { kOneShot, kNccl, kHost };
 // "one_shot", "nccl", "host"; kUsage for another word.
 AllReduce parse_all_reduce(std::string_view name);
