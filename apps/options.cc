@@ -174,10 +174,10 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--comm-timeout", flags.comm_timeout,
                  "seconds after which a rank that does not answer counts as dead (default 60)")
       ->type_name("S");
-  app.add_option(
-         "--all-reduce", flags.all_reduce,
-         "on GPUs: how ranks talk, one_shot (NCCL, and Bolide's own sums where the GPUs can), nccl, or host "
-         "(by way of host memory)")
+  app.add_option("--all-reduce", flags.all_reduce,
+                 "on GPUs: how ranks talk, one_shot (NCCL, and Bolide's own kernels where the GPUs can), "
+                 "nccl, or host "
+                 "(by way of host memory)")
       ->type_name("one_shot|nccl|host");
   add_log_level(app);
 }

@@ -1,5 +1,5 @@
-// Times the sums over GPUs in a graph: NCCL's, and our own by one hop and by two, side by side in one run. A
-// JSON line for each. Ranks are threads; a figure is the slowest rank's median.
+// Times sums and gathers over GPUs in a graph: NCCL's, and our own sums by one hop and by two, side by side
+// in one run. A JSON line for each. Ranks are threads; a figure is the slowest rank's median.
 //
 //   bench_comm [--ranks N] [--kb 8,64,1024,8192] [--samples S]
 #include <cuda_runtime_api.h>
@@ -66,20 +66,24 @@ struct Result {
   double median = 0, best = 0;
 };
 
+enum class Op { kAllReduce, kReduceAdd, kAllGather };
+constexpr std::string_view name_of(Op op) {
+  return op == Op::kAllReduce ? "all_reduce" : op == Op::kReduceAdd ? "reduce_add" : "all_gather";
+}
+
 // A sum in place grows by the number of ranks each time: as many in a graph as stay finite.
 int calls_of(int ranks) { return 96 / std::bit_width(static_cast<unsigned>(ranks - 1)); }
 
-Result time_one(const GpuRank& rank, Communicator& comm, bool add, const View& source, const View& x,
+// y: fp32, the sum's goal, or at least as much memory as what is gathered takes.
+Result time_one(const GpuRank& rank, Communicator& comm, Op op, const View& source, const View& x,
                 const View& y, int samples) {
   const Context& context = rank.context;
   const int calls = calls_of(rank.size);
   const View flat = x.reshape({x.shape.count()});
   const auto call = [&] {
-    if (add) {
-      comm.reduce_add(context, x, {}, y);
-    } else {
-      comm.all_reduce(context, flat);
-    }
+    if (op == Op::kAllReduce) return comm.all_reduce(context, flat);
+    if (op == Op::kReduceAdd) return comm.reduce_add(context, x, {}, y);
+    comm.all_gather(context, flat, {y.data, x.dtype, {rank.size, flat.shape[0]}, Device::kCuda});
   };
   const size_t bytes = static_cast<size_t>(x.shape.count()) * size_of(x.dtype);
   copy_on_device(context, x.data, source.data, bytes);
@@ -116,10 +120,11 @@ void run_rank(const GpuRank& rank, const Options& options, std::vector<Result>& 
   const auto count = static_cast<int64_t>(most / size_of(kDType));
   const Tensor source = Tensor::allocate({count}, kDType, Device::kCuda);
   const Tensor x = Tensor::allocate({count}, kDType, Device::kCuda);
-  const Tensor y = Tensor::allocate({count}, DType::kF32, Device::kCuda);
+  const Tensor y = Tensor::allocate({count * rank.size}, DType::kF32, Device::kCuda);
   test::fill_pattern(rank.context, source, 1, rank.rank);
   synchronize(rank.context);
-  const Way ways[] = {{"nccl", false, {}}, {"one_shot", true, {most, 0}}, {"two_shot", true, {0, most}}};
+  // Memory for twice as much: a gather fills a third more packets than a sum of as many bytes.
+  const Way ways[] = {{"nccl", false, {}}, {"one_shot", true, {2 * most, 0}}, {"two_shot", true, {0, most}}};
   for (const Way& way : ways) {
     std::unique_ptr<Communicator> comm;
     if (way.own) {
@@ -135,7 +140,8 @@ void run_rank(const GpuRank& rank, const Options& options, std::vector<Result>& 
         continue;
       }
     }
-    for (bool add : {false, true}) {
+    for (Op op : {Op::kAllReduce, Op::kReduceAdd, Op::kAllGather}) {
+      if (op == Op::kAllGather && way.limits.two_shot_bytes > 0) continue;  // one hop is our only way
       for (size_t kb : options.kb) {
         const auto n = static_cast<int64_t>((kb << 10) / size_of(kDType));
         const int64_t hidden = std::min<int64_t>(n, 4096), tokens = n / hidden;
@@ -143,7 +149,7 @@ void run_rank(const GpuRank& rank, const Options& options, std::vector<Result>& 
           return of.view().slice_rows(0, tokens * hidden).reshape({tokens, hidden});
         };
         results[static_cast<size_t>(rank.rank)] =
-            time_one(rank, *comm, add, rows(source), rows(x), rows(y), options.samples);
+            time_one(rank, *comm, op, rows(source), rows(x), rows(y), options.samples);
         rank.meet();
         if (rank.rank == 0) {
           Result slowest;
@@ -152,8 +158,8 @@ void run_rank(const GpuRank& rank, const Options& options, std::vector<Result>& 
           fmt::print(
               "{{\"op\": \"{}\", \"by\": \"{}\", \"device\": \"{}\", \"ranks\": {}, \"data_type\": \"{}\", "
               "\"bytes\": {}, \"us\": {:.2f}, \"best_us\": {:.2f}}}\n",
-              add ? "reduce_add" : "all_reduce", way.name, cuda_properties().name, rank.size, name_of(kDType),
-              kb << 10, slowest.median, slowest.best);
+              name_of(op), way.name, cuda_properties().name, rank.size, name_of(kDType), kb << 10,
+              slowest.median, slowest.best);
         }
         rank.meet();
       }

@@ -61,6 +61,7 @@ fi
 
 step "op tests" $bin/tests/ops/cuda_ops_test --gtest_brief=1
 step "goldens" $bin/tests/runtime/cuda_golden_test --gtest_brief=1
+step "times of stages" $bin/tests/runtime/cuda_stage_times_test --gtest_brief=1
 step "tune" $bin/tests/runtime/cuda_tune_test --gtest_brief=1
 # One GPU stands for several; what needs more is skipped, and says so.
 step "sums over ranks" $bin/tests/comm/gpu_one_shot_test --gtest_brief=1
@@ -89,7 +90,7 @@ if [ "$sanitizer" = yes ]; then
   # On two GPUs: what the tool adds to a kernel leaves one GPU too little room for several ranks' at once.
   if [ "$gpus" -gt 1 ]; then
     step "memcheck of sums over ranks" compute-sanitizer --tool memcheck --error-exitcode 1 \
-      $bin/tests/comm/gpu_one_shot_test --gtest_brief=1 --gtest_filter='*SumsInRankOrder*/TwoGpus:*ReduceAdd*/TwoGpus:*InAGraph/TwoGpus'
+      $bin/tests/comm/gpu_one_shot_test --gtest_brief=1 --gtest_filter='*SumsInRankOrder*/TwoGpus:*ReduceAdd*/TwoGpus:*Gathers*/TwoGpus:*InAGraph/TwoGpus'
   fi
   # A part of the cases: all take too long under it, and they differ in shape more than in kind.
   step racecheck env BOLIDE_CASES_EVERY=60 compute-sanitizer --tool racecheck --error-exitcode 1 \

@@ -60,9 +60,9 @@ struct EngineConfig {
   /// By what ranks in several processes talk: "mpi", "gloo" or, chosen by how they were started, "auto".
   std::string transport = "auto";
   double comm_timeout = 60;  ///< seconds after which a rank that does not answer counts as dead
-  /// On GPUs: how ranks talk. "one_shot": NCCL, with Bolide's own kernels for sums where the GPUs reach each
-  /// other's memory; "nccl" alone; "host": by way of host memory, slowly, where there is no NCCL. Where ranks
-  /// share a GPU "one_shot" becomes "host", and "nccl" is refused.
+  /// On GPUs: how ranks talk. "one_shot": NCCL, with Bolide's own kernels for sums and small gathers where
+  /// the GPUs reach each other's memory; "nccl" alone; "host": by way of host memory, slowly, where there is
+  /// no NCCL. Where ranks share a GPU "one_shot" becomes "host", and "nccl" is refused.
   std::string all_reduce = "one_shot";
 };
 

@@ -58,8 +58,9 @@ std::unique_ptr<Communicator> make_through_host_communicator(Transport& world, s
 std::unique_ptr<Communicator> make_nccl_communicator(const Context& context, Transport& world,
                                                      std::span<const int> group, Channel channel);
 // GPU ranks of one host whose GPUs reach each other's memory: reductions by our own kernels up to the size
-// where they win, all else by `library`, which is an NCCL communicator of the same group. Returns `library`
-// itself, and logs why, where the GPUs cannot do it.
+// where they win, and all_gather() of what fits into the memory that these share; all else by `library`,
+// which is an NCCL communicator of the same group. Returns `library` itself, and logs why, where the GPUs
+// cannot do it.
 std::unique_ptr<Communicator> make_one_shot_communicator(const Context& context, Transport& world,
                                                          std::span<const int> group, Channel channel,
                                                          std::unique_ptr<Communicator> library);

@@ -33,8 +33,8 @@ struct Ranks {
   // The fault to report where this rank has met `own`: that of another rank which is known to have ended
   // before, with `own`, which may be what came of it, behind it.
   std::exception_ptr first_fault(const std::exception_ptr& own) const;
-  // Whether what the ranks do together can be captured in a graph.
-  bool capturable() const { return (!tensor || tensor->capturable()) && (!stages || stages->capturable()); }
+  // Whether what the ranks of a stage do together can be captured in a graph.
+  bool capturable() const { return !tensor || tensor->capturable(); }
   // Throws when a rank did not come to what the GPU did with others, see Communicator::check().
   void check() const {
     if (tensor) tensor->check();
@@ -42,8 +42,8 @@ struct Ranks {
   }
 };
 
-// By what GPU ranks talk: NCCL, with our own kernels for sums where they can and win (the default); NCCL
-// alone; or host memory.
+// By what GPU ranks talk: NCCL, with our own kernels for sums and small gathers where they can and win (the
+// default); NCCL alone; or host memory.
 enum class AllReduce : uint8_t { kOneShot, kNccl, kHost };
 // "one_shot", "nccl", "host"; kUsage for another word.
 AllReduce parse_all_reduce(std::string_view name);

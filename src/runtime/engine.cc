@@ -317,7 +317,6 @@ void LocalEngine::launch(const StepPlan& plan) {
   BOLIDE_CHECK(free != flights_.end());
   Flight& flight = *free;
   flight.launched = std::chrono::steady_clock::now();
-  flight.tokens = plan.batch.tokens();
   flight.info = {.prefill_tokens = plan.prefill_tokens, .decode_rows = plan.decode_rows, .seconds = 0};
   try {
     worker_.pipeline().announce(plan);
@@ -393,8 +392,7 @@ void LocalEngine::settle(Flight& flight) {
   const auto now = std::chrono::steady_clock::now();
   flight.info.seconds = std::chrono::duration<double>(now - std::max(flight.launched, settled_)).count();
   settled_ = now;
-  if (result.stage_seconds.size() == static_cast<size_t>(worker_.dist().pipeline_size))
-    scheduler_.measured(flight.tokens, result.stage_seconds);
+  for (const StageSample& sample : result.samples) scheduler_.measured(sample);
   observe(flight.info);
 }
 

@@ -77,7 +77,6 @@ class LocalEngine final : public Engine {
       bool prompt_is_all = false;  // its prompt was the last that it wanted to run
     };
     std::vector<Row> rows;  // [S]
-    int64_t tokens = 0;
     StepInfo info;
     std::chrono::steady_clock::time_point launched;
     StepResult result;

@@ -137,7 +137,7 @@ void Pipeline::send_hidden(const Context& context, const View& hidden) {
 
 void Pipeline::send_result(const StepResult& result) {
   message_.clear();
-  message_.add(result.stage_seconds);
+  message_.add(result.samples);
   if (ranks_.dist.last_stage()) {
     message_.add(result.ids);
     message_.add(result.log_probs);
@@ -157,9 +157,9 @@ void Pipeline::receive_result(StepResult& result) {
     const std::vector<std::byte> data =
         ranks_.world->receive_message(stage * ranks_.dist.tensor_size, Channel::kResult);
     MessageReader reader(data, "a step's result");
-    std::vector<double> seconds;
-    reader.get(seconds);
-    result.stage_seconds.insert(result.stage_seconds.end(), seconds.begin(), seconds.end());
+    std::vector<StageSample> samples;
+    reader.get(samples);
+    result.samples.insert(result.samples.end(), samples.begin(), samples.end());
     if (stage == ranks_.dist.pipeline_size - 1) read_draws(reader, result);
     reader.end();
   }

@@ -31,8 +31,9 @@ class Pipeline {
   void receive_hidden(const Context& context, const View& hidden);
   void send_hidden(const Context& context, const View& hidden);
 
-  // Rank 0 of each stage but the first to rank 0, in the order of the steps: how long the stage computed; and
-  // of the last stage ids, log-probabilities, faults, and the logits that the plan's requests have collected.
+  // Rank 0 of each stage but the first to rank 0, in the order of the steps: how long the stage computed, as
+  // far as it is known; and of the last stage ids, log-probabilities, faults, and the logits that the plan's
+  // requests have collected.
   void send_result(const StepResult& result);
   void receive_result(StepResult& result);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 
 #include "decode/slices.h"
 #include "ops/gather_rows.h"
@@ -19,6 +18,9 @@ struct Pass {
   std::span<RequestState* const> sequences;
   bool greedy = false, log_probs = false;
   int64_t candidates = 0;  // see decode/slices.h
+  int64_t tokens = 0;      // of the plan, without padding
+  // Of a bucket: what its kernels need is loaded on the way, so that its time says nothing about later ones.
+  bool first = false;
   StepResult* result = nullptr;
 };
 
@@ -117,21 +119,30 @@ void run_head(Worker& worker, const Pass& pass, const View& hidden) {
   }
 }
 
-void run_pass(Worker& worker, const Pass& pass) {
+// With a graph this stage's part is launched as one, and recorded first where the graph is empty. The
+// exchange with other stages stays outside of it: only so can be told how long a stage computes, with
+// whatever it waits for left out. Stages that talk by way of host memory have graphs, too.
+void run_pass(Worker& worker, const Pass& pass, Graph* graph = nullptr) {
   const Context& context = worker.context();
   const BatchView& batch = pass.input.batch;
   const Dist& dist = worker.dist();
   const Arena::Scope scope(*context.arena);
   const View hidden = context.arena->take({batch.tokens(), worker.model().config().hidden_size}, DType::kF32);
+  const auto compute = [&] {
+    if (dist.first_stage()) worker.model().embed(context, batch, hidden);
+    worker.model().run_layers(context, worker.cache().view(batch), hidden);
+    if (dist.last_stage()) run_head(worker, pass, hidden);
+  };
+  if (graph && graph->empty()) graph->capture(context, compute);
+  StageClock* const clock = pass.first ? nullptr : worker.stage_clock();
   if (!dist.first_stage()) worker.pipeline().receive_hidden(context, hidden);
-  const auto start = std::chrono::steady_clock::now();
-  if (dist.first_stage()) worker.model().embed(context, batch, hidden);
-  worker.model().run_layers(context, worker.cache().view(batch), hidden);
-  if (dist.last_stage()) run_head(worker, pass, hidden);
-  if (context.device == Device::kCpu) {
-    pass.result->stage_seconds = {
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
+  if (clock) clock->start(context);
+  if (graph) {
+    graph->launch(context);
+  } else {
+    compute();
   }
+  if (clock) clock->stop(context, pass.tokens);
   if (!dist.last_stage()) worker.pipeline().send_hidden(context, hidden);
 }
 
@@ -196,9 +207,13 @@ void run_captured(Worker& worker, const StepPlan& plan, Pass& pass) {
                                .candidates = pass.candidates,
                                .greedy = pass.greedy,
                                .log_probs = pass.log_probs});
-  if (!graph) return run_pass(worker, pass);
-  if (graph->empty()) graph->capture(worker.context(), [&] { run_pass(worker, pass); });
-  graph->launch(worker.context());
+  pass.first = !graph;
+  run_pass(worker, pass, graph);
+}
+
+// What is known by now of how long this stage computed.
+void take_samples(Worker& worker, StepResult& result) {
+  if (StageClock* const clock = worker.stage_clock()) clock->take(result.samples);
 }
 
 // What the step drew, on its way to the host.
@@ -234,6 +249,7 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
   result.log_probs.assign(plan.sequences.size(), 0.0f);
   result.faults.assign(plan.sequences.size(), nullptr);
   result.logits.clear();
+  result.samples.clear();
   result.sequences = plan.sequences;
   result.drawn_for.clear();
   for (const LogitUse& use : plan.uses)
@@ -249,6 +265,7 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
             .greedy = std::all_of(plan.sample_rows.begin(), plan.sample_rows.end(), is_greedy),
             .log_probs = plan.want_log_probs,
             .candidates = candidates_wanted(plan.sample_rows, worker.model().config().vocab_size),
+            .tokens = plan.batch.tokens(),
             .result = &result};
   // Those can be padded and captured.
   if (context.device == Device::kCuda && worker.config().graphs && draws &&
@@ -262,11 +279,13 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
 
   if (worker.dist().last_stage()) copy_draws(worker, result);
   result.done->record(context);
+  take_samples(worker, result);
 }
 
 void collect_step(Worker& worker, StepResult& result) {
   result.done->wait();
   worker.ranks().check();
+  take_samples(worker, result);
   if (!worker.dist().last_stage()) {
     if (worker.dist().tensor_rank == 0) worker.pipeline().receive_result(result);
     return;

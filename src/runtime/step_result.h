@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "sched/policy.h"
 #include "sched/request_state.h"
 #include "tensor/device.h"
 
@@ -18,8 +19,9 @@ struct StepResult {
   // [S]; logits of prompt rows that another stage made. (What this rank makes goes to the RequestState.)
   std::vector<std::vector<float>> logits;
 
-  // How long each stage of the pipeline computed, as far as it can be told (on the CPU).
-  std::vector<double> stage_seconds;
+  // What this rank has learned since the step before of how long stages of the pipeline computed: in this
+  // step or, where a GPU was not there yet, in earlier ones.
+  std::vector<StageSample> samples;
 
   // While it is on its way.
   std::vector<RequestState*> sequences;   // [S] of the plan; valid in launch_step() and on followers

@@ -28,6 +28,8 @@ Worker::Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& c
                .tensor_comm = ranks_.tensor.get()},
       cache_(config.cache),
       input_(config.cache.device, ranks_.limit()) {
+  if (dist().pipeline_size > 1 && dist().tensor_rank == 0)
+    stage_clock_.emplace(context_.device, dist().pipeline_rank);
   logit_block_ = logit_block(model_->config(), config.logit_block_bytes);
   if (config.scratch_bytes > 0) arena_.reserve(static_cast<size_t>(config.scratch_bytes));
   const int64_t rows = padded_sequences(config.max_batch_size);

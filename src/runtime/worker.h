@@ -2,11 +2,13 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "cache/kv_cache.h"
 #include "comm/ranks.h"
 #include "models/model.h"
 #include "runtime/pipeline.h"
+#include "runtime/stage_clock.h"
 #include "runtime/step_input.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"
@@ -46,6 +48,9 @@ class Worker {
   Pipeline& pipeline() { return pipeline_; }
   KvCache& cache() { return cache_; }
   StepInput& input() { return input_; }
+  // Null where nobody asks how long this rank computes: in a pipeline the first tensor rank of a stage tells
+  // for all of them.
+  StageClock* stage_clock() { return stage_clock_ ? &*stage_clock_ : nullptr; }
   // Rows of logits that are computed at once.
   int64_t logit_block() const { return logit_block_; }
   static int64_t logit_block(const ModelConfig& model, int64_t bytes);
@@ -83,6 +88,7 @@ class Worker {
   Context context_;
   KvCache cache_;
   StepInput input_;
+  std::optional<StageClock> stage_clock_;
   int64_t logit_block_;
   Tensor logits_, draws_, log_probs_;
   std::map<GraphKey, std::unique_ptr<Graph>> graphs_;

@@ -38,6 +38,11 @@ struct StageTime {
   double fixed_seconds = 0, token_seconds = 0;
   double of(double tokens) const { return fixed_seconds + token_seconds * tokens; }
 };
+// One such measurement.
+struct StageSample {
+  int64_t stage = 0, tokens = 0;
+  double seconds = 0;
+};
 // How a pipeline's work is cut into steps that follow each other through the stages. A step keeps each stage
 // busy for its fixed part, whatever its size, so more steps fill the pipeline better and cost more.
 // Prompt tokens of a step when `waiting` are to go through; at most max_chunk_tokens.

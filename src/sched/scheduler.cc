@@ -1,6 +1,7 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/error.h"
 #include "sched/batch_builder.h"
@@ -29,9 +30,10 @@ void Scheduler::remove(RequestState& state) {
   state.pages.clear();
 }
 
-void Scheduler::measured(int64_t tokens, std::span<const double> seconds) {
-  BOLIDE_CHECK(seconds.size() == stage_times_.size());
-  for (size_t s = 0; s < seconds.size(); ++s) stage_times_[s].add(static_cast<double>(tokens), seconds[s]);
+void Scheduler::measured(const StageSample& sample) {
+  const auto stage = static_cast<size_t>(sample.stage);
+  BOLIDE_CHECK(stage < stage_times_.size());
+  stage_times_[stage].add(static_cast<double>(sample.tokens), sample.seconds);
 }
 
 // With several stages a step takes its share of the sequences, so that each stage has one to work on.
@@ -44,13 +46,11 @@ RowLimits Scheduler::limits() const {
     decoding += sequence.cached >= sequence.prompt;
     ready += sequence.cached >= sequence.prompt && sequence.ready;
   }
+  const bool known = config_.micro_batch_tokens == 0 &&
+                     std::all_of(stage_times_.begin(), stage_times_.end(), std::mem_fn(&LineFit::known));
   std::vector<StageTime> stages;
   for (const LineFit& line : stage_times_)
     stages.push_back({.fixed_seconds = line.at_zero(), .token_seconds = line.slope()});
-  const bool known = config_.micro_batch_tokens == 0 &&
-                     std::all_of(stages.begin(), stages.end(), [](const StageTime& stage) {
-                       return stage.fixed_seconds > 0 && stage.token_seconds > 0;
-                     });
   // Until it is known what a step costs, or where that shall have no say: one for each stage.
   if (!known) stages.assign(stages.size(), {.fixed_seconds = 0, .token_seconds = 1});
   limits.decode_rows = decode_share(decoding, ready, decode_micro_batches(decoding, stages));

@@ -37,8 +37,8 @@ class Scheduler {
   // plan stays valid for one more call.
   StepPlan& next_step();
 
-  // How long a step of so many tokens kept each stage busy. Micro-batches are sized by it.
-  void measured(int64_t tokens, std::span<const double> seconds);
+  // How long a step kept a stage busy. Micro-batches are sized by it once it is known of every stage.
+  void measured(const StageSample& sample);
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
   const PagePool& pool() const { return pool_; }

@@ -69,6 +69,25 @@ class Event {
   [[maybe_unused]] std::optional<std::chrono::duration<double>> limit_;
 };
 
+// When a stream's work came by a point of it, to be read without waiting. Never within a captured graph,
+// whose launches would each write the same one. On the CPU work is done when its call returns, so the point
+// is passed as it is recorded.
+class Timestamp {
+ public:
+  explicit Timestamp(Device device);
+  ~Timestamp();
+  Timestamp(const Timestamp&) = delete;
+  Timestamp& operator=(const Timestamp&) = delete;
+  void record(const Context& context);
+  // Seconds from `earlier` to this one, both recorded, on one stream; none while work before this one is on
+  // its way. Throws kInternal for a fault in any of that work.
+  std::optional<double> since(const Timestamp& earlier) const;
+
+ private:
+  [[maybe_unused]] void* event_ = nullptr;  // unused without CUDA
+  std::chrono::steady_clock::time_point at_;
+};
+
 // Work of a stream, recorded once and launched as one.
 class Graph {
  public:

@@ -115,6 +115,7 @@ TEST_P(GpuNccl, UnderOneShot) {
     EXPECT_EQ(comm->name(), "one_shot") << "see the log for why";
     const Mismatches wrong;
     const Tensor x = Tensor::allocate({int64_t{10} << 20}, DType::kBF16, Device::kCuda);
+    const Tensor all = Tensor::allocate({rank.size * (int64_t{20} << 20)}, DType::kU8, Device::kCuda);
     rank.meet();
     for (uint32_t call = 0; call < 300; ++call) {
       const int64_t most = x.shape()[0];  // 20 MB: NCCL's
@@ -124,6 +125,13 @@ TEST_P(GpuNccl, UnderOneShot) {
       count_mismatches(context, some, call, rank.size, 1, wrong.at());
       if (call % 7 == 0) comm->broadcast(context, some, 0);
       if (call % 11 == 0) comm->barrier(context);
+      if (call % 5 != 0) continue;
+      const int64_t bytes = call % 50 == 0 ? 2 * most : 1 + most % (1013 * (call + 1));  // 20 MB: NCCL's
+      const View part(x.view().data, DType::kU8, {bytes}, Device::kCuda);
+      const View parts(all.view().data, DType::kU8, {rank.size, bytes}, Device::kCuda);
+      fill_bytes(context, part, call, rank.rank);
+      comm->all_gather(context, part, parts);
+      count_wrong_bytes(context, parts, call, rank.size, wrong.at());
     }
     EXPECT_EQ(wrong.get(context), 0);
     comm->check();

@@ -1,8 +1,9 @@
-// Our own all-reduce. Ranks are threads, each with a GPU, or sharing one: the kernels then meet in the memory
-// of one GPU, which tests all but the way between two.
+// Our own all-reduce and all-gather. Ranks are threads, each with a GPU, or sharing one: the kernels then
+// meet in the memory of one GPU, which tests all but the way between two.
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <random>
 
 #include "comm/cuda/one_shot.h"
@@ -183,6 +184,76 @@ TEST_P(GpuOneShot, ReduceAddHasBiasOnce) {
   });
 }
 
+// Bytes behind and before what a gather may write.
+class Guards {
+ public:
+  Guards(const Context& context, const View& y) : y_(y) {
+    for (std::byte* at : places()) copy_to_device(context, at, kValues, sizeof(kValues));
+    synchronize(context);
+  }
+  bool whole(const Context& context) const {
+    bool whole = true;
+    for (std::byte* at : places()) {
+      char have[sizeof(kValues)];
+      copy_to_host(context, have, at, sizeof(have));
+      synchronize(context);
+      whole = whole && std::memcmp(have, kValues, sizeof(have)) == 0;
+    }
+    return whole;
+  }
+  static constexpr size_t kBytes = 8;
+
+ private:
+  static constexpr char kValues[kBytes] = {1, 2, 3, 4, 5, 6, 7, 8};
+  std::array<std::byte*, 2> places() const {
+    auto* const y = static_cast<std::byte*>(y_.data);
+    return {y - kBytes, y + y_.shape.count()};
+  }
+  View y_;
+};
+
+// Data with any words in it, also those that mean to a sum that nothing has come.
+TEST_P(GpuOneShot, GathersEveryBitWhateverTheSize) {
+  on_gpus(devices_, kLimit, [](const GpuRank& rank) {
+    constexpr size_t kMost = 600'003;
+    const Buffer xs(2 * kMiB), ys(kMost * static_cast<size_t>(rank.size) + 64);
+    const Tensor mismatches = Tensor::zeros({1}, DType::kI32, Device::kCuda);
+    auto* wrong = reinterpret_cast<uint32_t*>(mismatches.as<int32_t>());
+    for (const OneShotLimits& limits : kKinds) {
+      const auto comm = make(rank, limits);
+      uint32_t seed = 0;
+      for (size_t bytes : {1, 2, 3, 4, 5, 11, 12, 13, 16, 24, 512, 1000, 4096, 65'537, 393'216, 600'003}) {
+        for (size_t offset : {0, 1, 4}) {
+          const auto count = static_cast<int64_t>(bytes);
+          const View x = xs.view({count}, DType::kU8, offset);
+          const View y = ys.view({rank.size, count}, DType::kU8, Guards::kBytes + offset);
+          const Guards guards(rank.context, y);
+          together(rank, *comm, [&] {
+            for (int run = 0; run < 3; ++run) {  // the two halves of the memory, and again the first
+              fill_bytes(rank.context, x, ++seed, rank.rank);
+              comm->all_gather(rank.context, x, y);
+              count_wrong_bytes(rank.context, y, seed, rank.size, wrong);
+            }
+            // From its place in y.
+            const View mine = y.slice_rows(rank.rank, rank.rank + 1);
+            fill_bytes(rank.context, mine, ++seed, rank.rank);
+            comm->all_gather(rank.context, mine.reshape({count}), y);
+            count_wrong_bytes(rank.context, y, seed, rank.size, wrong);
+          });
+          int32_t found = -1;
+          copy_to_host(rank.context, &found, wrong, sizeof(found));
+          synchronize(rank.context);
+          if (found != 0 || !guards.whole(rank.context))
+            fail(ErrorCode::kInternal, "{} bytes at {}: {} differ up to here, {}, {}", bytes, offset, found,
+                 guards.whole(rank.context) ? "none outside" : "and some outside", name_of_kind(limits));
+        }
+      }
+      rank.meet();
+    }
+    rank.meet();
+  });
+}
+
 // A launch into a full queue waits, and may do so with a lock that other ranks on that GPU need: one that is
 // far ahead would keep the one it waits for from launching. Calls, of four launches at most, between two
 // looks.
@@ -193,7 +264,10 @@ TEST_P(GpuOneShot, InAGraph) {
   on_gpus(devices_, kLimit, [](const GpuRank& rank) {
     constexpr int64_t kTokens = 3, kHidden = 1024;
     constexpr int kLaunches = 300;
-    const Buffer memory(4 * kMiB), deltas(kMiB), ys(kMiB);
+    const Buffer memory(4 * kMiB), deltas(kMiB), ys(kMiB), parts(kMiB), alls(kMiB);
+    // As tensor ranks exchange the largest logits of three rows.
+    const View part = parts.view({3 * 2 * 8 * 4}, DType::kU8),
+               all = alls.view({rank.size, part.shape[0]}, DType::kU8);
     for (DType dtype : {DType::kBF16, DType::kF32}) {
       const auto comm = make(rank, kKinds[2]);
       const View large = memory.view({100'000}, dtype), delta = deltas.view({kTokens, kHidden}, dtype),
@@ -206,6 +280,9 @@ TEST_P(GpuOneShot, InAGraph) {
         count_mismatches(rank.context, large, 1, rank.size, 1, wrong);
         fill_pattern(rank.context, delta, 2, rank.rank);
         comm->reduce_add(rank.context, delta, {}, y);  // y counts the launches
+        fill_bytes(rank.context, part, 4, rank.rank);
+        comm->all_gather(rank.context, part, all);
+        count_wrong_bytes(rank.context, all, 4, rank.size, wrong);
         fill_pattern(rank.context, delta, 3, rank.rank);
         comm->all_reduce(rank.context, delta);
         count_mismatches(rank.context, delta, 3, rank.size, 1, wrong);
@@ -218,7 +295,7 @@ TEST_P(GpuOneShot, InAGraph) {
       const auto launch = [&] {
         for (int i = 0; i < kLaunches; ++i, ++done) {
           graph.launch(rank.context);
-          if (i % (kMostQueued / 2) == 0) synchronize(rank.context);  // eight kernels each
+          if (i % (kMostQueued / 3) == 0) synchronize(rank.context);  // eleven kernels each
         }
       };
       together(rank, *comm, [&] {
@@ -244,18 +321,27 @@ TEST_P(GpuOneShot, AnyOrderOfCalls) {
   const char* stress = std::getenv("BOLIDE_STRESS");
   const int calls = stress ? std::atoi(stress) : 3000;
   on_gpus(devices_, kLimit, [&](const GpuRank& rank) {
-    const Buffer memory(16 * kMiB);
+    const Buffer memory(16 * kMiB), parts(2 * kMiB), alls(9 * kMiB);
     const Tensor mismatches = Tensor::zeros({1}, DType::kI32, Device::kCuda);
     auto* wrong = reinterpret_cast<uint32_t*>(mismatches.as<int32_t>());
     const auto comm = make(rank, {256 << 10, 8 * kMiB});
     std::mt19937 random(17), own(static_cast<unsigned>(rank.rank));  // the ranks draw the same calls
+    const auto gather = [&](uint32_t call) {
+      const auto bytes = static_cast<int64_t>(1 + random() % (static_cast<uint32_t>(kMiB) >> random() % 20));
+      const View x = parts.view({bytes}, DType::kU8, random() % 2 ? random() % 16 : 0),
+                 y = alls.view({rank.size, bytes}, DType::kU8, random() % 2 ? random() % 16 : 0);
+      fill_bytes(rank.context, x, call, rank.rank);
+      comm->all_gather(rank.context, x, y);
+      count_wrong_bytes(rank.context, y, call, rank.size, wrong);
+    };
     const auto one = [&](int call) {
+      if (own() % 16 == 0) busy(rank.context, static_cast<int>(own() % 100));
+      if (random() % 4 == 0) return gather(static_cast<uint32_t>(call));
       const DType dtype = std::array{DType::kF32, DType::kF16, DType::kBF16}[random() % 3];
       const int64_t most = static_cast<int64_t>(8 * kMiB / size_of(dtype)) >> random() % 20;
       const auto count =
           static_cast<int64_t>(1 + random() % static_cast<uint32_t>(std::max<int64_t>(most, 1)));
       const View x = memory.view({count}, dtype, random() % 2 ? random() % 16 : 0);
-      if (own() % 16 == 0) busy(rank.context, static_cast<int>(own() % 100));
       fill_pattern(rank.context, x, static_cast<uint32_t>(call), rank.rank);
       comm->all_reduce(rank.context, x);
       count_mismatches(rank.context, x, static_cast<uint32_t>(call), rank.size, 1, wrong);
@@ -277,11 +363,14 @@ TEST_P(GpuOneShot, AnyOrderOfCalls) {
   });
 }
 
-// What fits into no call goes in pieces where it must be reproducible, and to the library elsewhere.
+// A sum that fits into no call goes in pieces where it must be reproducible, and to the library elsewhere, as
+// what is gathered does.
 TEST_P(GpuOneShot, PiecesOfWhatIsTooLarge) {
   on_gpus(devices_, kLimit, [](const GpuRank& rank) {
-    constexpr int64_t kCount = 33'333;
-    const Buffer buffer(kMiB);
+    constexpr int64_t kCount = 33'333, kBytes = 4001;
+    const Buffer buffer(kMiB), gathered(kMiB);
+    const View parts = buffer.view({kBytes}, DType::kU8),
+               all = gathered.view({rank.size, kBytes}, DType::kU8);
     for (const OneShotLimits& limits : {OneShotLimits{4000, 0}, OneShotLimits{0, 4000}}) {
       const auto comm = make(rank, limits);
       const View x = buffer.view({kCount}, DType::kBF16);
@@ -292,6 +381,7 @@ TEST_P(GpuOneShot, PiecesOfWhatIsTooLarge) {
       together(rank, *comm, [&] { comm->all_reduce(context, x); });
       expect_same(Buffer::get(context, x), sum_of(rank.size, kCount, x.dtype), mine, name_of_kind(limits));
       EXPECT_ERROR(comm->all_reduce(rank.context, x), ErrorCode::kUnsupported, "no library");
+      EXPECT_ERROR(comm->all_gather(rank.context, parts, all), ErrorCode::kUnsupported, "no library");
       rank.meet();
     }
     rank.meet();
@@ -300,19 +390,23 @@ TEST_P(GpuOneShot, PiecesOfWhatIsTooLarge) {
 
 TEST_P(GpuOneShot, ARankThatDoesNotComeIsNamed) {
   on_gpus(devices_, 2s, [](const GpuRank& rank) {
-    const Buffer buffer(kMiB);
-    const View x = buffer.view({5000}, DType::kF16);
+    const Buffer buffer(kMiB), gathered(kMiB);
+    const View x = buffer.view({5000}, DType::kF16), all = gathered.view({rank.size, 5000}, DType::kF16);
     const int silent = rank.size - 1;
     rank.world.at("step 17");
-    for (const OneShotLimits& limits : {kKinds[0], kKinds[1]}) {
-      const auto comm = make(rank, limits);
+    for (int kind = 0; kind < 3; ++kind) {  // by one hop, by two, and a gather
+      const auto comm = make(rank, kKinds[kind % 2]);
+      const auto call = [&] {
+        if (kind == 2) return comm->all_gather(rank.context, x, all);
+        comm->all_reduce(rank.context, x);
+      };
       if (rank.rank != silent) {
         const auto begin = std::chrono::steady_clock::now();
-        for (int call = 0; call < 40; ++call) comm->all_reduce(rank.context, x);  // they do not add up
+        for (int i = 0; i < 40; ++i) call();  // they do not add up
         synchronize(rank.context);
         EXPECT_LT(std::chrono::steady_clock::now() - begin, 4s);
         EXPECT_ERROR(comm->check(), ErrorCode::kResource, fmt::format("rank {} did not answer", silent));
-        EXPECT_ERROR(comm->all_reduce(rank.context, x), ErrorCode::kResource, "step 17");
+        EXPECT_ERROR(call(), ErrorCode::kResource, "step 17");
       }
       rank.meet();
     }

@@ -1,5 +1,5 @@
-// Our own all-reduce between processes, whose memory meets through CUDA's IPC. This program starts itself
-// again for each rank, which finds its rank and its sockets in the environment.
+// Our own all-reduce and all-gather between processes, whose memory meets through CUDA's IPC. This program
+// starts itself again for each rank, which finds its rank and its sockets in the environment.
 #include <poll.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -90,6 +90,15 @@ int run_rank() {
       synchronize(context);
       _exit(3);
     }
+    if (random() % 3 == 0) {
+      const auto bytes = static_cast<int64_t>(1 + random() % (1u << random() % 17));
+      const View x(memory.view().data, DType::kU8, {bytes}, Device::kCuda);
+      const View y(memory.as<uint8_t>() + (1 << 20), DType::kU8, {size, bytes}, Device::kCuda);
+      fill_bytes(context, x, static_cast<uint32_t>(call), rank);
+      comm->all_gather(context, x, y);
+      count_wrong_bytes(context, y, static_cast<uint32_t>(call), size, wrong);
+      continue;
+    }
     const DType dtype = std::array{DType::kF32, DType::kF16, DType::kBF16}[random() % 3];
     const auto count = static_cast<int64_t>(1 + random() % (1u << random() % 19));
     const View x(memory.view().data, dtype, {count}, Device::kCuda);
@@ -176,7 +185,7 @@ class GpuProcesses : public testing::TestWithParam<Place> {
 };
 
 // Ranks that share a GPU take turns on it by the millisecond, so there are few calls.
-TEST_P(GpuProcesses, SumsThroughIpc) {
+TEST_P(GpuProcesses, SumsAndGathersThroughIpc) {
   const int calls = GetParam().gpus == 1 ? 50 : 3000;
   EXPECT_EQ(run(calls, -1), std::vector<int>(devices_.size(), 0));
 }

@@ -117,5 +117,30 @@ TEST(LineFit, FindsTheLineAndFollowsItWhenItMoves) {
   EXPECT_NEAR(line.at_zero(), 3, 1e-2);
 }
 
+LineFit line_of(const std::vector<std::pair<double, double>>& points) {
+  LineFit line;
+  for (const auto& [x, y] : points) line.add(x, y);
+  return line;
+}
+
+// Steps that cost the same whatever their size, or nothing but their size, come out so in spite of noise.
+TEST(LineFit, NeitherFallsNorBeginsBelowZero) {
+  const LineFit flat = line_of({{8, 5}, {9, 4}, {8, 5}, {9, 4}});
+  EXPECT_TRUE(flat.known());
+  EXPECT_EQ(flat.slope(), 0);
+  EXPECT_NEAR(flat.at_zero(), 4.5, 0.02);
+  const LineFit steep = line_of({{1, 0.5}, {10, 11}, {1, 0.5}, {10, 11}});
+  EXPECT_EQ(steep.at_zero(), 0);
+  EXPECT_NEAR(steep.slope(), (2 * 0.5 + 2 * 110) / 202, 1e-3);
+}
+
+TEST(LineFit, IsUnknownWhileAllStepsAreOfOneSize) {
+  EXPECT_FALSE(LineFit().known());
+  const LineFit line = line_of({{8, 5}, {8, 6}, {8, 4}});
+  EXPECT_FALSE(line.known());
+  EXPECT_EQ(line.slope(), 0);
+  EXPECT_EQ(line.at_zero(), 0);
+}
+
 }  // namespace
 }  // namespace bolide

@@ -107,6 +107,73 @@ TEST(Scheduler, WaitingRequestCanBeRemoved) {
   EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(c.get()));
 }
 
+// Measured times of a stage whose steps cost fixed + tokens * token.
+void measure(Scheduler& scheduler, int64_t stage, double fixed, double token) {
+  for (int64_t tokens : {4, 64, 8, 300}) {
+    scheduler.measured(
+        {.stage = stage, .tokens = tokens, .seconds = fixed + token * static_cast<double>(tokens)});
+  }
+}
+
+// The prompt tokens of the first step of a prompt of 640.
+int64_t prompt_step(Scheduler& scheduler) {
+  const auto request = make_request(1, 640, 1);
+  scheduler.add(*request);
+  const int64_t tokens = scheduler.next_step().prefill_tokens;
+  scheduler.remove(*request);
+  return tokens;
+}
+
+// The rows of the first step in which eight sequences decode.
+int64_t decode_step(Scheduler& scheduler) {
+  std::vector<std::unique_ptr<RequestState>> requests;
+  for (uint64_t id = 0; id < 8; ++id) scheduler.add(*requests.emplace_back(make_request(id, 1, 5)));
+  scheduler.next_step();
+  for (auto& request : requests) append_token(*request);
+  const int64_t rows = scheduler.next_step().decode_rows;
+  for (auto& request : requests) scheduler.remove(*request);
+  return rows;
+}
+
+constexpr SchedulerConfig kTwoStages = {
+    .max_batch_size = 8, .max_chunk_tokens = 1024, .pages = 100, .page_size = 16, .stages = 2};
+
+TEST(Scheduler, StepsAreDividedByTheStagesUntilEachIsMeasured) {
+  Scheduler scheduler(kTwoStages);
+  EXPECT_EQ(prompt_step(scheduler), 320);
+  EXPECT_EQ(decode_step(scheduler), 4);
+  measure(scheduler, 1, 1, 0);  // of stage 0 nothing is known, and then only steps of one size
+  EXPECT_EQ(prompt_step(scheduler), 320);
+  for (int i = 0; i < 5; ++i) scheduler.measured({.stage = 0, .tokens = 8, .seconds = 3});
+  EXPECT_EQ(prompt_step(scheduler), 320);
+  EXPECT_EQ(decode_step(scheduler), 4);
+  measure(scheduler, 0, 3, 0);
+  EXPECT_EQ(prompt_step(scheduler), 640);
+  EXPECT_EQ(decode_step(scheduler), 8);
+}
+
+TEST(Scheduler, StepsFollowMeasuredTimes) {
+  // Steps that cost what they hold: small ones keep both stages busy.
+  Scheduler dear_tokens(kTwoStages);
+  for (int64_t stage : {0, 1}) measure(dear_tokens, stage, 0, 1);
+  EXPECT_EQ(prompt_step(dear_tokens), 32);
+  EXPECT_EQ(decode_step(dear_tokens), 4);
+  // Steps that cost the same whatever they hold, on a slow stage and a quick one: as few as possible.
+  Scheduler dear_steps(kTwoStages);
+  measure(dear_steps, 0, 3, 0);
+  measure(dear_steps, 1, 1, 0);
+  EXPECT_EQ(prompt_step(dear_steps), 640);
+  EXPECT_EQ(decode_step(dear_steps), 8);
+  // A number that was asked for stands.
+  SchedulerConfig fixed = kTwoStages;
+  fixed.micro_batch_tokens = 70;
+  Scheduler asked(fixed);
+  measure(asked, 0, 3, 0);
+  measure(asked, 1, 1, 0);
+  EXPECT_EQ(prompt_step(asked), 70);
+  EXPECT_EQ(decode_step(asked), 4);
+}
+
 // Whatever comes, in whatever order it goes: every step has work, no slot is written twice in a step, nobody
 // overtakes, and all pages come back.
 TEST(Scheduler, RandomLoadAlwaysEnds) {

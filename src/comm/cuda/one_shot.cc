@@ -80,7 +80,14 @@ class OneShotCommunicator final : public Communicator {
   }
 
   void all_gather(const Context& context, const View& x, const View& y) override {
-    library_->all_gather(context, x, y);
+    check_view(x);
+    check_view(y);
+    const size_t bytes = bytes_of(x);
+    BOLIDE_CHECK(bytes_of(y) == bytes * group_.size());
+    if (bytes == 0) return;
+    if (cuda::gather_packets(bytes, size()) > peers_.half_packets) return library_->all_gather(context, x, y);
+    if (failed()) check();
+    cuda::one_shot_gather(context, peers_, x.data, y.data, bytes);
   }
   void reduce_scatter(const Context& context, const View& x, const View& y) override {
     library_->reduce_scatter(context, x, y);
@@ -97,12 +104,12 @@ class OneShotCommunicator final : public Communicator {
   void check() const override {
     if (const uint32_t silent = word(fault()->silent).load()) {
       fail(ErrorCode::kResource,
-           "rank {} did not answer rank {} within {:g} s in an all-reduce on the GPU at {}: it died or hangs "
+           "rank {} did not answer rank {} within {:g} s in an exchange on the GPU at {}: it died or hangs "
            "(where it only needs longer, raise --comm-timeout)",
            group_[silent - 1], world_.rank(), world_.timeout().count(), world_.at());
     }
     if (word(fault()->stop).load())
-      fail(ErrorCode::kResource, "rank {} has given up its all-reduces at {}", world_.rank(), world_.at());
+      fail(ErrorCode::kResource, "rank {} has given up its exchanges at {}", world_.rank(), world_.at());
     library_->check();
   }
 
@@ -196,7 +203,7 @@ std::unique_ptr<Communicator> make_one_shot_communicator(const Context& context,
                                    synchronize(context);
                                  });
   if (!memory) {
-    if (world.rank() == group[0]) log::info("all-reduces by {}: {}", library->name(), why);
+    if (world.rank() == group[0]) log::info("all exchanges by {}: {}", library->name(), why);
     return library;
   }
   auto made = std::make_unique<OneShotCommunicator>(context, world, group, std::move(memory),

@@ -359,6 +359,93 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   end_call(call);
 }
 
+struct Gathering {
+  const void* x;
+  void* y;
+  size_t bytes;  // of x
+  uint32_t packets;
+};
+
+// Data of a packet, from or to a rank's bytes. With kWords all lie on 4 bytes, and no word is cut.
+template <bool kWords>
+__device__ __forceinline__ void load_words(const Gathering& work, uint32_t packet,
+                                           uint32_t (&words)[kGatherWords]) {
+#pragma unroll
+  for (int j = 0; j < kGatherWords; ++j) {
+    const size_t at = (static_cast<size_t>(packet) * kGatherWords + j) * sizeof(uint32_t);
+    words[j] = 0;
+    if constexpr (kWords) {
+      if (at < work.bytes) words[j] = static_cast<const uint32_t*>(work.x)[at / sizeof(uint32_t)];
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (at + i < work.bytes)
+          words[j] |= static_cast<uint32_t>(static_cast<const uint8_t*>(work.x)[at + i]) << (8 * i);
+    }
+  }
+}
+template <bool kWords>
+__device__ __forceinline__ void store_words(const Gathering& work, int rank, uint32_t packet,
+                                            const uint32_t (&words)[kGatherWords]) {
+  uint8_t* const y = static_cast<uint8_t*>(work.y) + static_cast<size_t>(rank) * work.bytes;
+#pragma unroll
+  for (int j = 0; j < kGatherWords; ++j) {
+    const size_t at = (static_cast<size_t>(packet) * kGatherWords + j) * sizeof(uint32_t);
+    if constexpr (kWords) {
+      if (at < work.bytes) *reinterpret_cast<uint32_t*>(y + at) = words[j];
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (at + i < work.bytes) y[at + i] = static_cast<uint8_t>(words[j] >> (8 * i));
+    }
+  }
+}
+
+template <int kPeers, bool kWords>
+__global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
+    gather(const __grid_constant__ PeerGroup group, const __grid_constant__ Gathering work) {
+  wait_for_previous();
+  let_next_start();
+  const Call call = begin_call(group);
+  const uint32_t packets = work.packets, step = gridDim.x * kThreads;
+  const uint32_t first = blockIdx.x * kThreads + threadIdx.x;
+  for (uint32_t at = first; at < packets; at += step) {
+    uint32_t words[kGatherWords];
+    load_words<kWords>(work, at, words);
+    uint32_t nothings = 0;
+#pragma unroll
+    for (int j = 0; j < kGatherWords; ++j)
+      if (words[j] == kNothing) nothings |= 1u << j;
+    const uint4 packet = sendable({words[0], words[1], words[2], nothings});
+#pragma unroll
+    for (int turn = 1; turn <= kPeers; ++turn) {
+      if (turn >= group.ranks) break;
+      write_packet(call.slot(call.receiver(turn), 0, packets) + at, packet);
+    }
+    store_words<kWords>(work, group.rank, at, words);
+  }
+  uint4* const inbox = call.inbox();
+  for (uint32_t at = first; at < packets; at += step) {
+    const uint4* from[kPeers];
+    uint4 got[kPeers] = {};
+#pragma unroll
+    for (int place = 0; place < kPeers; ++place)
+      from[place] = place < group.ranks - 1 ? inbox + static_cast<size_t>(place) * packets + at : nullptr;
+    if (!receive<kPeers>(call, from, got)) break;
+#pragma unroll
+    for (int place = 0; place < kPeers; ++place) {
+      if (!from[place]) continue;
+      uint32_t words[kGatherWords] = {got[place].x, got[place].y, got[place].z};
+#pragma unroll
+      for (int j = 0; j < kGatherWords; ++j)
+        if (got[place].w >> j & 1) words[j] = kNothing;
+      store_words<kWords>(work, call.sender(place), at, words);
+      empty_packet(inbox + static_cast<size_t>(place) * packets + at);
+    }
+  }
+  end_call(call);
+}
+
 __global__ void __launch_bounds__(kThreads) empty(uint4* packets, int64_t count) {
   wait_for_previous();
   let_next_start();
@@ -380,6 +467,12 @@ template <class T>
 TwoShot<T> two_shot_for(int ranks, bool vectors) {
   if (!vectors) return two_shot<T, kManyPeers, false>;
   return ranks == 2 ? two_shot<T, 1, true> : two_shot<T, kManyPeers, true>;
+}
+
+using Gather = void (*)(PeerGroup, Gathering);
+Gather gather_for(int ranks, bool words) {
+  if (!words) return gather<kManyPeers, false>;
+  return ranks == 2 ? gather<1, true> : gather<kManyPeers, true>;
 }
 
 template <class T>
@@ -439,6 +532,17 @@ void two_shot_reduce(const Context& context, const PeerGroup& group, const PeerR
   });
 }
 
+void one_shot_gather(const Context& context, const PeerGroup& group, const void* x, void* y, size_t bytes) {
+  const uint64_t all = gather_packets(bytes, group.ranks);
+  BOLIDE_CHECK(bytes > 0 && all <= group.half_packets);
+  const auto packets = static_cast<uint32_t>(all / static_cast<uint64_t>(group.ranks - 1));
+  const bool words =
+      (reinterpret_cast<uintptr_t>(x) | reinterpret_cast<uintptr_t>(y) | bytes) % sizeof(uint32_t) == 0;
+  launch(context, "one-shot all-gather", gather_for(group.ranks, words),
+         shape_for(packets, group.most_blocks), group,
+         Gathering{.x = x, .y = y, .bytes = bytes, .packets = packets});
+}
+
 void empty_packets(const Context& context, void* packets, int64_t count) {
   const auto items = static_cast<uint32_t>(std::min<int64_t>(count, 1 << 30));
   launch(context, "empty packets", empty, shape_for(items, kMostPeerBlocks), static_cast<uint4*>(packets),
@@ -452,6 +556,8 @@ int most_peer_blocks(int sharing) {
 
 void load_peer_kernels() {
   load_kernel(empty);
+  for (int ranks : {2, kMostPeerRanks})
+    for (bool words : {false, true}) load_kernel(gather_for(ranks, words));
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     dispatch_float(dtype, [&]<class S>() {
       using T = device_t<S>;

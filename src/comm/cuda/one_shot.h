@@ -4,7 +4,8 @@
 
 namespace bolide {
 
-// Bytes of x up to which each kind of reduction is used.
+// Bytes of x up to which each kind of reduction is used. The memory that they need serves gathers, too, as
+// far as these fit into it.
 struct OneShotLimits {
   size_t one_shot_bytes = 0;
   size_t two_shot_bytes = 0;  // beyond: the library, or, where context.deterministic, in pieces

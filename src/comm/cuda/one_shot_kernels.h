@@ -4,12 +4,14 @@
 
 #include "tensor/context.h"
 
-// Sums over the GPUs of one host by kernels that write into each other's memory.
+// Sums over the GPUs of one host, and gathers, by kernels that write into each other's memory.
 //
 // What travels are packets of 16 bytes, each word of which says by itself whether it has come: a slot holds
 // kNothing until a packet arrives, and whoever has read the packet writes kNothing back. So no flag follows
 // the data, and no write waits for another to be acknowledged. kNothing is -0.0f, or (+0, -0) as two halves;
-// data with that word sends zeros instead, which are equal in value, and every rank sums what was sent.
+// data with that word sends zeros instead, which are equal in value, and every rank sums what was sent. What
+// is gathered comes to the bit: three words of a packet are data, and the fourth says which of them were
+// kNothing.
 //
 // Each call uses one half of the memory, the next call the other. A rank that has finished call k+1 has heard
 // of every rank in it, so that all have finished call k: in call k+2 it may write into the half of call k.
@@ -19,6 +21,7 @@ namespace bolide::cuda {
 
 inline constexpr int kMostPeerRanks = 8;
 inline constexpr int kPeerPacketBytes = 16;
+inline constexpr int kGatherWords = 3;  // of data in a packet
 // Blocks of one call, each with a counter of its own: block b keeps those of b, b + blocks, ..., so that all
 // of them always count the calls and no block waits for another.
 inline constexpr int kMostPeerBlocks = 512;
@@ -50,6 +53,11 @@ constexpr uint64_t two_shot_packets(uint64_t packets, int ranks) {
   return 2 * two_shot_part(packets, ranks) * static_cast<uint64_t>(ranks - 1);
 }
 
+constexpr uint64_t gather_packets(uint64_t bytes, int ranks) {
+  constexpr uint64_t kBytes = kGatherWords * sizeof(uint32_t);
+  return one_shot_packets((bytes + kBytes - 1) / kBytes, ranks);
+}
+
 struct PeerReduction {
   void* x;        // [count] of dtype, any alignment of elements
   DType dtype;    // fp32, fp16 or bf16
@@ -66,6 +74,9 @@ void one_shot_reduce(const Context& context, const PeerGroup& group, const PeerR
 // Every rank sums its part of x and sends it to all others: two hops, and 2 (n - 1) / n of x sent instead of
 // n - 1. The same bits as of one_shot_reduce().
 void two_shot_reduce(const Context& context, const PeerGroup& group, const PeerReduction& reduction);
+
+// y [ranks, bytes] = every rank's x [bytes], any alignment; x may be its place in y. 1 byte or more. One hop.
+void one_shot_gather(const Context& context, const PeerGroup& group, const void* x, void* y, size_t bytes);
 
 // PeerGroup::most_blocks where `sharing` ranks are on this GPU: one, except in tests, where a rank's blocks
 // and those of the kernel behind them must leave room for the other ranks', for which they wait.

@@ -142,6 +142,38 @@ void Event::wait() const {
   }
 }
 
+Timestamp::Timestamp(Device device) {
+  if (device != Device::kCuda) return;
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreate(&event), "cudaEventCreate");
+  event_ = event;
+}
+
+Timestamp::~Timestamp() {
+  if (event_) cudaEventDestroy(static_cast<cudaEvent_t>(event_));
+}
+
+void Timestamp::record(const Context& context) {
+  if (!event_) {
+    at_ = std::chrono::steady_clock::now();
+    return;
+  }
+  check(cudaEventRecord(static_cast<cudaEvent_t>(event_), stream_of(context)), "cudaEventRecord");
+}
+
+std::optional<double> Timestamp::since(const Timestamp& earlier) const {
+  if (!event_) return std::chrono::duration<double>(at_ - earlier.at_).count();
+  float milliseconds = 0;
+  const cudaError_t status = cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(earlier.event_),
+                                                  static_cast<cudaEvent_t>(event_));
+  if (status == cudaErrorNotReady) {
+    cudaGetLastError();  // not a fault that a later call should find
+    return std::nullopt;
+  }
+  check(status, "the work before a timestamp");
+  return milliseconds * 1e-3;
+}
+
 Graph::~Graph() {
   if (executable_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(executable_));
 }
