@@ -114,8 +114,10 @@ TEST_F(CudaOps, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device:
 TEST_F(CudaOps, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCuda)); }
 TEST_F(CudaOps, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCuda)); }
 TEST_F(CudaOps, MatmulBest) { expect_right(matmul_best(Device::kCuda)); }
+TEST_F(CudaOps, MatmulBestOfHeads) { expect_right(matmul_best_of_heads()); }
 TEST_F(CudaOps, Rows) { expect_right(row_ops(Device::kCuda)); }
-TEST_F(CudaOps, SampleParts) { expect_right(sample_parts(Device::kCuda)); }
+TEST_F(CudaOps, SampleParts) { expect_right(sample_parts()); }
+TEST_F(CudaOps, SampleLargeParts) { expect_right(sample_large_parts()); }
 TEST_F(CudaOps, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
 TEST_F(CudaOps, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda)); }
 

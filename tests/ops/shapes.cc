@@ -163,53 +163,62 @@ Cases matmul_some_rows(Device device) {
   return cases;
 }
 
+namespace {
+
+void add_best(Cases& cases, BestShape shape, int64_t distinct) {
+  shape.distinct = std::max<int64_t>(std::min(distinct, shape.out), 1);
+  cases.push_back([shape] { return best_case(shape); });
+}
+void add_best(Cases& cases, BestShape shape, BestShape::Special special) {
+  shape.special = special;
+  add_best(cases, shape, shape.out / 5);
+}
+
+}  // namespace
+
 // The largest of each row. Ties: of neighbours, across tiles and blocks, and none.
 Cases matmul_best(Device device) {
   Cases cases;
-  const auto add_best = [&](BestShape shape, int64_t distinct) {
-    shape.distinct = std::max<int64_t>(std::min(distinct, shape.out), 1);
-    cases.push_back([shape] { return best_case(shape); });
-  };
-  const auto add_special = [&](BestShape shape, BestShape::Special special) {
-    shape.special = special;
-    add_best(shape, shape.out / 5);
-  };
-  const auto small = [&](BestShape shape, int64_t tokens) {
-    shape.tokens = tokens;
-    BestShape normed = shape;
-    normed.norm = true;
-    add_best(normed, shape.out);
-    add_best(normed, tokens % 2 == 0 ? 3 : shape.out / 3);
-    shape.gap = tokens % 3 == 0 ? 8 : 0;
-    add_best(shape, shape.out / 2 + 1);
-    add_special(shape, BestShape::kSomeInfinite);
-    add_special(shape, BestShape::kAllInfinite);
-  };
-  const int64_t counts[] = {1, 3, 8, 9, 16, 33, 64, 65};
   for (DType dtype : kDtypes) {
     BestShape shape = {.dtype = dtype, .x = activation_dtype(device, dtype)};
-    const auto of_size = [&](int64_t out, int64_t in) {
+    const auto add_size = [&](int64_t tokens, int64_t out, int64_t in) {
+      shape.tokens = tokens;
       shape.out = out;
       shape.in = in;
-      return shape;
+      BestShape normed = shape, strided = shape;
+      normed.norm = true;
+      add_best(cases, normed, out);
+      add_best(cases, normed, tokens % 2 == 0 ? 3 : out / 3);
+      strided.gap = tokens % 3 == 0 ? 8 : 0;
+      add_best(cases, strided, out / 2 + 1);
+      add_best(cases, strided, BestShape::kSomeInfinite);
+      add_best(cases, strided, BestShape::kAllInfinite);
     };
-    for (int64_t tokens : counts)
-      for (const auto& [out, in] : {std::pair{1, 24}, {16, 64}, {1000, 128}}) small(of_size(out, in), tokens);
-    for (int64_t tokens : {3, 65}) small(of_size(4097, 130), tokens);
-    if (device == Device::kCpu) continue;
-    // Clusters of 8 and 2.
-    for (int64_t tokens : counts)
-      for (const auto& [out, in] : {std::pair{48, 4096}, {1008, 9000}}) small(of_size(out, in), tokens);
-    if (dtype == DType::kF32) continue;
-    // A rank's part of BLOOM's vocabulary; what takes a head's kernels, one with a tail.
+    for (int64_t tokens : {1, 3, 8, 9, 16, 33, 64, 65}) {
+      for (const auto& [out, in] : {std::pair{1, 24}, {16, 64}, {1000, 128}}) add_size(tokens, out, in);
+      if (device == Device::kCpu) continue;
+      // Clusters of 8 and 2.
+      for (const auto& [out, in] : {std::pair{48, 4096}, {1008, 9000}}) add_size(tokens, out, in);
+    }
+    for (int64_t tokens : {3, 65}) add_size(tokens, 4097, 130);
+  }
+  return cases;
+}
+
+// A rank's part of BLOOM's vocabulary; what takes a head's kernels, one with a tail.
+Cases matmul_best_of_heads() {
+  Cases cases;
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
     for (const auto& [out, in] : {std::pair{31360, 256}, {67584, 128}, {67664, 200}}) {
       for (int64_t tokens : {1, 8, 9, 32, 50, 64}) {
-        of_size(out, in);
-        shape.tokens = tokens;
-        add_special(shape, tokens % 2 == 0 ? BestShape::kSomeInfinite : BestShape::kAllInfinite);
+        BestShape shape = {.tokens = tokens,
+                           .out = out,
+                           .in = in,
+                           .dtype = dtype,
+                           .x = activation_dtype(Device::kCuda, dtype)};
+        add_best(cases, shape, tokens % 2 == 0 ? BestShape::kSomeInfinite : BestShape::kAllInfinite);
         shape.norm = true;
-        add_best(shape, tokens == 8 || tokens == 50 ? out : out / 3);
-        shape.norm = false;
+        add_best(cases, shape, tokens == 8 || tokens == 50 ? out : out / 3);
       }
     }
   }
@@ -245,23 +254,16 @@ Cases row_ops(Device device) {
   return cases;
 }
 
-// Sampling by ranks that hold some columns each: none, fewer than candidates, and on a GPU as many as a
-// cluster takes, and more than it can stage.
-Cases sample_parts(Device device) {
-  Cases cases;
-  std::vector<int64_t> widths = {0, 1, 7, 64, 300, 20011};
-  if (device == Device::kCuda) widths.insert(widths.end(), {8192, 125440, 500003});
+namespace {
+
+// Sampling by ranks that hold so many columns each.
+void add_parts(Cases& cases, std::initializer_list<int64_t> widths) {
   for (int64_t columns : widths)
     for (int64_t k : {1, 8, 64, 1024})
       for (int64_t gap : {3, 0})
         cases.push_back([=] {
           return candidates_case(columns > 100000 ? 8 : columns > 1000 ? 24 : 48, columns, k, gap);
         });
-  for (int64_t columns : {1, 5, 64, 3001}) {
-    cases.push_back([=] { return side_by_side_case(3, columns, 4, 4 * columns); });
-    cases.push_back([=] { return side_by_side_case(1, columns, 1, columns); });
-    cases.push_back([=] { return side_by_side_case(5, columns, 3, 2 * columns + (columns + 1) / 2, 0); });
-  }
   for (int64_t vocab : widths) {
     for (int64_t parts : {2, 3, 8})
       for (int32_t top_k : {0, 5, 64, 700})
@@ -271,6 +273,26 @@ Cases sample_parts(Device device) {
             cases.push_back([=] { return sample_case(6, vocab, row, true, parts); });
           }
   }
+}
+
+}  // namespace
+
+// None, fewer columns than candidates, and many.
+Cases sample_parts() {
+  Cases cases;
+  add_parts(cases, {0, 1, 7, 64, 300, 20011});
+  for (int64_t columns : {1, 5, 64, 3001}) {
+    cases.push_back([=] { return side_by_side_case(3, columns, 4, 4 * columns); });
+    cases.push_back([=] { return side_by_side_case(1, columns, 1, columns); });
+    cases.push_back([=] { return side_by_side_case(5, columns, 3, 2 * columns + (columns + 1) / 2, 0); });
+  }
+  return cases;
+}
+
+// On a GPU one block's most, what a cluster takes, and more than it can stage.
+Cases sample_large_parts() {
+  Cases cases;
+  add_parts(cases, {8192, 125440, 500003});
   return cases;
 }
 
@@ -325,7 +347,7 @@ Cases attention_decode(Device device) {
         many};
     for (const std::vector<int64_t>& each : lengths) {
       for (int64_t head_size : {64, 128}) {
-        for (int64_t kv_heads : {2, 8, 24}) {
+        for (int64_t kv_heads : {2, 24}) {
           add(cases, {.queries = std::vector<int64_t>(each.size(), 1),
                       .lengths = each,
                       .heads = 24,
@@ -338,6 +360,25 @@ Cases attention_decode(Device device) {
                       .fused = true,
                       .gap = 64});
         }
+      }
+    }
+    // So many that each has a warp: around that one's tiles, groups of one head, of some and of more than 8.
+    std::vector<int64_t> crowd(140);
+    for (size_t i = 0; i < crowd.size(); ++i) crowd[i] = 1 + static_cast<int64_t>(i) * 7 % 150;
+    crowd[3] = 601;
+    for (int64_t head_size : {64, 128}) {
+      for (int64_t kv_heads : {2, 4, 24}) {
+        add(cases, {.queries = std::vector<int64_t>(crowd.size(), 1),
+                    .lengths = crowd,
+                    .heads = 24,
+                    .kv_heads = kv_heads,
+                    .head_size = head_size,
+                    .page_size = kv_heads == 4 ? 32 : 16,
+                    .dtype = dtype,
+                    .activation = a,
+                    .alibi = kv_heads != 4,
+                    .fused = true,
+                    .gap = 64});
       }
     }
     // A cache of another type than the activations, one key a page, no ALiBi.

@@ -16,8 +16,10 @@ Cases matmul_epilogues(Device device);
 Cases matmul_norms(Device device);
 Cases matmul_some_rows(Device device);
 Cases matmul_best(Device device);
+Cases matmul_best_of_heads();
 Cases row_ops(Device device);
-Cases sample_parts(Device device);
+Cases sample_parts();
+Cases sample_large_parts();
 Cases attention_decode(Device device);
 Cases attention_prefill(Device device);
 
