@@ -1,8 +1,10 @@
 // Which of cuBLASLt's algorithms runs a product fastest.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include "ops/cuda/library.h"
@@ -218,26 +220,40 @@ class Search {
 
 void prepare_products(const Context& context, std::span<const LibraryProduct> products, int64_t most_tokens) {
   constexpr int64_t kFewest = 256;  // fewer go to own kernels, or are quick to follow
-  for (LibraryProduct p : products) {
-    for (p.tokens = kFewest; p.tokens <= most_tokens; p.tokens = rounded_tokens(p.tokens + 1)) {
-      const Problem problem = dense_problem(p);
-      const auto zeros = [](int64_t rows, int64_t columns, DType dtype) {
-        return Tensor::zeros({rows, columns}, dtype, Device::kCuda);
-      };
-      const Tensor w = zeros(p.out, problem.w_stride, p.in_dtype);
-      const Tensor x = zeros(p.tokens, problem.x_stride, p.in_dtype);
-      const Tensor bias = zeros(1, p.out, p.y_dtype), y = zeros(p.tokens, p.out, p.y_dtype);
-      const Tensor workspace =
-          Tensor::allocate({static_cast<int64_t>(kWorkspaceBytes)}, DType::kU8, Device::kCuda);
-      library().run(context, problem,
-                    {.w = w.view().data,
-                     .x = x.view().data,
-                     .bias = bias.view().data,
-                     .y = y.view().data,
-                     .workspace = workspace.view().data});
-      synchronize(context);
-    }
+  std::vector<Problem> problems;
+  for (LibraryProduct p : products)
+    for (p.tokens = kFewest; p.tokens <= most_tokens; p.tokens = rounded_tokens(p.tokens + 1))
+      problems.push_back(dense_problem(p));
+  // Where w, x, bias, y and the workspace begin, and where that ends.
+  const auto places = [](const Problem& problem) {
+    const LibraryProduct& p = problem.product;
+    const auto bytes = [](int64_t elements, DType dtype) {
+      return (elements * static_cast<int64_t>(size_of(dtype)) + 255) / 256 * 256;
+    };
+    std::array<int64_t, 6> at = {0,
+                                 bytes(p.out * problem.w_stride, p.in_dtype),
+                                 bytes(p.tokens * problem.x_stride, p.in_dtype),
+                                 bytes(p.out, p.y_dtype),
+                                 bytes(p.tokens * p.out, p.y_dtype),
+                                 kMatmulWorkspaceBytes};
+    std::partial_sum(at.begin(), at.end(), at.begin());
+    return at;
+  };
+  int64_t most = 0;
+  for (const Problem& problem : problems) most = std::max(most, places(problem).back());
+  // One piece for all: to take memory or to give it back, the whole GPU waits, the load of weights as well.
+  const Tensor memory = Tensor::zeros({most}, DType::kU8, Device::kCuda);
+  auto* const base = static_cast<std::byte*>(memory.view().data);
+  for (const Problem& problem : problems) {
+    const auto at = places(problem);
+    library().run(context, problem,
+                  {.w = base + at[0],
+                   .x = base + at[1],
+                   .bias = base + at[2],
+                   .y = base + at[3],
+                   .workspace = base + at[4]});
   }
+  synchronize(context);
 }
 
 TunedProduct tune_product(const Context& context, const LibraryProduct& product, bool quick) {
