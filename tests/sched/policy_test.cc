@@ -134,6 +134,23 @@ TEST(LineFit, NeitherFallsNorBeginsBelowZero) {
   EXPECT_NEAR(steep.slope(), (2 * 0.5 + 2 * 110) / 202, 1e-3);
 }
 
+// As in a long decode, whose batch stays the same.
+TEST(LineFit, RemembersTheSlopeThroughAnyNumberOfStepsOfOneSize) {
+  LineFit line = line_of({{512, 60}, {64, 15}});
+  for (int i = 0; i < 100000; ++i) line.add(32, 12);
+  EXPECT_TRUE(line.known());
+  EXPECT_NEAR(line.slope(), 0.1, 1e-3);
+  EXPECT_NEAR(line.slope() * 32 + line.at_zero(), 12, 1e-2);
+}
+
+// More sizes than it keeps: the oldest go.
+TEST(LineFit, KeepsTheRecentSizes) {
+  LineFit line;
+  for (int x = 1; x <= 1000; ++x) line.add(x, x <= 500 ? 1000 : 7 + 2 * x);
+  EXPECT_NEAR(line.slope(), 2, 1e-9);
+  EXPECT_NEAR(line.at_zero(), 7, 1e-6);
+}
+
 TEST(LineFit, IsUnknownWhileAllStepsAreOfOneSize) {
   EXPECT_FALSE(LineFit().known());
   const LineFit line = line_of({{8, 5}, {8, 6}, {8, 4}});
