@@ -1,5 +1,7 @@
 #include "runtime/prepare.h"
 
+#include "base/error.h"
+#include "base/log.h"
 #include "ops/tune.h"
 #include "tensor/device.h"
 
@@ -48,7 +50,12 @@ std::future<void> prepare_library(const Context& context, const ModelConfig& mod
     Context beside = context;
     beside.stream = stream.get();
     beside.arena = nullptr;
-    prepare_products(beside, products, most);
+    try {
+      prepare_products(beside, products, most);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kResource) throw;
+      log::debug("cuBLASLt is not prepared: {}", error.what());  // the weights may still fit
+    }
   });
 }
 
