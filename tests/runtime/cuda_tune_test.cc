@@ -6,6 +6,7 @@
 
 #include "bolide/engine.h"
 #include "bolide/tune.h"
+#include "ops/matmul.h"
 #include "ops/tune.h"
 #include "support/expect_error.h"
 #include "tensor/device.h"
@@ -139,6 +140,32 @@ TEST_F(CudaTune, OddShapes) {
       use_algorithm(context, product, *tuned.best);
     }
   }
+}
+
+// Also where no other product is chosen for so many.
+TEST_F(CudaTune, AnAlgorithmIsFollowedForItsOwnNumberOfTokens) {
+  const Stream stream(Device::kCuda);
+  Arena arena(Device::kCuda);
+  const Context context{
+      .device = Device::kCuda, .stream = stream.get(), .activation = DType::kF16, .arena = &arena};
+  const LibraryProduct product = {.tokens = 400, .out = 256, .in = 128};
+  const PackedMatrix w = allocate_packed(product.out, product.in, DType::kF16, Device::kCuda);
+  const Tensor x = Tensor::zeros({product.tokens, product.in}, DType::kF16, Device::kCuda);
+  const Tensor y = Tensor::zeros({product.tokens, product.out}, DType::kF16, Device::kCuda);
+  const auto met_tokens = [&] {
+    matmul(context, {.x = x, .w = &w, .y = y});
+    synchronize(context);
+    std::vector<int64_t> tokens;
+    for (const LibraryProduct& met : products_met(context)) tokens.push_back(met.tokens);
+    return tokens;
+  };
+  const TunedProduct tuned = tune_product(context, product, true);
+  ASSERT_TRUE(tuned.best);
+  forget_products(context);
+  EXPECT_EQ(met_tokens(), std::vector<int64_t>({448}));
+  use_algorithm(context, product, *tuned.best);
+  EXPECT_EQ(met_tokens(), std::vector<int64_t>({400, 448}));
+  forget_products(context);
 }
 
 // Every number of tokens for which an algorithm is chosen, of each product; twice is as good as once.

@@ -179,7 +179,7 @@ cublasStatus_t Library::run(const Context& context, Descriptors& d, const Proble
 void Library::run(const Context& context, const Problem& problem, const Operands& operands) {
   const std::lock_guard lock(mutex_);
   Problem rounded = problem;
-  rounded.product.tokens = rounded_tokens(problem.product.tokens);
+  if (!directed_.contains(problem.product)) rounded.product.tokens = rounded_tokens(problem.product.tokens);
   const Choice& chosen = choice(rounded);
   check_lt(run(context, *chosen.descriptors, problem, operands, chosen.algorithm), "cublasLtMatmul");
 }

@@ -96,7 +96,8 @@ class Library {
 
   cublasLtHandle_t handle_ = nullptr;
   mutable std::mutex mutex_;
-  std::map<Problem, Choice> choices_;                    // of all problems met, tokens rounded up
+  // Of all problems met, tokens rounded up unless they are directed_ as they are.
+  std::map<Problem, Choice> choices_;
   std::map<LibraryProduct, LibraryAlgorithm> directed_;  // by use()
 };
 
