@@ -17,9 +17,9 @@ WAYS = ("threads", "mpi", "gloo")
 # Of other launchers, should the test itself run under one.
 FOREIGN = re.compile(r"^(OMPI_|PMIX?_|SLURM_|TORCHELASTIC_|(RANK|WORLD_SIZE|LOCAL_RANK|LOCAL_WORLD_SIZE|MASTER_ADDR|"
                      r"MASTER_PORT|BOLIDE_MEETING)$)")
-# For containers: OpenMPI refuses to run as root unless told twice, wants ssh even for one host, and complains where the
-# kernel does not let processes read each other's memory. It keeps memory to the end, which AddressSanitizer would report.
-OPENMPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_plm": "isolated",
+# For containers: OpenMPI refuses to run as root unless told twice, and complains where the kernel does not let processes
+# read each other's memory. It keeps memory to the end, which AddressSanitizer would report.
+OPENMPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
            "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
 
@@ -53,11 +53,25 @@ def processes_with(mark):
     return found
 
 
+class ThisHost:
+    """Where the ranks run. A test may have hosts of its own, with these members."""
+    address = "127.0.0.1"  # of rank 0, as the others reach it
+
+    def command(self, rank, ranks, command):
+        """What starts `command` as `rank` of `ranks`, without a launcher."""
+        return command
+
+    def mpirun(self, ranks):
+        """mpirun's first words, and variables for it."""
+        # It would want ssh even for one host.
+        return ["mpirun", "--oversubscribe"], {"OMPI_MCA_plm": "isolated"}
+
+
 class Run:
     """One run of the command over its ranks; `stdin` is rank 0's."""
     count = 0
 
-    def __init__(self, way, commands, folder, stdin=subprocess.DEVNULL, missing=(), **variables):
+    def __init__(self, way, commands, folder, stdin=subprocess.DEVNULL, missing=(), hosts=ThisHost(), **variables):
         Run.count += 1
         self.way, self.ranks = way, len(commands)
         self.folder = folder / f"run{Run.count}"
@@ -66,16 +80,19 @@ class Run:
         self.begin = time.monotonic()
         own = dict([self.mark.split("=")])
         if way == "mpi":
-            words = ["mpirun", "--oversubscribe", "--output-filename", str(self.folder / "files")]
-            for rank, command in enumerate(commands):
-                words += [*([":"] if rank else []), "-n", "1", *command]
-            # Alike, as people start them.
-            if all(command == commands[0] for command in commands):
-                words = [*words[:4], "-n", str(len(commands)), *commands[0]]
-            self.processes = [self.popen(words, "mpirun", stdin, {**OPENMPI, **without_leak_check(), **own, **variables})]
+            words, needed = hosts.mpirun(self.ranks)
+            words += ["--output-filename", str(self.folder / "files")]
+            if all(command == commands[0] for command in commands):  # as people start them
+                words += ["-n", str(self.ranks), *commands[0]]
+            else:
+                for rank, command in enumerate(commands):
+                    words += [*([":"] if rank else []), "-n", "1", *command]
+            self.processes = [self.popen(words, "mpirun", stdin,
+                                         {**OPENMPI, **needed, **without_leak_check(), **own, **variables})]
         elif way == "gloo":
-            place = {"WORLD_SIZE": str(self.ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-            self.processes = [self.popen(command, f"rank{rank}", stdin if rank == 0 else subprocess.DEVNULL,
+            place = {"WORLD_SIZE": str(self.ranks), "MASTER_ADDR": hosts.address, "MASTER_PORT": str(free_port())}
+            self.processes = [self.popen(hosts.command(rank, self.ranks, command), f"rank{rank}",
+                                         stdin if rank == 0 else subprocess.DEVNULL,
                                          {**place, "RANK": str(rank), **own, **variables})
                               for rank, command in enumerate(commands) if rank not in missing]
         else:
@@ -127,6 +144,11 @@ class Run:
 
     def left(self):
         return processes_with(self.mark)
+
+    def ranks_left(self):
+        """Of the processes left those of ranks: not a launcher's."""
+        return {pid: variables for pid, variables in self.left().items()
+                if "RANK" in variables or "OMPI_COMM_WORLD_RANK" in variables}
 
     def end(self):
         for pid in self.left():
