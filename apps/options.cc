@@ -176,8 +176,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->type_name("S");
   app.add_option("--all-reduce", flags.all_reduce,
                  "on GPUs: how ranks talk, one_shot (NCCL, and Bolide's own kernels where the GPUs can), "
-                 "nccl, or host "
-                 "(by way of host memory)")
+                 "nccl, or host (by way of host memory)")
       ->type_name("one_shot|nccl|host");
   add_log_level(app);
 }

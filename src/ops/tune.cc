@@ -18,9 +18,7 @@ auto on_gpu(Device device, const Call& call) -> decltype(call()) {
 }  // namespace
 
 void prepare_products(const Context& context, std::span<const LibraryProduct> products, int64_t most_tokens) {
-  if constexpr (kHasCuda) {
-    if (context.device == Device::kCuda) cuda::prepare_products(context, products, most_tokens);
-  }
+  on_gpu(context.device, [&] { cuda::prepare_products(context, products, most_tokens); });
 }
 
 std::string library_version() {

@@ -41,7 +41,7 @@ struct TunedProduct {
 // Has the library choose and load algorithms for these products at up to `most_tokens` (theirs are not looked
 // at), which their first runs would wait for otherwise. On an H200 the library takes a tenth of a second
 // once, an algorithm 0.8 ms and a kernel that is new to the process some 10 ms. For a thread beside other
-// work, with a stream of its own; takes memory for the largest one. Nothing on the CPU.
+// work, with a stream of its own; takes memory for the largest one.
 void prepare_products(const Context& context, std::span<const LibraryProduct> products, int64_t most_tokens);
 
 // "cuBLASLt 130100"

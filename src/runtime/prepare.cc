@@ -43,7 +43,7 @@ std::future<void> prepare_library(const Context& context, const ModelConfig& mod
   int64_t elements = 0;
   for (const LibraryProduct& p : products) elements += p.out * p.in;
   const int64_t bytes = elements * static_cast<int64_t>(size_of(data_type));
-  if (context.device == Device::kCpu || bytes < kFewestBytes) return std::async(std::launch::deferred, [] {});
+  if (bytes < kFewestBytes) return {};
   return std::async(std::launch::async, [=, most = std::min(most_tokens, kMostTokens)] {
     use_cuda_device(context.device_index);
     const Stream stream(context.device);

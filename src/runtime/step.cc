@@ -159,9 +159,11 @@ int64_t power_of_two(int64_t count, int64_t least) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(count, least))));
 }
 
-// Counts rounded up so that few graphs serve all batches: of LAMBADA's steps there are 51 kinds, and 70 with
-// half as many keys here.
-constexpr int64_t kShortQuery = 64, kFewestKeys = 256;
+// Where rounding begins: LAMBADA has 51 kinds of steps, and with half of these numbers 70.
+constexpr int64_t kFewestKeys = 256, kFewestQueries = 256;
+constexpr int64_t kShortQuery = 64;  // up to here attention has a kernel of its own
+
+// Counts rounded up so that few graphs serve all batches.
 Padding padding_of(const StepPlan& plan, const KvCacheConfig& cache) {
   const Batch& batch = plan.batch;
   const int64_t pages = power_of_two(batch.max_pages, kFewestKeys / cache.page_size);
@@ -184,11 +186,11 @@ Padding padding_of(const StepPlan& plan, const KvCacheConfig& cache) {
     if (padding.sequences > batch.sequences() || padding.tokens == tokens) break;
   }
   padding.draws = padded_sequences(static_cast<int64_t>(plan.sample_rows.size()));
-  // Of the longest query attention needs to know only whether it has more than 64 rows.
+  // Attention needs a bound of the longest query, and whether it is a short one.
   int64_t longest = padding.tokens - tokens + 1;
   for (int64_t s = 0; s < batch.sequences(); ++s)
     longest = std::max<int64_t>(longest, batch.query_offsets[s + 1] - batch.query_offsets[s]);
-  padding.max_query = longest <= kShortQuery ? kShortQuery : power_of_two(longest, kFewestKeys);
+  padding.max_query = longest <= kShortQuery ? kShortQuery : power_of_two(longest, kFewestQueries);
   padding.max_kv_length = std::max(padding.max_kv_length, padding.max_query);
   return padding;
 }

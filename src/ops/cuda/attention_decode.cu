@@ -8,46 +8,33 @@ namespace bolide::cuda {
 namespace {
 
 template <class Traits>
-void launch_traits(const Context& context, const DecodeParams& p, unsigned rows) {
-  const int cluster = 1 << p.cluster_shift, head_blocks = (p.group + Traits::kHeads - 1) / Traits::kHeads;
-  const LaunchShape shape{
-      .grid = dim3(static_cast<unsigned>(p.kv_heads * cluster), rows, static_cast<unsigned>(head_blocks)),
-      .block = dim3(kDecodeThreads),
-      .shared_bytes = Traits::shared_bytes(cluster),
-      .cluster_x = static_cast<unsigned>(cluster)};
+void launch_traits(const Context& context, const DecodeParams& p, int64_t rows) {
+  const int cluster = 1 << p.cluster_shift;
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.kv_heads * cluster),
+                                       static_cast<unsigned>(rows), static_cast<unsigned>(p.head_blocks())),
+                          .block = dim3(kDecodeThreads),
+                          .shared_bytes = Traits::shared_bytes(cluster),
+                          .cluster_x = static_cast<unsigned>(cluster)};
   launch(context, "attention_decode", attention_decode_kernel<Traits>, shape, p);
 }
 
 // Blocks share a row until all of its keys are asked for at once, or the GPU is full: two blocks fit on a
 // multiprocessor.
 template <class T, int kHead, bool kGrouped>
-void launch_head(const Context& context, DecodeParams p, unsigned rows, int64_t max_kv_length) {
-  constexpr int kHeads = DecodeTraits<T, kHead, kGrouped, false, true>::kHeads;
+void launch_head(const Context& context, DecodeParams p, const DecodeCase& of) {
   constexpr int kUnits = DecodeTraits<T, kHead, kGrouped, false, true>::kUnits;
-  const int64_t tile = kUnits * kDecodeUnit * kDecodeWarps, old = max_kv_length - 1;
-  const int64_t blocks = int64_t{rows} * p.kv_heads * ((p.group + kHeads - 1) / kHeads);
+  const int64_t tile = kUnits * kDecodeUnit * kDecodeWarps, old = of.max_kv_length - 1;
+  const int64_t blocks = of.rows * p.kv_heads * p.head_blocks();
   while (has_clusters() && 1 << p.cluster_shift < kMaxDecodeCluster && tile << p.cluster_shift < old &&
          blocks << (p.cluster_shift + 1) <= 2 * multiprocessors())
     ++p.cluster_shift;
   const bool once = tile << p.cluster_shift >= old;
   if (p.cluster_shift == 0) {
-    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, false, true>>(context, p, rows)
-         : launch_traits<DecodeTraits<T, kHead, kGrouped, false, false>>(context, p, rows);
+    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, false, true>>(context, p, of.rows)
+         : launch_traits<DecodeTraits<T, kHead, kGrouped, false, false>>(context, p, of.rows);
   } else {
-    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, true, true>>(context, p, rows)
-         : launch_traits<DecodeTraits<T, kHead, kGrouped, true, false>>(context, p, rows);
-  }
-}
-
-template <class T>
-void launch_type(const Context& context, const DecodeParams& p, int head_size, unsigned rows,
-                 int64_t max_kv_length) {
-  if (head_size == 64) {
-    p.group == 1 ? launch_head<T, 64, false>(context, p, rows, max_kv_length)
-                 : launch_head<T, 64, true>(context, p, rows, max_kv_length);
-  } else {
-    p.group == 1 ? launch_head<T, 128, false>(context, p, rows, max_kv_length)
-                 : launch_head<T, 128, true>(context, p, rows, max_kv_length);
+    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, true, true>>(context, p, of.rows)
+         : launch_traits<DecodeTraits<T, kHead, kGrouped, true, false>>(context, p, of.rows);
   }
 }
 
@@ -89,18 +76,16 @@ bool attention_decode(const Context& context, const AttentionParams& params, DTy
                           .page_shift = std::countr_zero(page_size),
                           .cluster_shift = 0,
                           .scale_log2 = params.scale_log2};
-  const RingCase ring = {.dtype = dtype,
+  const DecodeCase of = {.dtype = dtype,
                          .head_size = params.head_size,
                          .rows = params.rows,
                          .pages = pages,
                          .max_kv_length = max_kv_length};
-  if (ring_fits(p, ring)) {
-    attention_ring(context, p, ring);
-  } else if (dtype == DType::kF16) {
-    launch_type<__half>(context, p, params.head_size, static_cast<unsigned>(params.rows), max_kv_length);
+  if (ring_fits(p, of)) {
+    attention_ring(context, p, of);
   } else {
-    launch_type<__nv_bfloat16>(context, p, params.head_size, static_cast<unsigned>(params.rows),
-                               max_kv_length);
+    dispatch_decode(
+        p, of, [&]<class T, int kHead, bool kGrouped>() { launch_head<T, kHead, kGrouped>(context, p, of); });
   }
   return true;
 }

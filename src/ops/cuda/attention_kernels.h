@@ -51,13 +51,13 @@ bool attention_decode(const Context& context, const AttentionParams& params, DTy
 
 // What attention_decode() gives to attention_ring(), for steps of many sequences.
 struct DecodeParams;  // device/attention_decode.cuh
-struct RingCase {
+struct DecodeCase {
   DType dtype;  // of everything
   int64_t head_size, rows, pages, max_kv_length;
 };
-void attention_ring(const Context& context, const DecodeParams& params, const RingCase& ring);
+void attention_ring(const Context& context, const DecodeParams& params, const DecodeCase& of);
 // Whether there are enough of them, and this GPU has the copy engine.
-bool ring_fits(const DecodeParams& params, const RingCase& ring);
+bool ring_fits(const DecodeParams& params, const DecodeCase& of);
 
 // Tensor cores, for sequences of many rows. q, y and the pages fp16 or bf16 alike, vectors, head_size a
 // multiple of 8, scale above 0 and flash_fits().

@@ -14,33 +14,20 @@ constexpr int64_t kFewestWarps = 3;
 // A row has but one warp, on which all would wait if it had many more keys than the others.
 constexpr int64_t kMostKeys = 1024;
 
-int64_t head_blocks(const DecodeParams& p) {
-  return p.group == 1 ? 1 : (p.group + kMostGroupedHeads - 1) / kMostGroupedHeads;
-}
-
 template <class T, int kHead, bool kGrouped>
-void launch_head(const Context& context, const DecodeParams& p, const RingCase& ring) {
+void launch_head(const Context& context, const DecodeParams& p, const DecodeCase& of) {
   using Traits = DecodeTraits<T, kHead, kGrouped, false, false>;
-  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.kv_heads), static_cast<unsigned>(ring.rows),
-                                       static_cast<unsigned>(head_blocks(p))),
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.kv_heads), static_cast<unsigned>(of.rows),
+                                       static_cast<unsigned>(p.head_blocks())),
                           .block = dim3(32),
                           .shared_bytes = RingTraits<Traits>::kSharedBytes,
                           .division = Division::kMostShared};
-  const uint64_t keys = static_cast<uint64_t>(ring.pages * p.kv_heads) << p.page_shift;
+  const uint64_t keys = static_cast<uint64_t>(of.pages * p.kv_heads) << p.page_shift;
   const auto map = [&](const void* pages) {
-    return tensor_map(pages, ring.dtype, {uint64_t{kHead}, keys}, {uint64_t{kHead} * 2}, {kDecodeUnit});
+    return tensor_map(pages, of.dtype, {uint64_t{kHead}, keys}, {uint64_t{kHead} * 2}, {kDecodeUnit});
   };
   launch(context, "attention_ring", attention_ring_kernel<Traits>, shape, p,
          RingMaps{map(p.k_pages), map(p.v_pages)});
-}
-
-template <class T>
-void launch_type(const Context& context, const DecodeParams& p, const RingCase& ring) {
-  if (ring.head_size == 64) {
-    p.group == 1 ? launch_head<T, 64, false>(context, p, ring) : launch_head<T, 64, true>(context, p, ring);
-  } else {
-    p.group == 1 ? launch_head<T, 128, false>(context, p, ring) : launch_head<T, 128, true>(context, p, ring);
-  }
 }
 
 bool has_kernel() {
@@ -51,18 +38,15 @@ bool has_kernel() {
 
 }  // namespace
 
-bool ring_fits(const DecodeParams& p, const RingCase& ring) {
-  return division_for(ring.rows) == Division::kMostShared && ring.max_kv_length <= kMostKeys &&
-         ring.rows * p.kv_heads * head_blocks(p) >= kFewestWarps * multiprocessors() &&
-         ring.pages * p.kv_heads << p.page_shift <= std::numeric_limits<int32_t>::max() && has_kernel();
+bool ring_fits(const DecodeParams& p, const DecodeCase& of) {
+  return division_for(of.rows) == Division::kMostShared && of.max_kv_length <= kMostKeys &&
+         of.rows * p.kv_heads * p.head_blocks() >= kFewestWarps * multiprocessors() &&
+         of.pages * p.kv_heads << p.page_shift <= std::numeric_limits<int32_t>::max() && has_kernel();
 }
 
-void attention_ring(const Context& context, const DecodeParams& p, const RingCase& ring) {
-  if (ring.dtype == DType::kF16) {
-    launch_type<__half>(context, p, ring);
-  } else {
-    launch_type<__nv_bfloat16>(context, p, ring);
-  }
+void attention_ring(const Context& context, const DecodeParams& p, const DecodeCase& of) {
+  dispatch_decode(
+      p, of, [&]<class T, int kHead, bool kGrouped>() { launch_head<T, kHead, kGrouped>(context, p, of); });
 }
 
 }  // namespace bolide::cuda

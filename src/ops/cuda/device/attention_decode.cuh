@@ -35,6 +35,8 @@ struct DecodeParams {
   int page_shift;     // log2 of the page size
   int cluster_shift;  // log2 of the blocks that share a row
   float scale_log2;
+
+  int head_blocks() const { return (group + kMostGroupedHeads - 1) / kMostGroupedHeads; }
 };
 
 // kHead: 64 or 128. kGrouped: up to 8 query heads of a key head are computed together, else it has but one.
@@ -495,6 +497,19 @@ __global__ void __launch_bounds__(kDecodeThreads, 2)
 #pragma unroll
   for (int c = 0; c < kColumns; ++c)
     *reinterpret_cast<uint32_t*>(y + 64 * c) = pack_pair<T>(sum.y[c].x * factor, sum.y[c].y * factor);
+}
+
+// Calls f.operator()<T, kHead, kGrouped>(), the first parameters of DecodeTraits.
+template <class F>
+void dispatch_decode(const DecodeParams& p, const DecodeCase& of, const F& f) {
+  const auto with_head = [&]<class T, int kHead>() {
+    p.group == 1 ? f.template operator()<T, kHead, false>() : f.template operator()<T, kHead, true>();
+  };
+  const auto with_type = [&]<class T>() {
+    of.head_size == 64 ? with_head.template operator()<T, 64>() : with_head.template operator()<T, 128>();
+  };
+  of.dtype == DType::kF16 ? with_type.template operator()<__half>()
+                          : with_type.template operator()<__nv_bfloat16>();
 }
 
 }  // namespace bolide::cuda
