@@ -23,7 +23,7 @@ class BloomModel final : public Model {
       block.attention.heads = block.attention.kv_heads = heads_.size();
       block.attention.head_size = config.head_size;
     }
-    embedding_norm_.eps = final_norm_.eps = static_cast<float>(config.norm_eps);
+    embedding_.norm.eps = final_norm_.eps = static_cast<float>(config.norm_eps);
     first_stage_ = dist.first_stage();
     last_stage_ = dist.last_stage();
   }
@@ -40,7 +40,6 @@ class BloomModel final : public Model {
 
   void embed(const Context& context, const BatchView& batch, View hidden) const override {
     embedding_.forward(context, batch.token_ids, batch.previous_ids, hidden);
-    embedding_norm_.forward(context, hidden, hidden);
   }
 
   void run_layers(const Context& context, const KvView& kv, View hidden) const override {
@@ -63,7 +62,6 @@ class BloomModel final : public Model {
   Dist::Range layers_, heads_;
   bool first_stage_, last_stage_;
   Embedding embedding_;
-  LayerNorm embedding_norm_;
   std::vector<Block> blocks_;
   LayerNorm final_norm_;
   Weight head_;  // unless tied
@@ -99,7 +97,7 @@ std::vector<Slot> BloomModel::slots() {
                      .into = &embedding_.table});
   }
   if (first_stage_)
-    add_norm_slots("word_embeddings_layernorm", "pre_decoder_layernorm", hidden, embedding_norm_, slots);
+    add_norm_slots("word_embeddings_layernorm", "pre_decoder_layernorm", hidden, embedding_.norm, slots);
   for (size_t i = 0; i < blocks_.size(); ++i)
     add_block_slots(layers_.begin + static_cast<int64_t>(i), blocks_[i], slots);
   if (last_stage_) {

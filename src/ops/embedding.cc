@@ -9,11 +9,17 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
   BOLIDE_CHECK(args.table != nullptr);
   BOLIDE_CHECK(args.table->device == context.device);
   check_matrix(context, "y", args.y, static_cast<int64_t>(args.ids.size()), args.table->cols);
+  const bool normed = !args.norm.weight.empty();
+  if (normed) {
+    check_vector(context, "norm.weight", args.norm.weight, args.table->cols);
+    check_vector(context, "norm.bias", args.norm.bias, args.table->cols);
+  }
   if (args.ids.empty()) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::embedding(context, args);
   }
   cpu::embedding(context, args);
+  if (normed) cpu::layer_norm(context, {.x = args.y, .norm = args.norm, .y = args.y});
 }
 
 }  // namespace bolide

@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "ops/norm.h"
 #include "ops/packed_matrix.h"
 
 namespace bolide {
@@ -15,12 +16,14 @@ struct EmbeddingArgs {
   View y;  // [tokens, hidden] fp32
   // The ids that the previous step drew, on the device, for rows whose id the host does not know yet.
   std::span<const int32_t> previous_ids = {};
+  // Applied to each row of y, those of zeros too; an empty weight is none.
+  Norm norm = {};
 };
 void embedding(const Context& context, const EmbeddingArgs& args);
 
 // The backends, called through the functions above once arguments are checked.
 namespace cpu {
-void embedding(const Context& context, const EmbeddingArgs& args);
+void embedding(const Context& context, const EmbeddingArgs& args);  // without the norm
 }  // namespace cpu
 namespace cuda {
 void embedding(const Context& context, const EmbeddingArgs& args);

@@ -271,12 +271,14 @@ class AddCase : public OpCase {
 
 class EmbeddingCase : public OpCase {
  public:
-  EmbeddingCase(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin, int64_t gap)
-      : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}", name_of(dtype), tokens, vocab, hidden, gap,
-                           vocab_begin ? "/slice" : "")),
+  EmbeddingCase(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin, int64_t gap,
+                bool norm)
+      : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}{}", name_of(dtype), tokens, vocab, hidden, gap,
+                           vocab_begin ? "/slice" : "", norm ? "/norm" : "")),
         hidden_(hidden),
         vocab_begin_(vocab_begin),
         dtype_(dtype),
+        has_norm_(norm),
         table_(vocab, hidden, dtype, 13),
         y_(tokens, hidden, gap) {
     Source source(17);
@@ -293,6 +295,10 @@ class EmbeddingCase : public OpCase {
     ids[0] = resolved_[0] = static_cast<int32_t>(vocab_begin + vocab - 1);
     ids_ = Mirrored(ids);
     previous_ = Mirrored(previous);
+    if (norm) {
+      weight_ = Guarded::random(1, hidden, 0, source);
+      bias_ = Guarded::random(1, hidden, 0, source);
+    }
   }
   void prepare(const Context& context) override {
     y_.bring(context);
@@ -307,7 +313,7 @@ class EmbeddingCase : public OpCase {
     EmbeddingArgs like = args({});
     like.ids = resolved_;
     const std::vector<double> expected = ref::embedding(like);
-    return y_.compare(expected, around(expected), 0);
+    return y_.compare(expected, around(expected, 1), has_norm_ ? 2e-5 : 0);
   }
   double bytes() const override {
     return static_cast<double>(static_cast<int64_t>(resolved_.size()) * hidden_) *
@@ -316,18 +322,21 @@ class EmbeddingCase : public OpCase {
 
  private:
   EmbeddingArgs args(const Context& context) const {
-    return {.ids = ids_.span<int32_t>(context),
-            .table = &table_.on(context),
-            .vocab_begin = vocab_begin_,
-            .y = y_.view(context),
-            .previous_ids = previous_.span<int32_t>(context)};
+    return {
+        .ids = ids_.span<int32_t>(context),
+        .table = &table_.on(context),
+        .vocab_begin = vocab_begin_,
+        .y = y_.view(context),
+        .previous_ids = previous_.span<int32_t>(context),
+        .norm = has_norm_ ? Norm{.weight = weight_.vector(context), .bias = bias_.vector(context)} : Norm()};
   }
   int64_t hidden_, vocab_begin_;
   DType dtype_;
+  bool has_norm_;
   Weights table_;
   std::vector<int32_t> resolved_;
   Mirrored ids_, previous_;
-  Guarded y_;
+  Guarded y_, weight_, bias_;
 };
 
 class GatherRowsCase : public OpCase {
@@ -393,8 +402,8 @@ Case add_case(int64_t tokens, int64_t hidden, DType x, int64_t gap, bool bias) {
   return std::make_unique<AddCase>(tokens, hidden, x, gap, bias);
 }
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
-                    int64_t gap) {
-  return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin, gap);
+                    int64_t gap, bool norm) {
+  return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin, gap, norm);
 }
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap) {
   return std::make_unique<GatherRowsCase>(rows, hidden, gap);

@@ -251,6 +251,10 @@ Cases row_ops(Device device) {
       for (int64_t begin : {0, 30})
         for (int64_t gap : gaps)
           cases.push_back([=] { return embedding_case(9, 37, hidden, dtype, begin, gap); });
+  for (DType dtype : kDtypes)
+    for (int64_t hidden : widths)
+      if (hidden > 1)
+        cases.push_back([=] { return embedding_case(9, 37, hidden, dtype, 30, gaps.back(), true); });
   return cases;
 }
 

@@ -42,6 +42,12 @@ struct Source {
   }
 };
 
+// Whether every row of X begins on a boundary of `bytes` bytes.
+template <class X>
+bool aligned(const Source& x, size_t bytes) {
+  return aligned(x.data, x.rows > 1 ? x.stride * static_cast<int64_t>(sizeof(X)) : 0, bytes);
+}
+
 // y = x or y += x. A block has kThreads * kVector<X> columns of one row.
 template <class X, bool kAccumulate>
 __global__ void __launch_bounds__(kThreads)
@@ -92,8 +98,8 @@ void move(const Context& context, const char* name, const Source& source, DType 
   dispatch_float(dtype, [&]<class T>() {
     using X = device_t<T>;
     const int64_t columns = y.shape[1], of_block = kThreads * kVector<X>;
-    const bool vectors = aligned(source.data, source.stride * static_cast<int64_t>(sizeof(X)), 16) &&
-                         aligned(y, 16) && reinterpret_cast<uintptr_t>(source.bias) % 16 == 0;
+    const bool vectors =
+        aligned<X>(source, 16) && aligned(y, 16) && reinterpret_cast<uintptr_t>(source.bias) % 16 == 0;
     const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(y.shape[0]),
                                             static_cast<unsigned>((columns + of_block - 1) / of_block)),
                                .block = dim3(kThreads)};
@@ -117,8 +123,7 @@ __device__ __forceinline__ void store_columns(Y* row, int column, int hidden, bo
 }
 
 struct NormRows {
-  const float* x;
-  int64_t x_stride;
+  Source x;
   const float* weight;
   const float* bias;
   float eps;
@@ -129,7 +134,7 @@ struct NormRows {
 
 // One block a row. Parameters are no kernel's work and are read while the previous kernel ends. What is
 // longer than kKept chunks is read again.
-template <class Y, int kKept>
+template <class X, class Y, int kKept>
 __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
   __shared__ alignas(16) float scratch[kNormScratchBytes / 4];
   const int hidden = args.hidden, first = static_cast<int>(threadIdx.x) * 4;
@@ -138,73 +143,82 @@ __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
   load_chunks(bias, args.bias, hidden, args.parameters_vector);
   wait_for_previous();
   let_next_start();
-  const float* row = args.x + static_cast<int64_t>(blockIdx.x) * args.x_stride;
+  const int64_t from = args.x.choice(blockIdx.x);
+  const bool there = from >= 0 && from < args.x.rows;
+  const X* row = static_cast<const X*>(args.x.data) + (there ? from * args.x.stride : 0);
   y += static_cast<int64_t>(blockIdx.x) * args.y_stride;
-  load_chunks(kept, row, hidden, args.x_vector);
-  const NormFactors factors = row_factors(row, hidden, args.eps, args.x_vector, scratch, kept);
+  NormFactors factors = {0, 0};  // of zeros, which leaves the bias
+  if (there) {
+    load_chunks(kept, row, hidden, args.x_vector);
+    factors = row_factors(row, hidden, args.eps, args.x_vector, scratch, kept);
+  }
 #pragma unroll
   for (int i = 0; i < kKept; ++i) {
     store_columns(y, first + i * kNormChunk, hidden, args.y_vector,
-                  normalise(kept[i], factors, weight[i], bias[i]));
+                  there ? normalise(kept[i], factors, weight[i], bias[i]) : bias[i]);
   }
 #pragma unroll 1
   for (int column = first + kKept * kNormChunk; column < hidden; column += kNormChunk) {
     const float4 x = load_columns(row, column, hidden, args.x_vector);
     const float4 w = load_columns(args.weight, column, hidden, args.parameters_vector);
     const float4 b = load_columns(args.bias, column, hidden, args.parameters_vector);
-    store_columns(y, column, hidden, args.y_vector, normalise(x, factors, w, b));
+    store_columns(y, column, hidden, args.y_vector, there ? normalise(x, factors, w, b) : b);
   }
 }
+
+// y = norm(rows of x).
+template <class X, class Y>
+void norm_to(const Context& context, const char* name, const Source& x, const Norm& norm, const View& y) {
+  const int hidden = static_cast<int>(y.shape[1]);
+  const NormRows rows = {.x = x,
+                         .weight = norm.weight.as<float>(),
+                         .bias = norm.bias.as<float>(),
+                         .eps = norm.eps,
+                         .hidden = hidden,
+                         .y_stride = y.row_stride,
+                         .x_vector = aligned<X>(x, 4 * sizeof(X)),
+                         .parameters_vector = aligned(norm.weight, 16) && aligned(norm.bias, 16),
+                         .y_vector = aligned(y, 4 * sizeof(Y))};
+  const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(y.shape[0])),
+                             .block = dim3(kNormThreads),
+                             .division = division_for(y.shape[0])};
+  launch(context, name, hidden <= kNormChunk ? norm_rows<X, Y, 1> : norm_rows<X, Y, 4>, shape, rows,
+         static_cast<Y*>(y.data));
+}
+
+Source rows_of(const View& x) { return {.data = x.data, .stride = x.row_stride, .rows = x.shape[0]}; }
 
 }  // namespace
 
 void layer_norm(const Context& context, const LayerNormArgs& args) {
-  const int hidden = static_cast<int>(args.x.shape[1]);
   dispatch_float(args.y.dtype, [&]<class T>() {
-    using Y = device_t<T>;
-    const NormRows rows = {.x = args.x.as<float>(),
-                           .x_stride = args.x.row_stride,
-                           .weight = args.norm.weight.as<float>(),
-                           .bias = args.norm.bias.as<float>(),
-                           .eps = args.norm.eps,
-                           .hidden = hidden,
-                           .y_stride = args.y.row_stride,
-                           .x_vector = aligned(args.x, 16),
-                           .parameters_vector = aligned(args.norm.weight, 16) && aligned(args.norm.bias, 16),
-                           .y_vector = aligned(args.y, 4 * sizeof(Y))};
-    const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(args.x.shape[0])),
-                               .block = dim3(kNormThreads),
-                               .division = division_for(args.x.shape[0])};
-    launch(context, "layer_norm", hidden <= kNormChunk ? norm_rows<Y, 1> : norm_rows<Y, 4>, shape, rows,
-           static_cast<Y*>(args.y.data));
+    norm_to<float, device_t<T>>(context, "layer_norm", rows_of(args.x), args.norm, args.y);
   });
 }
 
 void add(const Context& context, const AddArgs& args) {
-  move<true>(context, "add",
-             {.data = args.x.data,
-              .stride = args.x.row_stride,
-              .rows = args.x.shape[0],
-              .bias = static_cast<const float*>(args.bias.data)},
-             args.x.dtype, args.y);
+  Source source = rows_of(args.x);
+  source.bias = static_cast<const float*>(args.bias.data);
+  move<true>(context, "add", source, args.x.dtype, args.y);
 }
 
 void gather_rows(const Context& context, const GatherRowsArgs& args) {
-  move<false>(
-      context, "gather_rows",
-      {.data = args.x.data, .stride = args.x.row_stride, .rows = args.x.shape[0], .ids = args.rows.data()},
-      args.x.dtype, args.y);
+  Source source = rows_of(args.x);
+  source.ids = args.rows.data();
+  move<false>(context, "gather_rows", source, args.x.dtype, args.y);
 }
 
 void embedding(const Context& context, const EmbeddingArgs& args) {
-  move<false>(context, "embedding",
-              {.data = args.table->data.view().data,
-               .stride = args.table->padded_cols(),
-               .rows = args.table->rows,
-               .ids = args.ids.data(),
-               .previous = args.previous_ids.data(),
-               .begin = args.vocab_begin},
-              args.table->dtype, args.y);
+  const Source source = {.data = args.table->data.view().data,
+                         .stride = args.table->padded_cols(),
+                         .rows = args.table->rows,
+                         .ids = args.ids.data(),
+                         .previous = args.previous_ids.data(),
+                         .begin = args.vocab_begin};
+  if (args.norm.weight.empty()) return move<false>(context, "embedding", source, args.table->dtype, args.y);
+  dispatch_float(args.table->dtype, [&]<class T>() {
+    norm_to<device_t<T>, float>(context, "embedding_norm", source, args.norm, args.y);
+  });
 }
 
 }  // namespace bolide::cuda

@@ -10,6 +10,7 @@ std::vector<double> embedding(const EmbeddingArgs& args) {
     const bool here = row >= 0 && row < args.table->rows;
     for (int64_t k = 0; k < args.table->cols; ++k) y.push_back(here ? element(*args.table, row, k) : 0);
   }
+  if (!args.norm.weight.empty()) y = norm_rows(y, args.norm);
   return y;
 }
 

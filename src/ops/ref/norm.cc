@@ -4,8 +4,10 @@
 #include "ops/ref/ref.h"
 
 namespace bolide::ref {
-namespace {
-void norm_rows(const std::vector<double>& x, const Norm& norm, int64_t hidden, std::vector<double>& y) {
+
+std::vector<double> norm_rows(const std::vector<double>& x, const Norm& norm) {
+  const int64_t hidden = norm.weight.shape[0];
+  std::vector<double> y;
   for (size_t begin = 0; begin < x.size(); begin += static_cast<size_t>(hidden)) {
     double mean = 0, variance = 0;
     for (int64_t i = 0; i < hidden; ++i) mean += x[begin + static_cast<size_t>(i)];
@@ -17,15 +19,14 @@ void norm_rows(const std::vector<double>& x, const Norm& norm, int64_t hidden, s
       y.push_back(normal * element(norm.weight, i, 0) + element(norm.bias, i, 0));
     }
   }
+  return y;
 }
-}  // namespace
 
 std::vector<double> layer_norm(const LayerNormArgs& args) {
-  std::vector<double> x, y;
+  std::vector<double> x;
   for (int64_t t = 0; t < args.x.shape[0]; ++t)
     for (int64_t i = 0; i < args.x.shape[1]; ++i) x.push_back(element(args.x, t, i));
-  norm_rows(x, args.norm, args.x.shape[1], y);
-  return y;
+  return norm_rows(x, args.norm);
 }
 
 std::vector<double> add(const AddArgs& args) {

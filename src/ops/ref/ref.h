@@ -18,6 +18,8 @@ namespace bolide::ref {
 std::vector<double> matmul(const MatmulArgs& args);
 std::vector<double> embedding(const EmbeddingArgs& args);
 std::vector<double> layer_norm(const LayerNormArgs& args);
+// Of rows as wide as the norm, one after the other.
+std::vector<double> norm_rows(const std::vector<double>& x, const Norm& norm);
 std::vector<double> add(const AddArgs& args);
 std::vector<double> attention(const AttentionArgs& args);
 std::vector<double> gather_rows(const GatherRowsArgs& args);

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
+
+#include "ops/cuda/device/scalar.cuh"
 
 // The arithmetic of a layer norm's row, shared by the layer_norm kernel and by the matmuls that norm x in
 // their prologue, so that all of them give the same bits: 256 threads share a row, thread t takes columns 4t
@@ -20,16 +23,21 @@ struct NormFactors {
   float scale;  // 1 / sqrt(variance + eps)
 };
 
-// Columns [column, column + 4) of a row, 0 from `hidden` on. `vector`: the row is 16-byte aligned.
-__device__ __forceinline__ float4 load_columns(const float* row, int column, int hidden, bool vector) {
+// Columns [column, column + 4) of a row, 0 from `hidden` on. `vector`: the row begins on a boundary of four
+// elements.
+template <class X>
+__device__ __forceinline__ float4 load_columns(const X* row, int column, int hidden, bool vector) {
   float4 v = {0, 0, 0, 0};
   if (vector && column + 4 <= hidden) {
-    v = *reinterpret_cast<const float4*>(row + column);
+    using Vector = std::conditional_t<sizeof(X) == 4, float4, uint2>;
+    alignas(16) X x[4];
+    *reinterpret_cast<Vector*>(x) = *reinterpret_cast<const Vector*>(row + column);
+    v = {to_f32(x[0]), to_f32(x[1]), to_f32(x[2]), to_f32(x[3])};
   } else {
-    if (column < hidden) v.x = row[column];
-    if (column + 1 < hidden) v.y = row[column + 1];
-    if (column + 2 < hidden) v.z = row[column + 2];
-    if (column + 3 < hidden) v.w = row[column + 3];
+    if (column < hidden) v.x = to_f32(row[column]);
+    if (column + 1 < hidden) v.y = to_f32(row[column + 1]);
+    if (column + 2 < hidden) v.z = to_f32(row[column + 2]);
+    if (column + 3 < hidden) v.w = to_f32(row[column + 3]);
   }
   return v;
 }
@@ -61,9 +69,8 @@ inline constexpr int kNormScratchBytes = 3 * kNormWarps * 4;
 
 // This thread's columns in the first kKept chunks of a row, all on their way at once: one after the other
 // from the second-level cache, those of 4096 columns took an H200 3 us.
-template <int kKept>
-__device__ __forceinline__ void load_chunks(float4 (&kept)[kKept], const float* row, int hidden,
-                                            bool vector) {
+template <int kKept, class X>
+__device__ __forceinline__ void load_chunks(float4 (&kept)[kKept], const X* row, int hidden, bool vector) {
 #pragma unroll
   for (int i = 0; i < kKept; ++i)
     kept[i] = load_columns(row, static_cast<int>(threadIdx.x) * 4 + i * kNormChunk, hidden, vector);
@@ -71,8 +78,8 @@ __device__ __forceinline__ void load_chunks(float4 (&kept)[kKept], const float* 
 
 // The factors of a row. `kept`: load_chunks()'s; further ones are read again for each use, from the
 // first-level cache. Called by all 256 threads; two barriers. `scratch` is 16-byte aligned shared memory.
-template <int kKept>
-__device__ __forceinline__ NormFactors row_factors(const float* row, int hidden, float eps, bool vector,
+template <int kKept, class X>
+__device__ __forceinline__ NormFactors row_factors(const X* row, int hidden, float eps, bool vector,
                                                    float* scratch, const float4 (&kept)[kKept]) {
   const int first = static_cast<int>(threadIdx.x) * 4, further = first + kKept * kNormChunk;
   const float inverse = __frcp_rn(static_cast<float>(hidden));
