@@ -72,10 +72,14 @@ class CudaOps : public testing::Test {
       const int before = result.total_part_count();
       const auto start = std::chrono::steady_clock::now();
       const Case op = make();
+      if (sampled() > 0) {
+        fmt::print("{}:", op->name());
+        std::fflush(stdout);
+      }
       expect_right(*op);
       if (sampled() > 0) {
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-        fmt::print("{}: {:.1f} s\n", op->name(), took.count());
+        fmt::print(" {:.1f} s\n", took.count());
         std::fflush(stdout);
       }
       if (result.total_part_count() > before && ++failed == 20) FAIL() << "and so on: the rest is left out";

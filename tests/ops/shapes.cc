@@ -342,13 +342,16 @@ Cases attention_decode(Device device) {
     // more sequences than fit on the GPU at once.
     std::vector<int64_t> many(40);
     for (size_t i = 0; i < many.size(); ++i) many[i] = 1 + static_cast<int64_t>(i) * 19;
+    std::vector<int64_t> many_short(40);  // one tile a warp is enough for all
+    for (size_t i = 0; i < many_short.size(); ++i) many_short[i] = 1 + static_cast<int64_t>(i) * 6;
     const std::vector<std::vector<int64_t>> lengths = {
         {1},
         {1000},
         {144, 1, 100, 17, 1},
         {1, 2, 15, 16, 17, 127, 128, 129, 143, 144, 145, 255, 256, 257},
         {400, 385, 600},
-        many};
+        many,
+        many_short};
     for (const std::vector<int64_t>& each : lengths) {
       for (int64_t head_size : {64, 128}) {
         for (int64_t kv_heads : {2, 24}) {

@@ -166,11 +166,11 @@ __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_cons
 
   put_sums(c, sums + warp * (kRows * kPitch), p.rows);
   __syncthreads();
+  if constexpr (kSplit > 1) cluster_wait();
   if (thread >= 16 * p.rows) return;
   float sum = add_sums(sums, thread);
   if constexpr (kSplit > 1) {
     if (rank != 0) {
-      cluster_wait_unaligned();
       send(others + (rank - 1) * (kRows * 16) + thread, &mailbox, 0, sum);
       return;
     }

@@ -40,13 +40,15 @@ struct DecodeParams {
 };
 
 // kHead: 64 or 128. kGrouped: up to 8 query heads of a key head are computed together, else it has but one.
-// kOnce: no warp has more than one tile.
-template <class T, int kHead_, bool kGrouped_, bool kClustered_, bool kOnce_>
+// kOnce: no warp has more than one tile. kBeside: with so few registers that a block fits beside one
+// of the q, k, v product (512 threads of 80), and its keys are on their way before that has ended.
+template <class T, int kHead_, bool kGrouped_, bool kClustered_, bool kOnce_, bool kBeside = false>
 struct DecodeTraits {
   using Type = T;
   static constexpr int kHead = kHead_, kHeads = kGrouped_ ? kMostGroupedHeads : 1;
   static constexpr bool kGrouped = kGrouped_, kClustered = kClustered_, kOnce = kOnce_;
-  static constexpr int kUnits = 128 / kHead;   // of a warp's tile: 64 registers of keys and values
+  static constexpr int kUnits = 128 / kHead;  // of a warp's tile: 64 registers of keys and values
+  static constexpr int kRegisters = kBeside ? 96 : 128;
   static constexpr int kSteps = kHead / 32;    // vectors of a key that a lane has: columns 32s + 8 (lane % 4)
   static constexpr int kColumns = kHead / 64;  // of a value: of columns 64c and on one in eight
   // Shared memory, in floats: the mailbox, then of each head and warp the max, the sum of weights and that of
@@ -347,7 +349,7 @@ __device__ __forceinline__ DecodeSum<Traits::kColumns> add_warps(const float* sh
 
 // Grid: x = key heads * cluster, y = rows, z = blocks of up to kHeads heads of a group.
 template <class Traits>
-__global__ void __launch_bounds__(kDecodeThreads, 2)
+__global__ void __maxnreg__(Traits::kRegisters)
     attention_decode_kernel(const __grid_constant__ DecodeParams p) {
   using T = typename Traits::Type;
   using Sum = DecodeSum<Traits::kColumns>;
@@ -393,7 +395,10 @@ __global__ void __launch_bounds__(kDecodeThreads, 2)
     __syncwarp();
     cluster_arrive();
     active = max(1, min(1 << shift, (old + kDecodeUnit - 1) / kDecodeUnit));
-    if (static_cast<int>(rank) >= active) return;
+    if (static_cast<int>(rank) >= active) {
+      cluster_wait();
+      return;
+    }
   }
 
   DecodeWorker<Traits> worker;
@@ -463,13 +468,13 @@ __global__ void __launch_bounds__(kDecodeThreads, 2)
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) own.y[c] = unpack_pair<T>(newest_value[c]);
   __syncthreads();
+  if constexpr (Traits::kClustered) cluster_wait();
   if (!adds) return;
   Sum sum = add_warps<Traits>(shared, head, lane, own);
 
   if constexpr (Traits::kClustered) {
     float2* letter = mail + head * Traits::kLetter + lane;
     if (rank != 0) {
-      cluster_wait_unaligned();
       letter += (rank - 1) * (Traits::kHeads * Traits::kLetter);
       send(letter, mailbox, 0, float2{sum.max, sum.weight});
 #pragma unroll

@@ -8,8 +8,8 @@
 // clusters, and these do nothing.
 namespace bolide::cuda {
 
-// Each arrive is followed by one wait, by all threads of all blocks. Orders nothing that came before it,
-// beyond open_mailbox().
+// Each arrive is followed by one wait, by all threads of all blocks: under racecheck a kernel whose threads
+// left without did not end. Orders nothing that came before it, beyond open_mailbox().
 __device__ __forceinline__ void cluster_arrive() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
