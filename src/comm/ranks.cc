@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <string_view>
 
-#include "base/config.h"
 #include "base/error.h"
 
 namespace bolide {

@@ -80,6 +80,17 @@ class Transport {
 // The ranks of one process, a thread each; [size].
 std::vector<std::unique_ptr<Transport>> make_thread_transports(int size,
                                                                std::chrono::duration<double> timeout);
+// Whether this build has them.
+#ifdef BOLIDE_HAS_MPI
+inline constexpr bool kHasMpi = true;
+#else
+inline constexpr bool kHasMpi = false;
+#endif
+#ifdef BOLIDE_HAS_GLOO
+inline constexpr bool kHasGloo = true;
+#else
+inline constexpr bool kHasGloo = false;
+#endif
 // This process as a rank of the MPI world that mpirun or srun has made. kUnsupported where the build has no
 // MPI, or its library cannot be loaded. Once a process.
 std::unique_ptr<Transport> make_mpi_transport(std::chrono::duration<double> timeout);

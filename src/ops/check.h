@@ -2,7 +2,6 @@
 
 #include <string_view>
 
-#include "base/config.h"
 #include "tensor/context.h"
 
 namespace bolide {

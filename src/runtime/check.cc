@@ -2,7 +2,6 @@
 
 #include <limits>
 
-#include "base/config.h"
 #include "comm/ranks.h"
 #include "decode/sampling.h"
 #include "runtime/machine.h"

@@ -10,6 +10,13 @@ namespace bolide {
 
 enum class Device : uint8_t { kCpu, kCuda };
 
+// Whether this build has kCuda. Used with `if constexpr`, so that no other file needs an #ifdef.
+#ifdef BOLIDE_HAS_CUDA
+inline constexpr bool kHasCuda = true;
+#else
+inline constexpr bool kHasCuda = false;
+#endif
+
 // Borrowed memory. Contiguous in C order, except that consecutive indices of axis 0 may be `row_stride`
 // elements apart (a column block of a wider matrix). Cheap to copy; never owns.
 struct View {

@@ -15,7 +15,6 @@
 #include <sstream>
 #include <thread>
 
-#include "base/config.h"
 #include "comm/free_port.h"
 #include "comm/transport_conformance.h"
 

@@ -7,7 +7,6 @@
 #include <stdexcept>
 #include <thread>
 
-#include "base/config.h"
 #include "runtime/check.h"
 #include "runtime/engine_fixture.h"
 #include "support/expect_error.h"

@@ -65,7 +65,9 @@ class CheckLadderTest(unittest.TestCase):
 
     def test_cuda_stays_in_its_places(self):
         self.expect_finding("src/ops/matmul.cc", "#include <cublasLt.h>\n", "CUDA headers stay inside")
-        code, _ = self.check(files={"src/ops/cuda/matmul.cu": "#include <cublasLt.h>\n"})
+        self.expect_finding("src/ops/matmul.cc", "# ifdef BOLIDE_HAS_CUDA\n#endif\n", "use `if constexpr")
+        self.expect_finding("apps/main.cc", "#if 1\n#elif defined(__CUDACC__)\n#endif\n", "use `if constexpr")
+        code, _ = self.check(files={"src/ops/cuda/matmul.cu": "#include <cublasLt.h>\n#ifdef __CUDA_ARCH__\n#endif\n"})
         self.assertEqual(code, 0)
 
     def test_third_party_stays_in_its_module(self):
