@@ -85,7 +85,7 @@ class Convert(CommandTest):
         whole = {p.name: p.read_bytes() for p in (self.folder / "whole" / "1-gpu").iterdir()}
         for delay in (0, 0.005, 0.01, 0.02, 0.04):
             out = self.folder / f"out{delay}"
-            process = subprocess.Popen([harness.BOLIDE, "convert", "-i", golden("heads12_fp32_sharded"), "-o", out],
+            process = subprocess.Popen(harness.command("convert", "-i", golden("heads12_fp32_sharded"), "-o", out),
                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             time.sleep(delay)
             process.send_signal(signal.SIGINT)

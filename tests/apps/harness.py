@@ -1,7 +1,8 @@
 """What the end-to-end tests of the command share; the standard library alone.
 
 A test file runs as `python3 FILE --bolide COMMAND --source DIR` (ctest passes both). With --all a file that asks for ALL
-runs every combination, not a choice.
+runs every combination, not a choice. With --gpus N the commands that run a model do so on GPUs, and layouts of more than N
+ranks are skipped. --flags adds words to these commands.
 """
 import argparse
 import array
@@ -19,20 +20,30 @@ from pathlib import Path
 BOLIDE = None
 SOURCE = None
 ALL = False
+GPUS, FLAGS = 0, []
+ON_A_DEVICE = ("generate", "lambada", "logits", "bench")
 
 
 def main():
-    global BOLIDE, SOURCE, ALL
+    global BOLIDE, SOURCE, ALL, GPUS, FLAGS
     parser = argparse.ArgumentParser()
     parser.add_argument("--bolide", required=True)
     parser.add_argument("--source", required=True)
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--flags", default="")
     args, rest = parser.parse_known_args()
 
     BOLIDE = str(Path(args.bolide).resolve())
     SOURCE = Path(args.source).resolve()
-    ALL = args.all
+    ALL, GPUS, FLAGS = args.all, args.gpus, args.flags.split()
     unittest.main(module="__main__", argv=[sys.argv[0], *rest])
+
+
+def command(*args):
+    """The words of `bolide ARGS`."""
+    more = [*(["--device", "cuda"] if GPUS else []), *FLAGS] if args and args[0] in ON_A_DEVICE else []
+    return [BOLIDE, *map(str, args), *more]
 
 
 class CommandTest(unittest.TestCase):
@@ -47,8 +58,8 @@ class CommandTest(unittest.TestCase):
         if options["stdin"] is None:
             del options["stdin"]
         options.setdefault("stdout", subprocess.PIPE)
-        return subprocess.run([BOLIDE, *map(str, args)], stderr=subprocess.PIPE, text=True, encoding="utf-8",
-                              timeout=100, **options)
+        return subprocess.run(command(*args), stderr=subprocess.PIPE, text=True, encoding="utf-8", timeout=100,
+                              **options)
 
     def ok(self, *args, **options):
         """Runs the command, which must succeed and say nothing on stderr; gives its stdout."""

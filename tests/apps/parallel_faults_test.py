@@ -48,7 +48,7 @@ class Refusals(RanksTest):
             for sizes in of_all(([], ["-tp", 3], ["-pp", 4]), ([],)):
                 with self.subTest(way, sizes=sizes):
                     self.require_way(way)
-                    command = [harness.BOLIDE, "generate", "--model", str(golden(TINY)), "--prompt", "a", *map(str, sizes)]
+                    command = harness.command("generate", "--model", golden(TINY), "--prompt", "a", *sizes)
                     run = self.start_commands(way, [command] * 2)
                     self.assertTrue(set(run.wait(60)) <= {2}, run.all_errors())
                     for rank in range(2):
@@ -73,7 +73,7 @@ class Refusals(RanksTest):
         for way in of_all(PROCESSES, ["gloo"]):
             with self.subTest(way):
                 self.require_way(way)
-                commands = [[harness.BOLIDE, "generate", "--model", str(golden(name)), "--input", os.devnull, "-tp", "3"]
+                commands = [harness.command("generate", "--model", golden(name), "--input", os.devnull, "-tp", 3)
                             for name in (TINY, "heads12_fp16_vocab1003", TINY)]
                 run = self.start_commands(way, commands)
                 self.assertTrue(set(run.wait(60)) <= {2}, run.all_errors())
@@ -121,18 +121,19 @@ class Faults(RanksTest):
 
     def begin(self, way, tp, pp, prefill, timeout=60):
         """Starts a run, gives it once its first result is written and the long request is under way."""
+        prompt = 160000 if harness.GPUS else 40000  # tokens that take seconds in chunks of 32
         model = dummy_config(self.folder / "model") if not (self.folder / "model").exists() else self.folder / "model"
         self.output_path = self.folder / f"{way}{tp}{pp}.jsonl"
         self.output_path.unlink(missing_ok=True)
         run = self.start(way, tp, pp, "generate", "--model", model, "--load-format", "dummy", "--input", "-", "--output",
-                         self.output_path, "--stream", "--ignore-eos", "--max-chunk-tokens", 32, "--max-kv-tokens", 70000,
-                         "--comm-timeout", timeout, stdin=subprocess.PIPE)
+                         self.output_path, "--stream", "--ignore-eos", "--max-chunk-tokens", 32, "--max-kv-tokens",
+                         prompt + 30000, "--comm-timeout", timeout, stdin=subprocess.PIPE)
         stdin = run.processes[0].stdin
         self.addCleanup(stdin.close)
         stdin.write(b'{"input_ids": [5, 6], "max_new_tokens": 2}\n')
         stdin.flush()
         self.wait_until(run, lambda: any("output_ids" in line for line in self.written()))
-        long = {"input_ids": [7] * (40000 if prefill else 2), "max_new_tokens": 1 if prefill else 60000}
+        long = {"input_ids": [7] * (prompt if prefill else 2), "max_new_tokens": 1 if prefill else 60000}
         stdin.write(json.dumps(long).encode() + b"\n")
         stdin.flush()
         if prefill:

@@ -170,8 +170,8 @@ class RanksTest(CommandTest):
         if way == "mpi" and not shutil.which("mpirun"):
             raise unittest.SkipTest("NOT TESTED: there is no mpirun")
         if way not in self.refusals:
-            probe = Run(way, [[harness.BOLIDE, "generate", "--model", str(harness.golden("heads4_fp32_lm_head_tokenizer")),
-                               "--prompt", "a", "--max-new-tokens", "1", "-tp", "2"]] * 2, self.folder)
+            probe = Run(way, [harness.command("generate", "--model", harness.golden("heads4_fp32_lm_head_tokenizer"),
+                                              "--prompt", "a", "--max-new-tokens", 1, "-tp", 2)] * 2, self.folder)
             self.addCleanup(probe.end)
             codes = probe.wait(60)
             errors = "".join(probe.all_errors().values())
@@ -182,8 +182,9 @@ class RanksTest(CommandTest):
     def start(self, way, tp, pp, *args, stdin=subprocess.DEVNULL, differing=None, missing=(), **variables):
         """Starts `bolide ARGS` on tp x pp ranks. `differing` is {rank: more arguments}."""
         self.require_way(way)
-        command = [harness.BOLIDE, *map(str, args), "--threads", "1", "--tensor-para-size", str(tp),
-                   "--pipeline-para-size", str(pp)]
+        if 0 < harness.GPUS < tp * pp:
+            raise unittest.SkipTest(f"NOT TESTED: {tp} x {pp} ranks on {harness.GPUS} GPUs")
+        command = harness.command(*args, "--threads", 1, "--tensor-para-size", tp, "--pipeline-para-size", pp)
         commands = [[*command, *map(str, (differing or {}).get(rank, ()))] for rank in range(tp * pp)]
         run = Run(way, commands, self.folder, stdin, missing, **variables)
         self.addCleanup(run.end)

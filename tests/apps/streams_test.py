@@ -26,7 +26,7 @@ class Streams(CommandTest):
         self.assertEqual(path.read_text(), out)
 
     def test_a_result_comes_before_the_next_line_is_written(self):
-        with subprocess.Popen([harness.BOLIDE, "generate", "--model", golden(MODEL), "--input", "-"],
+        with subprocess.Popen(harness.command("generate", "--model", golden(MODEL), "--input", "-"),
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             for index in range(2):
                 process.stdin.write('{"input_ids": [5], "max_new_tokens": 2}\n')
@@ -123,7 +123,7 @@ class Streams(CommandTest):
 
     def interrupt(self, args, ready, **options):
         """Starts the command, sends Ctrl-C once `ready(process)` returns, gives the ended process."""
-        process = subprocess.Popen([harness.BOLIDE, *map(str, args)], stderr=subprocess.PIPE, text=True, **options)
+        process = subprocess.Popen(harness.command(*args), stderr=subprocess.PIPE, text=True, **options)
         ready(process)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -158,7 +158,7 @@ class Terminal(CommandTest):
     def on_terminal(self, args, env):
         """stdout and stderr of a run on a pseudo-terminal, together."""
         master, slave = pty.openpty()
-        with subprocess.Popen([harness.BOLIDE, *map(str, args)], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
+        with subprocess.Popen(harness.command(*args), stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
                               env=env) as process:
             os.close(slave)
             out = b""
