@@ -35,7 +35,7 @@ THIRD_PARTY = {
 }
 CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|cusparse|nccl|nvtx|cub/|cute/|cutlass/|thrust/|mma\.h|cooperative_groups)")
 CUDA_PLACES = ("src/ops/cuda/", "src/tensor/", "src/comm/")
-CUDA_CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:el)?if.*CUDA", re.MULTILINE)
+FEATURE_CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:el)?if.*(?:CUDA|BOLIDE_HAS_)", re.MULTILINE)
 
 # Headers of the C library, POSIX and the compiler that end in .h or hold a slash.
 SYSTEM = re.compile(r"^(sys/[a-z]+\.h|linux/[a-z]+\.h|asm/[a-z]+\.h|net(inet)?/[a-z]+\.h|(netdb|ifaddrs|fcntl|poll|unistd|dlfcn|pthread|sched|signal|errno|"
@@ -89,9 +89,9 @@ class Checker:
         edges = self.graph.setdefault(name, [])
         text = strip_comments(path.read_text(encoding="utf-8", errors="replace"))
         if not name.startswith(CUDA_PLACES):
-            for match in CUDA_CONDITION.finditer(text):
+            for match in FEATURE_CONDITION.finditer(text):
                 self.report(name, text.count("\n", 0, match.start()) + 1,
-                            f"{match.group(0).strip()}: use `if constexpr (kHasCuda)`, or move this to one of {', '.join(CUDA_PLACES)}")
+                            f"{match.group(0).strip()}: use `if constexpr` with kHasCuda and its like, or move this to one of {', '.join(CUDA_PLACES)}")
         for match in INCLUDE.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             own = self.resolve(match.group(2), top)

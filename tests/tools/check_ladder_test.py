@@ -67,6 +67,7 @@ class CheckLadderTest(unittest.TestCase):
         self.expect_finding("src/ops/matmul.cc", "#include <cublasLt.h>\n", "CUDA headers stay inside")
         self.expect_finding("src/ops/matmul.cc", "# ifdef BOLIDE_HAS_CUDA\n#endif\n", "use `if constexpr")
         self.expect_finding("apps/main.cc", "#if 1\n#elif defined(__CUDACC__)\n#endif\n", "use `if constexpr")
+        self.expect_finding("src/runtime/machine.cc", "#if defined(BOLIDE_HAS_MPI)\n#endif\n", "use `if constexpr")
         code, _ = self.check(files={"src/ops/cuda/matmul.cu": "#include <cublasLt.h>\n#ifdef __CUDA_ARCH__\n#endif\n"})
         self.assertEqual(code, 0)
 
