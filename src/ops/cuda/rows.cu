@@ -32,7 +32,7 @@ struct Source {
   const int32_t* ids = nullptr;       // by row of y; null: its own index
   const int32_t* previous = nullptr;  // a negative id means previous[-1 - id]
   int64_t begin = 0;                  // the id of row 0
-  const float* bias = nullptr;        // [columns] added to each row, or null
+  const float* bias = nullptr;        // for add() alone: [columns] added to each row, or null
 
   __device__ __forceinline__ int64_t choice(int64_t row) const {
     if (!ids) return row;
