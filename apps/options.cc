@@ -22,6 +22,19 @@ constexpr std::array<NeutralParameter, 6> kNeutralParameters{{
     {"min-length", 0},
 }};
 
+// "must be above 0 and at most 1, not '0'"
+CLI::Validator share() {
+  return CLI::Validator(
+      [](const std::string& text) -> std::string {
+        double value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        const bool number = error == std::errc() && end == text.data() + text.size();
+        if (number && value > 0 && value <= 1) return {};
+        return fmt::format("must be above 0 and at most 1, not '{}'", text);
+      },
+      "", "share");
+}
+
 // Shown under its own heading in --help, so that the flags that do something come first.
 constexpr const char* kLaterGroup = "Known, but not in this version";
 
@@ -141,7 +154,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->check(at_least(0));
   app.add_option("--kv-cache-fraction", flags.kv_cache_fraction,
                  "share of the GPU memory left after loading that the cache takes (default 0.9)")
-      ->type_name("X");
+      ->type_name("X")
+      ->check(share());
   app.add_flag(
       "--deterministic", flags.deterministic,
       "on a GPU: the same ids, bit for bit, in any batch and with prompts cut anywhere; slower prefill");
@@ -177,7 +191,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--all-reduce", flags.all_reduce,
                  "on GPUs: how ranks talk, one_shot (NCCL, and Bolide's own kernels where the GPUs can), "
                  "nccl, or host (by way of host memory)")
-      ->type_name("one_shot|nccl|host");
+      ->type_name("one_shot|nccl|host")
+      ->check(CLI::IsMember({"one_shot", "nccl", "host"}).description(""));
   add_log_level(app);
 }
 
@@ -192,16 +207,16 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.max_batch_size = max_batch_size;
   config.max_kv_tokens = flags.max_kv_tokens;
   config.max_chunk_tokens = flags.max_chunk_tokens;
-  const bool gpu_flag = !flags.devices.empty() || flags.kv_cache_fraction != 0 || flags.deterministic ||
-                        flags.no_cuda_graphs || !flags.gemm_config.empty();
+  const bool gpu_flag = !flags.devices.empty() || flags.kv_cache_fraction || flags.deterministic ||
+                        flags.no_cuda_graphs || !flags.gemm_config.empty() || !flags.all_reduce.empty();
   if (gpu_flag && flags.device != "cuda") {
-    throw Error(
-        ErrorCode::kUsage,
-        "--devices, --kv-cache-fraction, --deterministic, --no-cuda-graphs and --gemm-config are for GPUs: "
-        "add --device cuda, or leave them out");
+    throw Error(ErrorCode::kUsage,
+                "--devices, --kv-cache-fraction, --deterministic, --no-cuda-graphs, --gemm-config and "
+                "--all-reduce are "
+                "for GPUs: add --device cuda, or leave them out");
   }
   config.devices = flags.devices;
-  if (flags.kv_cache_fraction != 0) config.kv_cache_fraction = flags.kv_cache_fraction;
+  if (flags.kv_cache_fraction) config.kv_cache_fraction = *flags.kv_cache_fraction;
   config.deterministic_batching = flags.deterministic;
   config.cuda_graphs = !flags.no_cuda_graphs;
   config.gemm_config = flags.gemm_config;
@@ -210,7 +225,7 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.transport = flags.transport;
   config.comm_timeout = flags.comm_timeout;
   config.micro_batch_tokens = flags.micro_batch_tokens;
-  config.all_reduce = flags.all_reduce;
+  if (!flags.all_reduce.empty()) config.all_reduce = flags.all_reduce;
   return config;
 }
 

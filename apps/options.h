@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,12 +27,12 @@ struct ModelFlags {
   int64_t max_kv_tokens = 0, max_chunk_tokens = 0;
   // On a GPU only.
   std::vector<int> devices;
-  double kv_cache_fraction = 0;  // 0: the engine's default
+  std::optional<double> kv_cache_fraction;
   bool deterministic = false, no_cuda_graphs = false;
   std::string gemm_config;
   // Of several ranks.
   int tensor_para_size = 1, pipeline_para_size = 1;
-  std::string transport = "auto", all_reduce = "one_shot";
+  std::string transport = "auto", all_reduce;  // empty: the engine's default
   double comm_timeout = 60;
   int64_t micro_batch_tokens = 0;
 };

@@ -33,7 +33,9 @@ struct Request {
   std::vector<int32_t> input_ids;
   int32_t max_new_tokens = 32;  ///< 0 is allowed with return_logits
   SamplingParams sampling;
-  std::optional<uint64_t> tag;    ///< identifies the request to the sampler; default: its submission number
+  /// Tells requests of one seed apart for the sampler. Without it (0) the same prompt, seed and parameters
+  /// give the same ids.
+  std::optional<uint64_t> tag;
   std::optional<int32_t> end_id;  ///< default: the model's; -1: never stop on an id
   std::vector<std::string> stop;  ///< stop strings (need a tokenizer); the text is cut before the match
   bool return_logits = false;     ///< Result::logits gets every prompt row

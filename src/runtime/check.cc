@@ -60,7 +60,8 @@ void check_ranks(const EngineConfig& config) {
          config.comm_timeout);
   if (config.transport != "auto" && config.transport != "mpi" && config.transport != "gloo")
     fail(ErrorCode::kUsage, "transport is '{}': it must be auto, mpi or gloo", config.transport);
-  parse_all_reduce(config.all_reduce);
+  if (parse_all_reduce(config.all_reduce) == AllReduce::kNccl && parse_device(config.device) == Device::kCpu)
+    fail(ErrorCode::kUsage, "all_reduce is 'nccl', which is for GPUs: leave it out, or take device cuda");
 }
 
 }  // namespace

@@ -69,7 +69,6 @@ LocalEngine::Task::Task(const Tokenizer* tokenizer, Request& request)
     : text(tokenizer, std::move(request.stop)),
       on_token(std::move(request.on_token)),
       ticket(std::make_shared<Ticket>()) {
-  tagged = request.tag.has_value();
   state.sampling = request.sampling;
   state.tag = request.tag.value_or(0);
   state.max_new_tokens = request.max_new_tokens;
@@ -129,7 +128,6 @@ std::vector<uint64_t> LocalEngine::enqueue(std::vector<std::unique_ptr<Task>> ta
       const uint64_t id = next_id_++;
       task->state.id = id;
       task->result.request = id;
-      if (!task->tagged) task->state.tag = id;
       tickets_.emplace(id, task->ticket);
       inbox_.push_back(std::move(task));
       ids.push_back(id);

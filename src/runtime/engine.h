@@ -56,7 +56,6 @@ class LocalEngine final : public Engine {
     Task(const Tokenizer* tokenizer, Request& request);
     RequestState state;
     OutputText text;
-    bool tagged = false;   // by the caller; else by its number
     bool retired = false;  // its last step is on its way: it has left the scheduler
     int32_t end_id = -1;
     std::function<bool(const StreamEvent&)> on_token;

@@ -69,6 +69,12 @@ class Streams(CommandTest):
         first = self.ok(*flags, "--seed", 1)
         self.assertEqual(self.ok(*flags, "--seed", 1, "--batch-size", 1), first)
         self.assertNotEqual(self.ok(*flags, "--seed", 2), first)
+        # The line and its neighbours have no say either.
+        ids = [json.loads(line)["output_ids"] for line in first.splitlines()]
+        self.assertEqual(ids, ids[:1] * 6)
+        alone = self.jsonl("alone.jsonl", [{"input_ids": [9, 8]}, {"input_ids": [5, 6, 7], "seed": 1}])
+        flags[4] = alone
+        self.assertEqual(json.loads(self.ok(*flags, "--seed", 7).splitlines()[1])["output_ids"], ids[0])
 
     def test_ignore_eos_and_stop(self):
         rows = self.jsonl("rows.jsonl", [{"prompt": "The fox", "max_new_tokens": 8}])

@@ -68,6 +68,18 @@ class Usage(CommandTest):
             with self.subTest(flags):
                 self.refused(*base, *flags, codes=[2], says=says)
 
+    def test_flags_for_gpus(self):
+        base = ["generate", "--model", golden("heads3_fp32"), "--prompt", "a"]
+        for flags in (["--devices", 0], ["--kv-cache-fraction", 0.5], ["--deterministic"], ["--no-cuda-graphs"],
+                      ["--gemm-config", "none"], ["--all-reduce", "nccl"], ["--all-reduce", "one_shot"]):
+            with self.subTest(flags):
+                self.refused(*base, *flags, codes=[2], says=(flags[0], "add --device cuda"))
+        for device in ([], ["--device", "cuda"]):
+            for value in ("0", "-0.1", "1.5", "nan", "inf", "", "half"):
+                with self.subTest(device=device, value=value):
+                    self.refused(*base, *device, "--kv-cache-fraction", value, codes=[2],
+                                 says=("--kv-cache-fraction", "above 0 and at most 1"))
+
     def test_neutral_values_are_accepted(self):
         path = self.jsonl("one.jsonl", [{"input_ids": [5], "max_new_tokens": 1, "beam_width": 1,
                                          "repetition_penalty": 1.0, "presence_penalty": 0}])

@@ -148,7 +148,8 @@ TEST(EngineBatching, SampledIdsDependOnSeedAndTag) {
   EXPECT_NE(run(1, 2), base);
 }
 
-TEST(EngineBatching, ADefaultTagIsTheSubmissionNumber) {
+// Its number and its neighbours have no say.
+TEST(EngineBatching, ASeedFixesARequest) {
   const auto make = [](std::optional<uint64_t> tag) {
     Request request = request_of(prompt_of(5, 9), 12);
     request.sampling = {.top_k = 50, .seed = 3};
@@ -157,9 +158,12 @@ TEST(EngineBatching, ADefaultTagIsTheSubmissionNumber) {
   };
   EngineUnderTest test;
   const auto engine = test.make();
-  const std::vector<Result> results = engine->generate({make(1), make(std::nullopt), make(std::nullopt)});
-  EXPECT_EQ(results[0].output_ids, results[1].output_ids);
-  EXPECT_NE(results[1].output_ids, results[2].output_ids);
+  const std::vector<Result> results =
+      engine->generate({make(1), make(std::nullopt), make(std::nullopt), make(0)});
+  EXPECT_NE(results[0].output_ids, results[1].output_ids);
+  EXPECT_EQ(results[1].output_ids, results[2].output_ids);
+  EXPECT_EQ(results[1].output_ids, results[3].output_ids);
+  EXPECT_EQ(engine->generate({make(std::nullopt)}).front().output_ids, results[1].output_ids);
 }
 
 TEST(EngineBatching, ContinuedSequenceGoesOnAsItWouldHave) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <stdexcept>
@@ -270,6 +271,10 @@ TEST(EngineFaults, ConfigurationsThatCannotBe) {
   expect("unknown data type 'int3'", [](EngineConfig& c) { c.data_type = "int3"; });
   expect("unknown device 'tpu'", [](EngineConfig& c) { c.device = "tpu"; });
   expect("deterministic_batching", [](EngineConfig& c) { c.deterministic_batching = true; });
+  for (const double fraction : {0.0, -0.5, 1.01, std::nan(""), HUGE_VAL})
+    expect("kv_cache_fraction", [=](EngineConfig& c) { c.kv_cache_fraction = fraction; });
+  expect("all_reduce is 'nccl', which is for GPUs", [](EngineConfig& c) { c.all_reduce = "nccl"; });
+  expect("all_reduce is 'ring'", [](EngineConfig& c) { c.all_reduce = "ring"; });
   if (!kHasCuda) expect("no CUDA backend", [](EngineConfig& c) { c.device = "cuda"; });
   EXPECT_ERROR(measure_roof("tpu", "fp32", 1), ErrorCode::kUsage, "unknown device");
   EXPECT_ERROR(measure_roof("cpu", "fp12", 1), ErrorCode::kUsage, "unknown data type");
