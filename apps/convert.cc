@@ -25,25 +25,22 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("({})", fmt::join(shape, ", "));
 }
 
-std::string argument_block(const Flags& flags) {
-  std::string out = fmt::format("{:=^60}\n", " Arguments ");
-  const auto line = [&out](const char* name, const auto& value) {
-    out += fmt::format(" {:.<24} {}\n", std::string(name) + " ", value);
-  };
-  line("input_dir", flags.input_dir);
-  line("output_dir", flags.output_dir);
-  line("tensor_para_size", flags.tensor_para_size);
-  line("data_type", flags.data_type);
-  line("processes", flags.processes);
-  line("verbose", flags.verbose);
-  line("by_shard", flags.by_shard);
-  line("force", flags.force);
-  return out + std::string(60, '=') + "\n";
+SettingsBlock arguments_of(const Flags& flags) {
+  SettingsBlock out("Arguments");
+  out.add("input_dir", flags.input_dir);
+  out.add("output_dir", flags.output_dir);
+  out.add("tensor_para_size", flags.tensor_para_size);
+  out.add("data_type", flags.data_type);
+  out.add("processes", flags.processes);
+  out.add("verbose", flags.verbose);
+  out.add("by_shard", flags.by_shard);
+  out.add("force", flags.force);
+  return out;
 }
 
 int convert(const Flags& flags) {
   Output out("-");
-  out.write(argument_block(flags));
+  out.write(arguments_of(flags).text());
   out.flush();
   // Reads headers alone; tells how many tensors there are to go, and finds a damaged input before anything is
   // written.

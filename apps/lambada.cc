@@ -2,16 +2,19 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "apps/command.h"
 #include "apps/follow.h"
 #include "apps/interrupt.h"
+#include "apps/lambada_flags.h"
 #include "apps/lines.h"
 #include "apps/options.h"
 #include "apps/ordered_run.h"
@@ -26,27 +29,29 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct Flags {
-  ModelFlags model;
-  std::string dataset_path, output_path;
-  int64_t batch_size = 8;
-  std::optional<double> acc_threshold;
-  bool show_progress = false;
-};
-
 struct Case {
   std::string prompt, target;
   std::vector<int32_t> prompt_ids, target_ids;
   std::string where;
 };
 
+// Any other field may be there; what is nested deeper than the object's own values is not kept.
 std::string text_of(const std::string& line, const std::string& where) {
-  const auto object = nlohmann::json::parse(line, nullptr, false);
+  const auto shallow = [](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+    return depth < 2;
+  };
+  const auto object = nlohmann::json::parse(line, shallow, false);
   if (object.is_discarded()) throw Error(ErrorCode::kCorrupt, fmt::format("{}: not valid JSON", where));
   if (!object.is_object() || !object.contains("text") || !object["text"].is_string()) {
     throw Error(ErrorCode::kCorrupt, fmt::format("{}: expected an object like {{\"text\": \"...\"}}", where));
   }
   return object["text"].get<std::string>();
+}
+
+// As Python's str.strip("\n"), which FasterTransformer's script calls first: line feeds alone, at both ends.
+std::string strip_line_feeds(const std::string& text) {
+  const size_t first = text.find_first_not_of('\n');
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of('\n') + 1 - first);
 }
 
 // The target is what follows the last blank, that blank included. Prompt and target go through the tokenizer
@@ -74,30 +79,58 @@ Case split(const Tokenizer& tokenizer, const std::string& text, const std::strin
   return out;
 }
 
-std::vector<Case> read_cases(const Flags& flags, const Tokenizer& tokenizer) {
+std::vector<Case> read_cases(const LambadaFlags& flags, const Tokenizer& tokenizer) {
   std::vector<Case> cases;
   LineReader lines(flags.dataset_path);
   for (std::string line; lines.next(line);) {
-    if (!line.empty()) cases.push_back(split(tokenizer, text_of(line, lines.where()), lines.where()));
+    if (is_blank(line)) continue;
+    const std::string text = strip_line_feeds(text_of(line, lines.where()));
+    cases.push_back(split(tokenizer, text, lines.where()));
   }
   if (cases.empty()) throw Error(ErrorCode::kCorrupt, fmt::format("'{}' holds no texts", flags.dataset_path));
   return cases;
 }
 
-// FasterTransformer runs a batch to the length of its longest target and compares the first ids of each row.
-// Greedy ids do not depend on how many follow, so that asking each request for just its target's length
-// scores the same, whatever the batch, and costs less.
-std::vector<NamedRequest> requests_for(const std::vector<Case>& cases) {
+// What runs, and whose request answers each case: equal cases share one (--shared-contexts-ratio).
+struct Plan {
   std::vector<NamedRequest> requests;
-  for (const Case& one : cases) {
+  std::vector<size_t> request_of;  // of each case; a request's first case comes after those of all before it
+};
+
+// FasterTransformer runs a batch to the length of its longest target and compares the first ids of each row.
+// Ids do not depend on how many follow, so that asking each request for just its target's length scores the
+// same, whatever the batch, and costs less.
+Plan plan_of(const std::vector<Case>& cases, const LambadaFlags& flags) {
+  Plan plan;
+  for (size_t i = 0; i < cases.size(); ++i) {
     Request request;
-    request.input_ids = one.prompt_ids;
-    request.max_new_tokens = static_cast<int32_t>(one.target_ids.size());
-    request.sampling.top_k = 1;
+    request.input_ids = cases[i].prompt_ids;
+    request.max_new_tokens = static_cast<int32_t>(cases[i].target_ids.size());
+    request.sampling.top_k = flags.top_k;
+    if (flags.top_k != 1) {
+      request.sampling.top_p = flags.top_p;
+      request.sampling.temperature = flags.temperature;
+    }
+    const size_t row = i % static_cast<size_t>(flags.batch_size);
+    request.sampling.seed = flags.random_seed[row % flags.random_seed.size()];
+    request.tag = 0;  // the seed alone decides a draw, as in FasterTransformer
     request.end_id = -1;
-    requests.push_back({std::move(request), one.where});
+    plan.requests.push_back({std::move(request), cases[i].where});
+    plan.request_of.push_back(i);
   }
-  return requests;
+  std::map<std::tuple<std::vector<int32_t>, int32_t, uint64_t>, size_t> distinct;
+  std::vector<size_t> request_of;
+  for (const NamedRequest& named : plan.requests) {
+    const Request& request = named.request;
+    const auto key = std::tuple(request.input_ids, request.max_new_tokens, request.sampling.seed);
+    request_of.push_back(distinct.emplace(key, distinct.size()).first->second);
+  }
+  const auto total = static_cast<double>(cases.size());
+  if (static_cast<double>(distinct.size()) > flags.shared_contexts_ratio * total) return plan;
+  std::vector<NamedRequest> first;
+  for (size_t i = 0; i < cases.size(); ++i)
+    if (request_of[i] == first.size()) first.push_back(std::move(plan.requests[i]));
+  return {std::move(first), std::move(request_of)};
 }
 
 std::string case_line(int64_t index, const Case& one, const Result& result, bool correct) {
@@ -108,42 +141,80 @@ std::string case_line(int64_t index, const Case& one, const Result& result, bool
   return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-int lambada(const Flags& flags) {
+// Counts and writes the cases in their order, as the results of their requests come.
+class Scorer {
+ public:
+  Scorer(const std::vector<Case>& cases, const std::vector<size_t>& request_of, Output* out, ProgressBar* bar)
+      : cases_(cases), request_of_(request_of), out_(out), bar_(bar) {}
+
+  void take(Result&& result) {
+    results_.push_back(std::move(result));
+    for (; next_ < cases_.size() && request_of_[next_] < results_.size(); ++next_)
+      score(cases_[next_], results_[request_of_[next_]]);
+  }
+  int64_t correct() const { return correct_; }
+
+ private:
+  void score(const Case& one, const Result& result) {
+    const auto index = static_cast<int64_t>(next_);
+    const bool right = result.output_ids == one.target_ids;
+    correct_ += right;
+    if (out_) out_->write(case_line(index, one, result, right));
+    if (!bar_) return;
+    const double percent = 100.0 * static_cast<double>(correct_) / static_cast<double>(index + 1);
+    bar_->advance(fmt::format("{:.2f} % right", percent));
+  }
+
+  const std::vector<Case>& cases_;
+  const std::vector<size_t>& request_of_;
+  Output* out_;
+  ProgressBar* bar_;
+  std::vector<Result> results_;  // of the requests so far
+  size_t next_ = 0;              // case
+  int64_t correct_ = 0;
+};
+
+// Runs all cases and gives the seconds that it took.
+double run_cases(Engine& engine, const LambadaFlags& flags, std::vector<NamedRequest> requests,
+                 Scorer& scorer) {
+  InterruptGuard guard;
+  OrderedRun run;
+  run.window = std::max<int64_t>(64, 4 * flags.batch_size);
+  run.on_result = [&](int64_t, Result&& result) { scorer.take(std::move(result)); };
+  const auto start = std::chrono::steady_clock::now();
+  run_in_order(engine, *list_source(std::move(requests)), run);
+  if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the accuracy is not known");
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+int lambada(const LambadaFlags& flags) {
   const EngineConfig config = engine_config(flags.model, flags.batch_size);
   if (followed(config)) return 0;
   Output out("-");
+  out.write(arguments_of(flags).text());
+  out.flush();
   std::optional<Output> cases_out;
   if (!flags.output_path.empty()) cases_out.emplace(flags.output_path);
   const std::unique_ptr<Engine> engine = Engine::create(config);
+  check_against(flags, engine->info());
   if (!engine->tokenizer()) {
     throw Error(ErrorCode::kUsage,
                 fmt::format("'{}' has no tokenizer: give --tokenizer-path", flags.model.model));
   }
   const std::vector<Case> cases = read_cases(flags, *engine->tokenizer());
   const auto total = static_cast<int64_t>(cases.size());
+  out.write(model_of(flags, engine->info()).text());
   out.write(fmt::format("{}\n{} texts, {} at once\n", describe(engine->info()), total, flags.batch_size));
   out.flush();
 
-  InterruptGuard guard;
+  Plan plan = plan_of(cases, flags);
   std::optional<ProgressBar> bar(std::in_place, "lambada", total, flags.show_progress);
-  int64_t correct = 0;
-  OrderedRun run;
-  run.window = std::max<int64_t>(64, 4 * flags.batch_size);
-  run.on_result = [&](int64_t index, Result&& result) {
-    const Case& one = cases[static_cast<size_t>(index)];
-    const bool right = result.output_ids == one.target_ids;
-    correct += right;
-    if (cases_out) cases_out->write(case_line(index, one, result, right));
-    bar->advance(
-        fmt::format("{:.2f} % right", 100.0 * static_cast<double>(correct) / static_cast<double>(index + 1)));
-  };
-  const auto start = std::chrono::steady_clock::now();
-  run_in_order(*engine, *list_source(requests_for(cases)), run);
-  if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the accuracy is not known");
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Scorer scorer(cases, plan.request_of, cases_out ? &*cases_out : nullptr, &*bar);
+  const double seconds = run_cases(*engine, flags, std::move(plan.requests), scorer);
   bar.reset();
   if (cases_out) cases_out->commit();
 
+  const int64_t correct = scorer.correct();
   const double accuracy = 100.0 * static_cast<double>(correct) / static_cast<double>(total);
   out.write(fmt::format("Accuracy: {:.4f}% ({}/{}) (elapsed time: {:.4f} sec, {:.1f} prompts/s)\n", accuracy,
                         correct, total, seconds, static_cast<double>(total) / seconds));
@@ -160,7 +231,7 @@ int lambada(const Flags& flags) {
 }  // namespace
 
 Action add_lambada(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<LambadaFlags>();
   add_model_flags(app, flags->model);
   app.add_option("--dataset-path", flags->dataset_path, "lines of {\"text\": \"...\"}")
       ->type_name("F.jsonl")
@@ -178,6 +249,9 @@ Action add_lambada(CLI::App& app) {
       ->check(CLI::Range(0.0, 100.0));
   app.add_flag("--show-progress", flags->show_progress,
                "progress also where stderr is no terminal: a line every tenth of the way");
+  add_data_type(app, flags->model.data_type, "as --data-type", "--inference-data-type")
+      ->excludes("--data-type");
+  add_lambada_flags(app, *flags);
   return [flags] { return lambada(*flags); };
 }
 

@@ -18,6 +18,8 @@ constexpr size_t kReadBytes = 1 << 16;
 
 }  // namespace
 
+bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\v\f") == std::string_view::npos; }
+
 LineReader::LineReader(const std::string& path) : path_(path == "-" ? "standard input" : path) {
   fd_ = path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0) {

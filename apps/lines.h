@@ -3,8 +3,12 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace bolide::apps {
+
+// Whether a line holds nothing but white space: such lines separate, they ask for nothing.
+bool is_blank(std::string_view line);
 
 // Reads a text file, or standard input for "-", line by line; "\n" and "\r\n" end a line. Not thread-safe.
 class LineReader {

@@ -62,8 +62,9 @@ void add_log_level(CLI::App& app) {
       ->type_name("LEVEL");
 }
 
-CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string& note) {
-  return app.add_option("--data-type", value, "fp32, fp16 or bf16: " + note)
+CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string& note,
+                           const std::string& names) {
+  return app.add_option(names, value, "fp32, fp16 or bf16: " + note)
       ->type_name("TYPE")
       ->check(CLI::Validator(
           [](const std::string& type) -> std::string {

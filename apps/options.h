@@ -48,7 +48,8 @@ std::string describe(const ModelInfo& info);
 // --log-level, for commands without the model flags too.
 void add_log_level(CLI::App& app);
 // --data-type; `note` says what it applies to. Types that no kernel of this version takes are refused.
-CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string& note);
+CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string& note,
+                           const std::string& names = "--data-type");
 // A flag that is known but can only be left at its neutral value in this version.
 void add_neutral_flag(CLI::App& app, const std::string& names, double neutral);
 // A flag that is known and not there yet at all; `instead` says what to do.

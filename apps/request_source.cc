@@ -18,8 +18,7 @@ class LinesSource : public RequestSource {
     std::string line;
     do {
       if (!lines_.next(line, stopped)) return false;
-    } while (line.find_first_not_of(" \t") ==
-             std::string::npos);  // empty lines separate, they ask for nothing
+    } while (is_blank(line));
     request = request_of(line, defaults_);
     return true;
   }

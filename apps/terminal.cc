@@ -1,11 +1,15 @@
 #include "apps/terminal.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
+
+#include "apps/display_width.h"
 
 namespace bolide::apps {
 namespace {
@@ -26,15 +30,25 @@ const char* code_of(Style style) {
   return "";
 }
 
-// Code points: good enough for names and numbers.
-size_t width_of(std::string_view text) {
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+// "12/40", "1.20 GB/3.00 GB"; only what is done where the total is not known.
+std::string counts_of(const Progress& progress) {
+  const auto amount = [&](int64_t value) {
+    return progress.unit == Progress::Unit::kBytes ? human_bytes(static_cast<double>(value))
+                                                   : std::to_string(value);
+  };
+  return progress.total > 0 ? fmt::format("{}/{}", amount(progress.done), amount(progress.total))
+                            : amount(progress.done);
 }
 
 }  // namespace
 
 bool is_terminal(int fd) { return ::isatty(fd) == 1 && !std::getenv("OMPI_COMM_WORLD_RANK"); }
+
+size_t terminal_columns(int fd) {
+  winsize size{};
+  // A terminal that does not know its size says 0.
+  return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
 
 std::string styled(std::string_view text, Style style, int fd) {
   const char* no_color = std::getenv("NO_COLOR");
@@ -66,14 +80,14 @@ std::string Table::text(int fd) const {
   std::vector<size_t> widths(rows_.front().size(), 0);
   for (const auto& row : rows_) {
     for (size_t column = 0; column < row.size(); ++column) {
-      widths[column] = std::max(widths[column], width_of(row[column]));
+      widths[column] = std::max(widths[column], display_width(row[column]));
     }
   }
   std::string out;
   for (const auto& row : rows_) {
     std::string line;
     for (size_t column = 0; column < row.size(); ++column) {
-      const std::string pad(widths[column] - width_of(row[column]), ' ');
+      const std::string pad(widths[column] - display_width(row[column]), ' ');
       if (column > 0) line += "  ";
       line += column == 0 || left_ ? row[column] + pad : pad + row[column];
     }
@@ -83,37 +97,73 @@ std::string Table::text(int fd) const {
   return out;
 }
 
-ProgressBar::ProgressBar(std::string label, int64_t total, bool in_pipes)
-    : label_(std::move(label)),
-      total_(std::max<int64_t>(total, 1)),
+SettingsBlock::SettingsBlock(std::string_view title)
+    : text_(fmt::format("{:=^60}\n", fmt::format(" {} ", title))) {}
+
+void SettingsBlock::add(std::string_view name, std::string_view value) {
+  text_ += fmt::format(" {:.<28} {}\n", fmt::format("{} ", name), value);
+}
+
+std::string progress_line(const Progress& progress, std::string_view note, size_t columns) {
+  constexpr size_t kBar = 30, kNarrowestBar = 5;
+  const bool known = progress.total > 0;
+  const double share =
+      known ? std::min(1.0, static_cast<double>(progress.done) / static_cast<double>(progress.total)) : 0;
+  std::string percent, time;
+  if (known) {
+    percent = fmt::format(" {:3.0f} %", share * 100);
+    if (share > 0) time = fmt::format("  {:.0f} s left", progress.seconds * (1 - share) / share);
+  } else if (progress.seconds > 0) {
+    time = fmt::format("  {:.1f}/s", static_cast<double>(progress.done) / progress.seconds);
+  }
+  size_t room = columns;
+  const auto claim = [&room](std::string text) {
+    if (text.size() > room) return std::string();
+    room -= text.size();
+    return text;
+  };
+  percent = claim(std::move(percent));
+  const std::string label = fit(progress.label, room);
+  room -= display_width(label);
+  const std::string counts = claim(fmt::format("  {}", counts_of(progress)));
+  // The blank before the bar is the bar's.
+  size_t bar = known && room > kNarrowestBar ? std::min(kBar, room - 1) : 0;
+  if (bar > 0) room -= bar + 1;
+  time = claim(std::move(time));
+  std::string shown;
+  if (!note.empty() && room > 2) shown = fmt::format("  {}", fit(note, room - 2));
+  std::string line = label;
+  if (bar > 0) {
+    const auto filled = static_cast<size_t>(share * static_cast<double>(bar));
+    line += fmt::format(" {}{}", styled(std::string(filled, '#'), Style::kGreen, STDERR_FILENO),
+                        styled(std::string(bar - filled, '-'), Style::kDim, STDERR_FILENO));
+  }
+  return line + percent + counts + time + shown;
+}
+
+ProgressBar::ProgressBar(std::string label, int64_t total, bool in_pipes, Progress::Unit unit)
+    : progress_{.label = std::move(label), .total = total, .unit = unit},
       terminal_(is_terminal(STDERR_FILENO)),
-      in_pipes_(in_pipes && !terminal_) {}
+      in_pipes_(in_pipes && !terminal_ && total > 0) {}
 
 ProgressBar::~ProgressBar() {
   if (terminal_) std::fputs("\r\033[K", stderr);
 }
 
-void ProgressBar::advance(std::string_view note) {
-  const int64_t tenth_before = 10 * done_ / total_;
-  ++done_;
-  if (in_pipes_ && 10 * done_ / total_ > tenth_before) {
-    fmt::print(stderr, "{}: {}/{}{}{}\n", label_, done_, total_, note.empty() ? "" : "  ", note);
+void ProgressBar::set(int64_t done, std::string_view note) {
+  const int64_t total = progress_.total;
+  const int64_t before = std::exchange(progress_.done, done);
+  if (in_pipes_ && 10 * done / total > 10 * before / total) {
+    fmt::print(stderr, "{}: {}{}{}\n", progress_.label, counts_of(progress_), note.empty() ? "" : "  ", note);
   }
+  if (!terminal_) return;
   const auto now = Clock::now();
-  if (!terminal_ || (now - drawn_ < std::chrono::milliseconds(100) && done_ < total_)) return;
+  const bool last = done >= total && before < total;
+  if (now - drawn_ < std::chrono::milliseconds(100) && !last) return;
   drawn_ = now;
-  draw(note);
-}
-
-void ProgressBar::draw(std::string_view note) const {
-  constexpr int kWidth = 30;
-  const double share = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
-  const int filled = static_cast<int>(share * kWidth);
-  const double elapsed = std::chrono::duration<double>(drawn_ - start_).count();
-  fmt::print(stderr, "\r{} {}{} {:3.0f} %  {}/{}  {:.0f} s left{}{}\033[K", label_,
-             styled(std::string(static_cast<size_t>(filled), '#'), Style::kGreen, STDERR_FILENO),
-             styled(std::string(static_cast<size_t>(kWidth - filled), '-'), Style::kDim, STDERR_FILENO),
-             share * 100, done_, total_, elapsed * (1 - share) / share, note.empty() ? "" : "  ", note);
+  progress_.seconds = std::chrono::duration<double>(now - start_).count();
+  // The last column stays free: a terminal that has written there may wrap before the line is cleared.
+  fmt::print(stderr, "\r{}\033[K", progress_line(progress_, note, terminal_columns(STDERR_FILENO) - 1));
   std::fflush(stderr);
 }
 

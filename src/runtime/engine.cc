@@ -37,6 +37,7 @@ ModelInfo make_info(const RankParts& parts, const Worker& worker, const EngineCo
   info.architecture = model.architecture;
   info.device = config.device;
   info.data_type = name_of(parts.data_type);
+  info.checkpoint_data_type = name_of(model.checkpoint_dtype);
   info.instruction_set =
       cache.device == Device::kCuda ? cuda_properties().name : instruction_set(parts.data_type);
   info.vocab_size = model.vocab_size;
@@ -48,6 +49,7 @@ ModelInfo make_info(const RankParts& parts, const Worker& worker, const EngineCo
   info.inter_size = model.inter_size;
   info.bos_id = model.bos_id;
   info.eos_id = model.eos_id;
+  info.norm_eps = model.norm_eps;
   info.weight_bytes = total_weight_bytes;
   info.kv_bytes_per_token = cache_config(model, {}, parts.data_type, 1, 1).page_bytes();
   info.tensor_para_size = worker.dist().tensor_size;
