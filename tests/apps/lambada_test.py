@@ -149,7 +149,8 @@ class Lambada(CommandTest):
             with self.subTest(row):
                 data = self.jsonl("texts.jsonl", [{"text": "a b"}, row])
                 self.refused("lambada", "--model", golden(MODEL), "--dataset-path", data, codes=[1], says="line 2")
-        self.refused("lambada", "--model", golden(MODEL), "--dataset-path", self.jsonl("none.jsonl", []), codes=[1])
+        self.refused("lambada", "--model", golden(MODEL), "--dataset-path", self.jsonl("none.jsonl", []), codes=[1],
+                     says="none.jsonl' holds no texts")
         self.refused("lambada", "--model", golden(MODEL), "--dataset-path", self.folder / "nowhere", codes=[1],
                      says="nowhere")
         self.refused("lambada", "--model", golden("heads3_fp32"), "--dataset-path", self.texts("a b"), says="tokenizer")

@@ -51,6 +51,7 @@ class Refusals(RanksTest):
                     command = harness.command("generate", "--model", golden(TINY), "--prompt", "a", *sizes)
                     run = self.start_commands(way, [command] * 2)
                     self.assertTrue(set(run.wait(60)) <= {2}, run.all_errors())
+                    self.assertTrue(any(run.all_errors().values()))
                     for rank in range(2):
                         if way != "mpi" or run.errors(rank):
                             self.assert_error_of(run, rank, "2 processes were started", "--tensor-para-size")
@@ -77,6 +78,7 @@ class Refusals(RanksTest):
                             for name in (TINY, "heads12_fp16_vocab1003", TINY)]
                 run = self.start_commands(way, commands)
                 self.assertTrue(set(run.wait(60)) <= {2}, run.all_errors())
+                self.assertTrue(any(run.all_errors().values()))
                 for rank in range(3):
                     if way != "mpi" or run.errors(rank):
                         self.assert_error_of(run, rank, "rank 1 has 'model ")

@@ -10,7 +10,7 @@ class Usage(CommandTest):
         text = self.ok("--help")
         for name in SUBCOMMANDS:
             self.assertIn(f"  {name} ", text)
-            self.assertIn("--", self.ok(name, "--help"))
+            self.assertRegex(self.ok(name, "--help"), r"(?m)^ +.*--[a-z]+-[a-z-]+ .*[a-z]{3} ")
         self.assertRegex(self.ok("--version"), r"^bolide \d+\.\d+\.\d+\n$")
 
     def test_wrong_usage(self):
@@ -93,7 +93,8 @@ class Usage(CommandTest):
         for flag, value in [("--temperature", 0), ("--temperature", -1), ("--top-p", 1.5), ("--top-k", -1),
                             ("--temperature", "nan"), ("--max-new-tokens", 0)]:
             with self.subTest(flag, value=value):
-                self.refused(*base, flag, value, codes=[2])
+                done = self.refused(*base, flag, value, codes=[2], says=str(value))
+                self.assertRegex(done.stderr, flag.strip("-").replace("-", "[_-]"))
 
     def test_device_that_is_not_there(self):
         for device in ("cuda", "tpu"):

@@ -63,6 +63,7 @@ class CudaOps : public testing::Test {
     }
   }
   void expect_right(const Cases& cases) const {
+    ASSERT_FALSE(cases.empty());
     const testing::TestResult& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
     const int64_t every = std::max<int64_t>(sampled(), 1);
     int failed = 0;

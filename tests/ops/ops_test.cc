@@ -28,6 +28,7 @@ class Ops : public testing::TestWithParam<cpu::Isa> {
     }
   }
   static void expect_right(const Cases& cases) {
+    ASSERT_FALSE(cases.empty());
     for (const auto& make : cases) expect_right(*make());
   }
 

@@ -52,7 +52,12 @@ struct Golden {
 
 Golden read_golden(const std::string& name) {
   const Json json = read_json(kGolden / name / "golden.json");
-  return {json["prompts"], json["greedy_ids"], read_logits(kGolden / name / "logits.safetensors")};
+  Golden golden{json["prompts"], json["greedy_ids"], read_logits(kGolden / name / "logits.safetensors")};
+  // What is not there would be compared with nothing.
+  if (golden.prompts.empty() || golden.greedy_ids.size() != golden.prompts.size() ||
+      golden.logits.size() != golden.prompts.size())
+    throw std::runtime_error("golden case " + name + " is not whole");
+  return golden;
 }
 
 Request request_for(const Golden& golden, size_t i) {
@@ -66,7 +71,7 @@ Request request_for(const Golden& golden, size_t i) {
 
 // The largest distance of a row from the golden row, relative to the golden row's norm.
 double relative_error(const std::vector<float>& logits, const std::vector<float>& golden, size_t vocab) {
-  if (logits.size() != golden.size()) return INFINITY;
+  if (golden.empty() || logits.size() != golden.size()) return INFINITY;
   double worst = 0;
   for (size_t row = 0; row < golden.size() / vocab; ++row) {
     double error = 0, norm = 0;

@@ -2,6 +2,8 @@
 // are threads, and share one GPU.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <thread>
 
@@ -63,7 +65,11 @@ TEST_F(StageTimes, AClockTellsEachStepOnce) {
   std::vector<StageSample> samples;
   clock.take(samples);
   EXPECT_TRUE(samples.empty());
-  for (int round = 0; round < 2; ++round) {
+  // A host that is busy elsewhere between two calls lengthens what the clock sees, and never shortens it: the
+  // shortest of all rounds is what one piece of work takes.
+  double least = kOnGpu ? 1e9 : std::chrono::duration<double>(kPause).count();
+  std::vector<std::array<double, 3>> rounds;  // wall, sum of the three, the one of four pieces
+  for (int round = 0; round < (kOnGpu ? 10 : 2); ++round) {
     const auto start = std::chrono::steady_clock::now();
     samples.clear();
     clock.start(context);  // given up, as by a fault
@@ -86,13 +92,16 @@ TEST_F(StageTimes, AClockTellsEachStepOnce) {
       EXPECT_GT(samples[i].seconds, 0);
       sum += samples[i].seconds;
     }
-    // Four times the work of the others, and once three times between them.
-    const double least = kOnGpu ? samples[2].seconds / 2 : std::chrono::duration<double>(kPause).count();
-    EXPECT_GE(samples[1].seconds, 4 * least);
-    EXPECT_LE(sum, wall - 3 * least);
+    if (kOnGpu) least = std::min({least, samples[0].seconds / 2, samples[2].seconds / 2});
+    rounds.push_back({wall, sum, samples[1].seconds});
     samples.clear();
     clock.take(samples);
     EXPECT_TRUE(samples.empty());
+  }
+  // Four times the work of the others, and once three times between them.
+  for (const auto& [wall, sum, four] : rounds) {
+    EXPECT_GE(four, 4 * least);
+    EXPECT_LE(sum, wall - 3 * least);
   }
 }
 
