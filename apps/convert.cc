@@ -61,13 +61,14 @@ int convert(const Flags& flags) {
   std::optional<ProgressBar> bar;
   if (!flags.verbose || !out.is_terminal())
     bar.emplace("convert", static_cast<int64_t>(input.tensors.size()));
-  options.on_tensor = [&](const std::string& name, const std::vector<int64_t>& shape, bool split) {
+  options.on_tensor = [&](const ConvertedTensor& tensor) {
     if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output folder is not written");
     if (flags.verbose) {
-      out.write(fmt::format(" - {:.<62} {:<16}{}\n", name + " ", shape_text(shape), split ? " s" : ""));
+      out.write(fmt::format(" - {:.<62} {:<16}{}\n", tensor.name + " ", shape_text(tensor.shape),
+                            tensor.split ? " s" : ""));
       out.flush();
     }
-    if (bar) bar->advance(name);
+    if (bar) bar->advance(tensor.name);
   };
   const ConvertReport report = bolide::convert(options);
   bar.reset();

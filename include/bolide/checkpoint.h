@@ -8,6 +8,16 @@
 
 namespace bolide {
 
+/// A tensor that convert() has written.
+struct ConvertedTensor {
+  std::string name;              ///< FT's
+  std::vector<int64_t> shape;    ///< of one written file
+  bool split = false;            ///< over ranks, in a file for each
+  std::string file;              ///< that was written, without its folder (rank 0's)
+  std::string source;            ///< file that it was read from
+  int64_t index = 0, count = 0;  ///< its place in the list, from 0, and how many there are
+};
+
 /// `bolide convert`: a Hugging Face folder to FasterTransformer's `<output_dir>/<tensor_para_size>-gpu/`.
 struct ConvertOptions {
   std::filesystem::path input_dir = {};
@@ -17,9 +27,9 @@ struct ConvertOptions {
   int processes = 4;               ///< worker threads
   bool by_shard = false;  ///< read the input one shard file at a time (as FT's -s); less memory, same output
   bool force = false;     ///< replace an output folder that already holds files
-  /// Called once per tensor, serialised: FT name, the shape of one written file, whether it is split over
-  /// ranks.
-  std::function<void(const std::string& name, const std::vector<int64_t>& shape, bool split)> on_tensor = {};
+  /// Called once per tensor in the order of the model (embedding, layers, final norm), whichever is written
+  /// first, by one thread at a time. An Error that it throws ends the run.
+  std::function<void(const ConvertedTensor& tensor)> on_tensor = {};
 };
 struct ConvertReport {
   std::filesystem::path folder;

@@ -64,6 +64,11 @@ struct EngineConfig {
   /// the GPUs reach each other's memory; "nccl" alone; "host": by way of host memory, slowly, where there is
   /// no NCCL. Where ranks share a GPU "one_shot" becomes "host", and "nccl" is refused.
   std::string all_reduce = "one_shot";
+  /// Called while weights are read, at the start with 0 and then after every part of a few MiB: how many
+  /// bytes of checkpoint files (kDummy: of random values) are loaded, and how many this rank will have loaded
+  /// at the end. From loader threads, one call at a time, done_bytes never falling; keep it short. Of ranks
+  /// that are threads of one process rank 0's alone is called. An Error that it throws ends the loading.
+  std::function<void(int64_t done_bytes, int64_t total_bytes)> on_load = {};
 };
 
 /// The number of this process among those that mpirun, torchrun or srun has started; 0 when it is alone.

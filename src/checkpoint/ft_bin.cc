@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "checkpoint/copy_box.h"
 #include "checkpoint/findings.h"
+#include "checkpoint/ft_writer.h"
 #include "checkpoint/mapped_source.h"
 
 namespace bolide {
@@ -106,7 +107,7 @@ class FtSource final : public TensorSource {
     return shape;
   }
   static std::string file_name(const FtTensor& tensor, int rank) {
-    return tensor.split_axis < 0 ? tensor.name + ".bin" : fmt::format("{}.{}.bin", tensor.name, rank);
+    return FtFile::name(tensor.name, tensor.split_axis < 0 ? -1 : rank);
   }
 
   void read_file(const FtTensor& tensor, int rank, const Shape& stored, const Slice& part, std::byte* into,

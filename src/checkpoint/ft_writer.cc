@@ -41,8 +41,12 @@ void flush_file_system(const fs::path& folder) {
 
 }  // namespace
 
+std::string FtFile::name(const std::string& tensor, int rank) {
+  return rank < 0 ? tensor + ".bin" : fmt::format("{}.{}.bin", tensor, rank);
+}
+
 FtFile::FtFile(const fs::path& path) : path_(path) {
-  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd_ < 0) cannot_write(path);
 }
 
@@ -96,7 +100,7 @@ FtWriter::~FtWriter() {
 
 FtFile FtWriter::create(const std::string& name, int rank) const {
   BOLIDE_CHECK(rank >= -1 && rank < ranks_ && name.find('/') == std::string::npos && !committed_);
-  return FtFile(partial_ / (rank < 0 ? name + ".bin" : fmt::format("{}.{}.bin", name, rank)));
+  return FtFile(partial_ / FtFile::name(name, rank));
 }
 
 void FtWriter::write_ini(const std::vector<Section>& sections) const {

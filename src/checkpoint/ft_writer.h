@@ -16,6 +16,8 @@ namespace bolide {
 class FtFile {
  public:
   explicit FtFile(const std::filesystem::path& path);
+  // `<tensor>.<rank>.bin`, or `<tensor>.bin` when rank is -1.
+  static std::string name(const std::string& tensor, int rank);
   FtFile(FtFile&& other) noexcept;
   FtFile& operator=(FtFile&&) = delete;
   ~FtFile();  // closes without reporting: call close() when all is written
@@ -40,7 +42,7 @@ class FtWriter {
   FtWriter(const FtWriter&) = delete;
   FtWriter& operator=(const FtWriter&) = delete;
 
-  // Creates `<name>.<rank>.bin`, or `<name>.bin` when rank is -1. Thread-safe.
+  // Creates FtFile::name(name, rank). Thread-safe.
   FtFile create(const std::string& name, int rank) const;
   // config.ini, sections and keys in order, as Python's configparser writes it without spaces around '='. It
   // gets its name in commit() only, so that not even a killed run's hidden folder loads.

@@ -44,8 +44,9 @@ class MappedSource final : public TensorSource {
 
 // Reads one file's header into `source`.
 using ReadTensorFile = void (*)(const std::filesystem::path& file, MappedSource& source);
-// A folder of shards: every file that the index names must be there and hold just the tensors that the index
-// gives it; all disagreements in one kCorrupt error.
+// A folder of shards: every file that the index names must be there (kNotFound listing those that are not),
+// and what these files hold is the checkpoint. As in transformers, which tensors the index lists, and where,
+// decides nothing: whether any is missing or left over the model says.
 std::unique_ptr<TensorSource> open_indexed(const std::filesystem::path& index, ReadTensorFile read);
 
 // As open_safetensors and open_torch_bin, but null when the folder has no file of the kind.

@@ -259,18 +259,11 @@ std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
   return std::make_unique<BloomModel>(config, dist);
 }
 
-std::vector<std::string> ignored(const ModelConfig& config, const TensorSource& source,
-                                 CheckpointFormat format) {
-  const std::string head =
-      format == CheckpointFormat::kHuggingFace ? "lm_head.weight" : "model.lm_head.weight";
-  // Hugging Face, too, uses the embedding when the config ties them, whatever lm_head.weight holds.
-  return config.tied_head && source.contains(head) ? std::vector<std::string>{head}
-                                                   : std::vector<std::string>{};
-}
+constexpr std::string_view kIgnored[] = {"self_attention.scale_mask_softmax.causal_mask"};
 
 }  // namespace
 
 const Family kBloomFamily = {"BloomForCausalLM", "bloom",         read_hf_config, matches_ft,
-                             read_ft_config,     write_ft_config, build,          ignored};
+                             read_ft_config,     write_ft_config, build,          kIgnored};
 
 }  // namespace bolide

@@ -172,8 +172,11 @@ Checkpoint open_checkpoint(const fs::path& folder) {
   Checkpoint checkpoint = is_ft_folder(folder) ? open_ft(folder) : open_hf(folder);
   const auto model = checkpoint.family->build(checkpoint.config, {});
   const std::vector<Slot> slots = model->slots();
-  check_complete(*checkpoint.source, checkpoint.format, slots,
-                 checkpoint.family->ignored(checkpoint.config, *checkpoint.source, checkpoint.format));
+  std::vector<std::string_view> ignored(checkpoint.family->ignored.begin(), checkpoint.family->ignored.end());
+  // Hugging Face, too, uses the embedding when the config ties them, whatever lm_head.weight holds.
+  if (checkpoint.config.tied_head)
+    ignored.push_back(checkpoint.format == CheckpointFormat::kHuggingFace ? "lm_head.weight" : kFtHead);
+  check_complete(*checkpoint.source, checkpoint.format, slots, ignored);
   const Slot& first = slots.front();
   const DType stored =
       checkpoint.source->info(find_name(*checkpoint.source, source_of(first, checkpoint.format))).dtype;
@@ -249,13 +252,14 @@ LoadedModel load_model(const ModelOptions& options, const Context& context, cons
     const auto shape = read_shape(options.path);
     return build(*shape.first, shape.second,
                  [&](const Context& typed, const std::vector<Slot>& slots, DType dtype) {
-                   load_dummy_weights(typed, slots, dist, dtype, options.dummy_seed);
+                   load_dummy_weights(typed, slots, dist, dtype, options.dummy_seed, options.on_load);
                  });
   }
   const Checkpoint checkpoint = open_checkpoint(options.path);
   return build(*checkpoint.family, checkpoint.config,
                [&](const Context& typed, const std::vector<Slot>& slots, DType dtype) {
-                 load_weights(typed, *checkpoint.source, checkpoint.format, slots, dist, dtype);
+                 load_weights(typed, *checkpoint.source, checkpoint.format, slots, dist, dtype,
+                              options.on_load);
                });
 }
 

@@ -28,9 +28,9 @@ struct Family {
                                                                       int tensor_para_size, DType dtype);
   // An unloaded model: slots() bound, nothing allocated.
   std::unique_ptr<Model> (*build)(const ModelConfig& config, const Dist& dist);
-  // Checkpoint tensors that carry nothing of their own (a copy of the tied head, buffers).
-  std::vector<std::string> (*ignored)(const ModelConfig& config, const TensorSource& source,
-                                      CheckpointFormat format);
+  // Buffers that old checkpoints store beside the weights and that transformers, too, does not read: patterns
+  // as matches_name() has them.
+  std::span<const std::string_view> ignored;
 };
 
 // The family of a config.json or config.ini; kUnsupported naming the architecture and listing those that
@@ -59,6 +59,7 @@ struct ModelOptions {
   std::optional<DType> data_type;  // default: the checkpoint's own
   bool dummy = false;              // random weights at the config's shape
   uint64_t dummy_seed = 0;
+  LoadProgress on_load = {};
 };
 struct LoadedModel {
   std::unique_ptr<Model> model;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <mutex>
 
@@ -17,7 +18,7 @@ struct Job {
   Dist dist;
   int rank;
   std::string source_name;
-  bool embedding() const { return slot->ft.layout == Layout::kAsIs; }
+  bool embedding() const { return slot->ft.layout == Layout::kAsIs; }  // or the head
 };
 
 bool is_split(const Slot& slot) { return slot.shard == Shard::kOut || slot.shard == Shard::kIn; }
@@ -101,6 +102,46 @@ int64_t write_job(const Checkpoint& checkpoint, const Job& job, DType to, FtWrit
   return local.count() * static_cast<int64_t>(size_of(to));
 }
 
+// Tells of tensors in the order of the slots, each once all of its files are written. Thread-safe.
+class Teller {
+ public:
+  Teller(const Checkpoint& checkpoint, std::span<const Slot> slots, const ConvertOptions& options)
+      : checkpoint_(checkpoint), slots_(slots), options_(options) {
+    for (const Slot& slot : slots) files_left_.push_back(is_split(slot) ? options.tensor_para_size : 1);
+  }
+
+  void written(const Slot& slot) {
+    std::lock_guard lock(mutex_);
+    --files_left_[static_cast<size_t>(&slot - slots_.data())];
+    for (; next_ < slots_.size() && files_left_[next_] == 0; ++next_)
+      if (options_.on_tensor) options_.on_tensor(describe(next_));
+  }
+
+ private:
+  ConvertedTensor describe(size_t index) const {
+    const Slot& slot = slots_[index];
+    const TensorSource& source = *checkpoint_.source;
+    const Shape whole = source_shape(slot, slot.ft.layout);
+    ConvertedTensor tensor{.name = slot.ft.names.front(),
+                           .shape = {whole.extents().begin(), whole.extents().end()},
+                           .split = is_split(slot),
+                           .file = FtFile::name(slot.ft.names.front(), is_split(slot) ? 0 : -1),
+                           .source = source.where(find_name(source, source_of(slot, checkpoint_.format))),
+                           .index = static_cast<int64_t>(index),
+                           .count = static_cast<int64_t>(slots_.size())};
+    if (slot.shard == Shard::kOut) tensor.shape.back() /= options_.tensor_para_size;
+    if (slot.shard == Shard::kIn) tensor.shape.front() /= options_.tensor_para_size;
+    return tensor;
+  }
+
+  const Checkpoint& checkpoint_;
+  std::span<const Slot> slots_;
+  const ConvertOptions& options_;
+  std::mutex mutex_;
+  std::vector<int> files_left_;  // of each slot
+  size_t next_ = 0;              // slot to tell of
+};
+
 std::vector<Job> plan_jobs(const Checkpoint& checkpoint, std::span<const Slot> slots, int ranks,
                            bool by_shard) {
   std::vector<Job> jobs;
@@ -115,8 +156,8 @@ std::vector<Job> plan_jobs(const Checkpoint& checkpoint, std::span<const Slot> s
   }
   auto first = [&](const Job& a, const Job& b) {
     if (by_shard) return checkpoint.source->where(a.source_name) < checkpoint.source->where(b.source_name);
-    return a.slot->shape.count() >
-           b.slot->shape.count();  // the large ones first, so that the workers end together
+    // Embedding and head, the largest by far, go first, so that the workers end together.
+    return a.embedding() && !b.embedding();
   };
   std::stable_sort(jobs.begin(), jobs.end(), first);
   return jobs;
@@ -147,22 +188,17 @@ ConvertReport convert(const ConvertOptions& options) {
   const TeamScope team;
   FtWriter writer(options.output_dir, options.tensor_para_size, options.force);
   ConvertReport report;
-  std::mutex mutex;
+  Teller teller(checkpoint, slots, options);
+  std::atomic<int64_t> total_bytes{0};
   parallel_for(options.processes, static_cast<int64_t>(jobs.size()), [&](int64_t i) {
     const Job& job = jobs[i];
     const int64_t bytes = write_job(checkpoint, job, to, writer);
-    std::lock_guard lock(mutex);
-    ++report.files;
-    report.bytes += bytes;
-    if (job.rank <= 0) ++report.tensors;
-    if (options.on_tensor && job.rank <= 0) {
-      const Shape whole = source_shape(*job.slot, job.slot->ft.layout);
-      std::vector<int64_t> shape(whole.extents().begin(), whole.extents().end());
-      if (job.slot->shard == Shard::kOut) shape.back() /= options.tensor_para_size;
-      if (job.slot->shard == Shard::kIn) shape.front() /= options.tensor_para_size;
-      options.on_tensor(job.slot->ft.names.front(), shape, is_split(*job.slot));
-    }
+    total_bytes += bytes;
+    teller.written(*job.slot);
   });
+  report.tensors = static_cast<int64_t>(slots.size());
+  report.files = static_cast<int64_t>(jobs.size());
+  report.bytes = total_bytes;
   writer.write_ini({{"gpt", checkpoint.family->write_ft_config(checkpoint.config, options.input_dir.string(),
                                                                options.tensor_para_size, to)}});
   report.folder = writer.commit();

@@ -30,10 +30,12 @@ std::unique_ptr<Engine> Engine::create(const EngineConfig& config) {
   parts.tokenizer = load_tokenizer(config);  // first: it is quick, and its faults should not wait for weights
   std::vector<std::unique_ptr<Transport>> world = join_world(config);
   std::vector<std::function<void()>> others;
+  EngineConfig theirs = config;
+  theirs.on_load = nullptr;  // two that count at once would be no use to anybody
   for (size_t rank = 1; rank < world.size(); ++rank) {
     // Shared, because a std::function is copied.
     const auto transport = std::make_shared<std::unique_ptr<Transport>>(std::move(world[rank]));
-    others.push_back([config, transport] { serve_rank(load_rank(config, std::move(*transport)), config); });
+    others.push_back([theirs, transport] { serve_rank(load_rank(theirs, std::move(*transport)), theirs); });
   }
   if (!others.empty()) parts.followers = std::make_unique<Followers>(std::move(others));
   static_cast<RankParts&>(parts) = load_rank(config, world.empty() ? nullptr : std::move(world.front()));

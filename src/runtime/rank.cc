@@ -24,6 +24,7 @@ ModelOptions model_options(const EngineConfig& config) {
   options.path = config.model;
   options.dummy = config.load_format == LoadFormat::kDummy;
   if (!config.data_type.empty()) options.data_type = parse_data_type(config.data_type);
+  options.on_load = config.on_load;
   return options;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <set>
 
 #include "base/log.h"
@@ -75,11 +76,31 @@ void for_each_block(const Context& context, int64_t count, const Body& body) {
   });
 }
 
+// Counts what loader threads have done, and says so one at a time.
+class Progress {
+ public:
+  Progress(const LoadProgress& tell, int64_t total) : tell_(tell), total_(total) {
+    if (tell_) tell_(0, total_);
+  }
+  void add(int64_t bytes) {
+    if (!tell_) return;
+    std::lock_guard lock(mutex_);
+    tell_(done_ += bytes, total_);
+  }
+
+ private:
+  const LoadProgress& tell_;
+  const int64_t total_;
+  std::mutex mutex_;
+  int64_t done_ = 0;
+};
+
 struct Task {
   const Slot* slot;
   std::string name;
   DType dtype;
   BlockRead read;
+  int64_t bytes() const { return read.shape.count() * static_cast<int64_t>(size_of(dtype)); }
 };
 
 }  // namespace
@@ -95,10 +116,23 @@ std::string find_name(const TensorSource& source, const SlotSource& slot) {
   return {};
 }
 
+bool matches_name(std::string_view pattern, std::string_view name) {
+  // Component by component, the last one first.
+  while (true) {
+    const size_t wanted = pattern.rfind('.'), given = name.rfind('.');
+    const std::string_view last = pattern.substr(wanted == std::string_view::npos ? 0 : wanted + 1);
+    if (last != "*" && last != name.substr(given == std::string_view::npos ? 0 : given + 1)) return false;
+    if (wanted == std::string_view::npos) return true;
+    if (given == std::string_view::npos) return false;
+    pattern = pattern.substr(0, wanted);
+    name = name.substr(0, given);
+  }
+}
+
 void check_complete(const TensorSource& source, CheckpointFormat format, std::span<const Slot> slots,
-                    std::span<const std::string> ignored) {
+                    std::span<const std::string_view> ignored) {
   std::vector<std::string> findings;
-  std::set<std::string> known(ignored.begin(), ignored.end());
+  std::set<std::string> known;
   for (const Slot& slot : slots) {
     const SlotSource& wanted = source_of(slot, format);
     const std::string name = find_name(source, wanted);
@@ -119,7 +153,8 @@ void check_complete(const TensorSource& source, CheckpointFormat format, std::sp
     }
   }
   for (const std::string& name : source.names()) {
-    if (!known.contains(name))
+    const auto is_this = [&](std::string_view pattern) { return matches_name(pattern, name); };
+    if (!known.contains(name) && std::none_of(ignored.begin(), ignored.end(), is_this))
       findings.push_back(fmt::format("'{}' in {} is not used by this model", name, source.where(name)));
   }
   if (findings.empty()) return;
@@ -131,8 +166,9 @@ void check_complete(const TensorSource& source, CheckpointFormat format, std::sp
 }
 
 void load_weights(const Context& context, const TensorSource& source, CheckpointFormat format,
-                  std::span<const Slot> slots, const Dist& dist, DType dtype) {
+                  std::span<const Slot> slots, const Dist& dist, DType dtype, const LoadProgress& on_load) {
   std::vector<Task> tasks;
+  int64_t total = 0;
   for (const Slot& slot : slots) {
     allocate(context, slot, dist, dtype);
     const SlotSource& wanted = source_of(slot, format);
@@ -140,27 +176,34 @@ void load_weights(const Context& context, const TensorSource& source, Checkpoint
     const DType stored = source.info(name).dtype;
     for (BlockRead& read : plan_blocks(slot, wanted.layout, dist, kBlockElements)) {
       tasks.push_back({&slot, name, stored, std::move(read)});
+      total += tasks.back().bytes();
     }
   }
+  Progress progress(on_load, total);
   for_each_block(context, static_cast<int64_t>(tasks.size()), [&](Staging& staging, int64_t i) {
     const Task& task = tasks[i];
-    std::byte* data = staging.next(static_cast<size_t>(task.read.shape.count()) * size_of(task.dtype));
+    std::byte* data = staging.next(static_cast<size_t>(task.bytes()));
     source.read(task.name, task.read.slice, data);
     store(staging, data, *task.slot, task.read, task.dtype);
+    progress.add(task.bytes());
   });
   log::debug("loaded {} tensors in {} reads", slots.size(), tasks.size());
 }
 
 void load_dummy_weights(const Context& context, std::span<const Slot> slots, const Dist& dist, DType dtype,
-                        uint64_t seed) {
+                        uint64_t seed, const LoadProgress& on_load) {
   constexpr float kSpread =
       0.035f;  // uniform in +-0.035: a standard deviation of 0.02, Hugging Face's initialisation
   std::vector<std::pair<size_t, BlockRead>> tasks;
+  int64_t total = 0;
   for (size_t s = 0; s < slots.size(); ++s) {
     allocate(context, slots[s], dist, dtype);
-    for (BlockRead& read : plan_blocks(slots[s], Layout::kAsIs, dist, kBlockElements))
+    for (BlockRead& read : plan_blocks(slots[s], Layout::kAsIs, dist, kBlockElements)) {
+      total += read.shape.count() * static_cast<int64_t>(sizeof(float));
       tasks.emplace_back(s, std::move(read));
+    }
   }
+  Progress progress(on_load, total);
   for_each_block(context, static_cast<int64_t>(tasks.size()), [&](Staging& staging, int64_t i) {
     const auto& [s, read] = tasks[i];
     const Slot& slot = slots[s];
@@ -182,6 +225,7 @@ void load_dummy_weights(const Context& context, std::span<const Slot> slots, con
       }
     }
     store(staging, data, slot, read, DType::kF32);
+    progress.add(read.shape.count() * static_cast<int64_t>(sizeof(float)));
   });
 }
 
