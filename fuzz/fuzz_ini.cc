@@ -1,5 +1,7 @@
-// An FT folder's config.ini. What is read, written out again and read once more must be the same.
+// An FT folder's config.ini. What is read, written out again and read once more must be the same. A model
+// that its family accepts has sizes that fit their types.
 #include "checkpoint/ft_bin.h"
+#include "models/registry.h"
 #include "support.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -9,6 +11,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     bolide::IniText again;
     for (const auto& [name, section] : ini) again.push_back({name, {section.begin(), section.end()}});
     if (bolide::parse_ini(bolide::format_ini(again), "again") != ini) std::abort();
+    bolide::only_errors([&] {
+      const bolide::Family& family = bolide::find_family(ini, "config.ini");
+      const auto model = family.build(family.read_ft_config(ini, "config.ini"), {});
+      if (bolide::weight_bytes(model->slots(), {}, bolide::DType::kF32) <= 0) std::abort();
+    });
     for (const auto& section : ini) {
       for (const auto& entry : section.second) {
         const std::string &in = section.first, &key = entry.first;
