@@ -8,6 +8,7 @@
 #include <numeric>
 #include <string>
 
+#include "support/expect_check.h"
 #include "support/expect_error.h"
 
 namespace bolide {
@@ -40,6 +41,39 @@ TEST(KvCache, LayersHaveTheContractsShapeAndDoNotOverlap) {
     for (const View& side : {view.layer(l).k, view.layer(l).v}) {
       for (int64_t i = 0; i < side.shape.count(); ++i) ASSERT_EQ(side.as<float>()[i], value++);
     }
+  }
+}
+
+TEST(KvCache, SparePageIsOneMoreInEachLayer) {
+  KvCache cache({.layers = 2, .kv_heads = 1, .head_size = 2, .pages = 3, .page_size = 2, .spare_page = true});
+  const Batch batch;
+  const KvView view = cache.view(host_view(batch));
+  for (int64_t l = 0; l < 2; ++l) {
+    for (const View& side : {view.layer(l).k, view.layer(l).v}) {
+      ASSERT_EQ(side.shape, Shape({4, 1, 2, 2}));
+      std::fill_n(side.as<float>(), 16, static_cast<float>(l + 1));
+    }
+  }
+  EXPECT_EQ(view.layer(0).v.as<float>()[15], 1);
+  EXPECT_EQ(view.layer(1).k.as<float>()[0], 2);
+  EXPECT_EQ(cache.config().pages, 3);  // which nobody is given
+}
+
+TEST(KvCacheDeathTest, PagesThatAreNoneAreOurFault) {
+  KvCache cache({.layers = 1, .kv_heads = 1, .head_size = 1, .pages = 3, .page_size = 1, .spare_page = true});
+  cache.copy_page({}, 0, 2);
+  EXPECT_CHECK(cache.copy_page({}, 1, 1), "from != to");
+  for (const int32_t none : {-1, 3}) {
+    EXPECT_CHECK(cache.copy_page({}, none, 0), "from");
+    EXPECT_CHECK(cache.copy_page({}, 0, none), "from");
+  }
+  for (int64_t KvCacheConfig::*size :
+       {&KvCacheConfig::layers, &KvCacheConfig::kv_heads, &KvCacheConfig::head_size, &KvCacheConfig::pages,
+        &KvCacheConfig::page_size}) {
+    KvCacheConfig config{.layers = 1, .kv_heads = 1, .head_size = 1, .pages = 1, .page_size = 1};
+    KvCache smallest(config);
+    config.*size = 0;
+    EXPECT_CHECK(KvCache{config}, "> 0");
   }
 }
 
@@ -78,6 +112,9 @@ TEST(KvCache, ImpossibleSizesAreErrors) {
   EXPECT_ERROR(KvCache(config), ErrorCode::kResource, "max_kv_tokens");
   config.pages = std::numeric_limits<int64_t>::max() / 2;
   EXPECT_ERROR(KvCache(config), ErrorCode::kResource, "max_kv_tokens");
+  EXPECT_EQ(KvCacheConfig({.layers = 0, .kv_heads = 8, .head_size = 64}).page_bytes(), 0);
+  EXPECT_ERROR(KvCacheConfig({.layers = -1, .kv_heads = 8, .head_size = 64}).page_bytes(),
+               ErrorCode::kResource, "max_kv_tokens");
 }
 
 }  // namespace

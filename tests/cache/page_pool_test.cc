@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
 
 #include "cache/sequence_pages.h"
 #include "support/expect_check.h"
@@ -40,6 +41,15 @@ TEST(PagePoolDeathTest, DoubleReleaseIsOurFault) {
   pool.release(page);
   EXPECT_CHECK(pool.release(page), "released twice");
   EXPECT_CHECK(pool.share(page), "is free");
+}
+
+TEST(PagePoolDeathTest, SizesThatAreNoneAreOurFault) {
+  EXPECT_EQ(PagePool(1).free_pages(), 1);
+  for (const int64_t pages : {int64_t{0}, int64_t{-1}, int64_t{1} << 31})
+    EXPECT_CHECK(PagePool{pages}, std::to_string(pages) + " pages");
+  PagePool pool(1);
+  std::vector<PageCopy> copies;
+  EXPECT_CHECK(SequencePages(pool, 4).append(-1, copies), "count");
 }
 
 TEST(SequencePages, PlacesTokensInItsPages) {
@@ -119,6 +129,47 @@ TEST(SequencePages, ForkAtAPageBoundaryCopiesNothing) {
   ASSERT_TRUE(first.append(1, copies));
   EXPECT_TRUE(copies.empty());
   EXPECT_NE(first.pages()[2], second.pages()[2]);
+}
+
+// Both sequences own the pages that they write to, and nothing is copied that holds no tokens.
+TEST(SequencePages, ForkOfReservedPagesCopiesOnlyWhatWasWritten) {
+  PagePool pool(8);
+  SequencePages first(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(first.reserve(12));
+  ASSERT_TRUE(first.append(6, copies));
+  SequencePages second = first.fork();
+  ASSERT_TRUE(
+      second.append(1, copies));  // the half-full page becomes its own, the reserved one is still shared
+  ASSERT_EQ(copies.size(), 1u);
+  EXPECT_EQ(pool.references(first.pages()[2]), 2);
+  ASSERT_TRUE(second.append(4, copies));
+  EXPECT_EQ(copies.size(), 1u);
+  EXPECT_NE(second.pages()[2], first.pages()[2]);
+  EXPECT_EQ(pool.references(second.pages()[2]), 1);
+  EXPECT_EQ(second.tokens(), 11);
+
+  SequencePages whole(pool, 4);
+  ASSERT_TRUE(whole.reserve(8));
+  ASSERT_TRUE(whole.append(4, copies));
+  SequencePages rest = whole.fork();
+  ASSERT_TRUE(rest.append(1, copies));
+  EXPECT_EQ(copies.size(), 1u);  // its second page held nothing yet
+  EXPECT_NE(rest.pages()[1], whole.pages()[1]);
+  EXPECT_EQ(pool.free_pages(), 0);
+}
+
+TEST(SequencePages, LastFreePagesAreEnoughForAForksCopies) {
+  PagePool pool(4);
+  SequencePages first(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(first.append(6, copies));
+  SequencePages second = first.fork();
+  EXPECT_FALSE(second.append(7, copies));  // a copy and two pages
+  EXPECT_TRUE(copies.empty());
+  ASSERT_TRUE(second.append(6, copies));  // a copy and one page
+  EXPECT_EQ(pool.free_pages(), 0);
+  EXPECT_EQ(second.pages().size(), 3u);
 }
 
 TEST(SequencePages, ForkThatCannotCopyChangesNothing) {

@@ -6,6 +6,8 @@
 #include <memory>
 #include <random>
 
+#include "sched/batch_builder.h"
+
 namespace bolide {
 namespace {
 
@@ -107,6 +109,30 @@ TEST(Scheduler, WaitingRequestCanBeRemoved) {
   EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(c.get()));
 }
 
+// Two sequences with a past in common go on differently: whoever writes first gets a copy of the page that
+// both still share, the other keeps it, and the page before it stays shared.
+TEST(BatchBuilder, AForkWritesToACopyOfThePage) {
+  PagePool pool(8);
+  const auto first = make_request(1, 6, 4), second = make_request(2, 6, 4);
+  first->pages = SequencePages(pool, 4);
+  StepPlan plan;
+  build_plan(std::vector<RequestState*>{first.get()}, std::vector<int64_t>{6}, 4, plan);
+  EXPECT_TRUE(plan.copies.empty());
+  second->tokens = first->tokens;
+  second->pages = first->pages.fork();
+  const std::vector<int32_t> shared(first->pages.pages().begin(), first->pages.pages().end());
+  append_token(*first);
+  append_token(*second);
+  build_plan(std::vector<RequestState*>{first.get(), second.get()}, std::vector<int64_t>{1, 1}, 4, plan);
+  ASSERT_EQ(plan.copies.size(), 1u);
+  EXPECT_EQ(plan.copies[0].from, shared[1]);
+  EXPECT_EQ(plan.copies[0].to, first->pages.pages()[1]);
+  EXPECT_EQ(second->pages.pages()[1], shared[1]);
+  EXPECT_THAT(plan.batch.page_table, ElementsAre(shared[0], plan.copies[0].to, shared[0], shared[1]));
+  EXPECT_THAT(plan.batch.slots, ElementsAre(first->pages.slot(6), second->pages.slot(6)));
+  EXPECT_NE(plan.batch.slots[0], plan.batch.slots[1]);
+}
+
 // Measured times of a stage whose steps cost fixed + tokens * token.
 void measure(Scheduler& scheduler, int64_t stage, double fixed, double token) {
   for (int64_t tokens : {4, 64, 8, 300}) {
@@ -150,6 +176,31 @@ TEST(Scheduler, StepsAreDividedByTheStagesUntilEachIsMeasured) {
   measure(scheduler, 0, 3, 0);
   EXPECT_EQ(prompt_step(scheduler), 640);
   EXPECT_EQ(decode_step(scheduler), 8);
+}
+
+// Of eight that decode, those whose last id is on its way are not ready, and one that is still in its prompt
+// does not decode. Too few wait for their share, which is four of two stages.
+TEST(Scheduler, SequencesWithoutTheirLastIdAreNotReady) {
+  for (const int64_t ready : {1, 3, 4, 8}) {
+    for (const bool prompt : {false, true}) {
+      SCOPED_TRACE(testing::Message() << ready << " ready" << (prompt ? " and a prompt" : ""));
+      SchedulerConfig config = kTwoStages;
+      config.max_batch_size = 9;
+      Scheduler scheduler(config);
+      std::vector<std::unique_ptr<RequestState>> requests;
+      for (uint64_t id = 0; id < 8; ++id) scheduler.add(*requests.emplace_back(make_request(id, 1, 5)));
+      EXPECT_EQ(scheduler.next_step().prefill_tokens, 8);
+      for (auto& request : requests) {
+        append_token(*request);
+        if (static_cast<int64_t>(request->id) >= ready) request->tokens.back() = -1;
+      }
+      if (prompt) scheduler.add(*requests.emplace_back(make_request(8, 40, 1)));
+      const StepPlan& plan = scheduler.next_step();
+      EXPECT_EQ(plan.decode_rows, ready >= 4 ? 4 : 0);
+      EXPECT_EQ(plan.prefill_tokens, prompt ? 32 : 0);
+      for (auto& request : requests) scheduler.remove(*request);
+    }
+  }
 }
 
 TEST(Scheduler, StepsFollowMeasuredTimes) {
