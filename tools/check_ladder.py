@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Proves that #include lines point only down the ladder of modules.
+"""Proves that #include lines point only down the ladder of modules, and that no call of std::filesystem can throw.
 
     tools/check_ladder.py [--root DIR]
 
@@ -37,6 +37,24 @@ CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|cusparse|nccl|nvtx|cub/|cu
 CUDA_PLACES = ("src/ops/cuda/", "src/tensor/", "src/comm/")
 FEATURE_CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:el)?if.*(?:CUDA|BOLIDE_HAS_)", re.MULTILINE)
 
+# Without a std::error_code at their end these throw "filesystem error: status: ...", which no user should read; the
+# functions of src/base/file.h say it in plain words. A range-for over a folder throws when it steps, whatever it got.
+THROWING = {"absolute", "canonical", "copy", "copy_file", "copy_symlink", "create_directories", "create_directory",
+            "create_directory_symlink", "create_hard_link", "create_symlink", "current_path", "directory_entry",
+            "directory_iterator", "equivalent", "exists", "file_size", "hard_link_count", "is_block_file",
+            "is_character_file", "is_directory", "is_empty", "is_fifo", "is_other", "is_regular_file", "is_socket",
+            "is_symlink", "last_write_time", "permissions", "proximate", "read_symlink", "recursive_directory_iterator",
+            "relative", "remove", "remove_all", "rename", "resize_file", "space", "status", "symlink_status",
+            "temp_directory_path", "weakly_canonical"}
+# Words that mean something else where they stand alone, or with a dot before them.
+COMMON = {"absolute", "copy", "equivalent", "is_other", "permissions", "proximate", "relative", "remove", "rename", "space", "status"}
+FILESYSTEM_CALL = re.compile(r"(?P<before>::|\.|->|)[ \t]*\b(?P<name>" + "|".join(sorted(THROWING)) +
+                             r")\b[ \t]*(?:\w+[ \t]*)?(?P<open>[({])")
+FOLDER_LOOP = re.compile(r"(?<!:):[ \t]*(?:\w+::)*(?:recursive_)?directory_iterator\b")
+FILESYSTEM_ALIAS = re.compile(r"namespace\s+(\w+)\s*=\s*(?:::)?std::filesystem\b")
+FILESYSTEM_USING = re.compile(r"\busing\s+(?:namespace\s+)?(?:::)?std::filesystem\b(?!::path\b)")
+ERROR_CODE = re.compile(r"std::error_code\s*&?\s*(\w+)")
+
 # Headers of the C library, POSIX and the compiler that end in .h or hold a slash.
 SYSTEM = re.compile(r"^(sys/[a-z]+\.h|linux/[a-z]+\.h|asm/[a-z]+\.h|net(inet)?/[a-z]+\.h|(netdb|ifaddrs|fcntl|poll|unistd|dlfcn|pthread|sched|signal|errno|"
                     r"omp|immintrin|x86intrin|arm_neon|arm_sve|cpuid)\.h)$")
@@ -59,6 +77,21 @@ def third_party_key(name):
         if name == key or (key.endswith("/") and name.startswith(key)):
             return key
     return None
+
+
+def last_argument(text, opened):
+    """The last argument of a call whose parenthesis opens at `opened`."""
+    depth, begin = 0, opened + 1
+    for at in range(opened, len(text)):
+        if text[at] in "([{":
+            depth += 1
+        elif text[at] in ")]}":
+            depth -= 1
+            if depth == 0:
+                return text[begin:at].strip()
+        elif text[at] == "," and depth == 1:
+            begin = at + 1
+    return ""
 
 
 class Checker:
@@ -92,6 +125,8 @@ class Checker:
             for match in FEATURE_CONDITION.finditer(text):
                 self.report(name, text.count("\n", 0, match.start()) + 1,
                             f"{match.group(0).strip()}: use `if constexpr` with kHasCuda and its like, or move this to one of {', '.join(CUDA_PLACES)}")
+        if top != "include":
+            self.check_filesystem(name, text)
         for match in INCLUDE.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             own = self.resolve(match.group(2), top)
@@ -105,6 +140,29 @@ class Checker:
                             "path from there")
             else:
                 self.check_foreign(name, line, top, match.group(2))
+
+    def check_filesystem(self, name, text):
+        text = re.sub(r'"(?:\\.|[^"\\\n])*"', '""', text)
+        aliases = {"filesystem", *FILESYSTEM_ALIAS.findall(text)}
+        codes = set(ERROR_CODE.findall(text))
+
+        def refuse(match, what):
+            self.report(name, text.count("\n", 0, match.start()) + 1,
+                        f"{what} may throw a filesystem_error: use src/base/file.h, or give it a std::error_code")
+
+        for match in FILESYSTEM_CALL.finditer(text):
+            call, before = match.group("name"), match.group("before")
+            if before == "::":
+                if re.search(r"(\w*)$", text[:match.start()]).group(1) not in aliases:
+                    continue
+            elif call in COMMON:
+                continue
+            if last_argument(text, match.start("open")) not in codes:
+                refuse(match, call)
+        for match in FOLDER_LOOP.finditer(text):
+            refuse(match, "a loop over a folder")
+        for match in FILESYSTEM_USING.finditer(text):
+            refuse(match, "what hides the name std::filesystem")
 
     def resolve(self, include, top):
         """The repository's file that an include names, or None."""

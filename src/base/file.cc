@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -22,28 +23,110 @@ struct Descriptor {
   }
 };
 
-Descriptor open_regular(const std::filesystem::path& path, size_t* size) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) {
-    fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kResource, "cannot open {}: {}", path.string(),
-         std::strerror(errno));
-  }
+std::string shown(const std::filesystem::path& path) { return printable(path.string()); }
+
+[[noreturn]] void cannot(const char* what, const std::filesystem::path& path, int error,
+                         ErrorCode code = ErrorCode::kResource) {
+  fail(code, "cannot {} {}: {}", what, shown(path), std::strerror(error));
+}
+
+bool means_absent(int error) { return error == ENOENT || error == ENOTDIR; }
+
+// 0 where there is nothing.
+mode_t kind_of(const std::filesystem::path& path) {
   struct stat info {};
-  if (::fstat(file.fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    fail(ErrorCode::kNotFound, "{} is not a regular file", path.string());
+  if (::stat(path.c_str(), &info) == 0) return info.st_mode & S_IFMT;
+  if (!means_absent(errno)) cannot("look at", path, errno);
+  return 0;
+}
+
+const char* name_of_kind(mode_t kind) {
+  switch (kind) {
+    case S_IFDIR:
+      return "a folder";
+    case S_IFIFO:
+      return "a pipe";
+    case S_IFSOCK:
+      return "a socket";
+    default:
+      return "a device";
   }
-  *size = static_cast<size_t>(info.st_size);
+}
+
+Descriptor open_regular(const std::filesystem::path& path, size_t* size) {
+  // O_NONBLOCK: a pipe that nobody writes to would not open otherwise; for a regular file it means nothing.
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+  mode_t kind = 0;
+  if (file.fd < 0) {
+    const int error = errno;  // ENXIO: a socket, or a device that is absent
+    if (error != ENXIO || (kind = kind_of(path)) == 0)
+      cannot("open", path, error, means_absent(error) ? ErrorCode::kNotFound : ErrorCode::kResource);
+  } else {
+    struct stat info {};
+    if (::fstat(file.fd, &info) != 0) cannot("look at", path, errno);
+    *size = static_cast<size_t>(info.st_size);
+    kind = info.st_mode & S_IFMT;
+  }
+  if (kind != S_IFREG) fail(ErrorCode::kNotFound, "{} is {}, not a file", shown(path), name_of_kind(kind));
   return file;
 }
 
 }  // namespace
 
+bool path_exists(const std::filesystem::path& path) { return kind_of(path) != 0; }
+bool is_folder(const std::filesystem::path& path) { return kind_of(path) == S_IFDIR; }
+bool is_regular(const std::filesystem::path& path) { return kind_of(path) == S_IFREG; }
+
+std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> paths;
+  std::error_code error;
+  std::filesystem::directory_iterator at(folder, error);
+  for (const std::filesystem::directory_iterator end; !error && at != end; at.increment(error))
+    paths.push_back(at->path());
+  if (error) {
+    cannot("list", folder, error.value(),
+           means_absent(error.value()) ? ErrorCode::kNotFound : ErrorCode::kResource);
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::filesystem::path absolute_path(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::absolute(path, error).lexically_normal();
+  if (error) cannot("find the way to", path, error.value());
+  return whole.has_filename() ? whole : whole.parent_path();
+}
+
+std::string stand_in(std::string_view bytes) {
+  if (bytes.empty()) return "is empty: fetch it again";
+  if (bytes.starts_with("version https://git-lfs.github.com/"))
+    return "is a Git LFS pointer, not the file itself: fetch that with `git lfs pull`";
+  if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF"))
+    return "is text in UTF-16: save it as UTF-8";
+  if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
+  bytes.remove_prefix(std::min(bytes.find_first_not_of(" \t\r\n"), bytes.size()));
+  constexpr std::string_view kOpenings[] = {"<!doctype", "<html", "<head", "<body", "<?xml", "<!--"};
+  for (const std::string_view opening : kOpenings) {
+    const auto same = [](char wanted, char c) {
+      return wanted == (c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    };
+    if (bytes.size() >= opening.size() && std::equal(opening.begin(), opening.end(), bytes.begin(), same))
+      return "is a web page, as a server sends for an error or a login: fetch the file again";
+  }
+  return {};
+}
+
+void refuse_stand_in(std::string_view bytes, const std::filesystem::path& path) {
+  if (const std::string what = stand_in(bytes); !what.empty())
+    fail(ErrorCode::kCorrupt, "{} {}", shown(path), what);
+}
+
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   Descriptor file = open_regular(path, &size_);
   if (size_ == 0) return;  // mmap refuses length 0
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (mapped == MAP_FAILED)
-    fail(ErrorCode::kResource, "cannot map {}: {}", path.string(), std::strerror(errno));
+  if (mapped == MAP_FAILED) cannot("map", path, errno);
   data_ = static_cast<const std::byte*>(mapped);
 }
 
@@ -76,7 +159,7 @@ std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) 
   size_t size = 0;
   Descriptor file = open_regular(path, &size);
   if (size > max_bytes) {
-    fail(ErrorCode::kCorrupt, "{} has {} bytes, more than the {} that such a file may have", path.string(),
+    fail(ErrorCode::kCorrupt, "{} has {} bytes, more than the {} that such a file may have", shown(path),
          size, max_bytes);
   }
   std::string text(size, '\0');
@@ -84,8 +167,9 @@ std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) 
   while (done < size) {
     ssize_t got = ::read(file.fd, text.data() + done, size - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0)
-      fail(ErrorCode::kCorrupt, "cannot read {}: it ended after {} of {} bytes", path.string(), done, size);
+    if (got < 0) cannot("read", path, errno);
+    if (got == 0)
+      fail(ErrorCode::kCorrupt, "cannot read {}: it ended after {} of {} bytes", shown(path), done, size);
     done += static_cast<size_t>(got);
   }
   return text;
@@ -93,24 +177,23 @@ std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) 
 
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
-  if (file.fd < 0) fail(ErrorCode::kResource, "cannot create {}: {}", path.string(), std::strerror(errno));
+  if (file.fd < 0) cannot("create", path, errno);
   size_t done = 0;
   while (done < bytes.size()) {
     ssize_t put = ::write(file.fd, bytes.data() + done, bytes.size() - done);
     if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) fail(ErrorCode::kResource, "cannot write {}: {}", path.string(), std::strerror(errno));
+    if (put <= 0) cannot("write", path, errno);
     done += static_cast<size_t>(put);
   }
   if (::close(std::exchange(file.fd, -1)) != 0) {
-    fail(ErrorCode::kResource, "cannot write {}: {}", path.string(), std::strerror(errno));
+    cannot("write", path, errno);
   }
 }
 
 void sync_path(const std::filesystem::path& path) {
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   // EINVAL: a file system that has no such notion.
-  if (file.fd < 0 || (::fsync(file.fd) != 0 && errno != EINVAL))
-    fail(ErrorCode::kResource, "cannot write {} to the disk: {}", path.string(), std::strerror(errno));
+  if (file.fd < 0 || (::fsync(file.fd) != 0 && errno != EINVAL)) cannot("write to the disk", path, errno);
 }
 
 void write_text_file(const std::filesystem::path& path, std::string_view text) {

@@ -6,14 +6,28 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bolide {
+
+// What std::filesystem's functions of these kinds give, with errors in plain words (those throw "filesystem
+// error: status: ..."; tools/check_ladder.py refuses them). "Not there" is an answer and no error; a folder
+// that may not be entered, a name that is too long or a loop of links is one: kResource, naming the path and
+// the reason.
+bool path_exists(const std::filesystem::path& path);
+bool is_folder(const std::filesystem::path& path);
+bool is_regular(const std::filesystem::path& path);
+// The paths of what is in a folder, sorted; kNotFound when it is not there.
+std::vector<std::filesystem::path> list_folder(const std::filesystem::path& folder);
+// `path` from the root on, without "." and ".." and without a slash at its end.
+std::filesystem::path absolute_path(const std::filesystem::path& path);
 
 // A whole file mapped read-only. Movable, not copyable; the span stays valid for the object's life.
 // The size is taken once at open: a file that shrinks afterwards is outside what this class can report.
 class MappedFile {
  public:
-  // kNotFound when the path is not a readable regular file.
+  // kNotFound when it is not there or is no regular file: a pipe or a device is named as such, never waited
+  // for.
   explicit MappedFile(const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
@@ -32,7 +46,14 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// kNotFound when missing, kCorrupt when larger than max_bytes.
+// What the first bytes of a file show it to be, where weights, settings or a tokenizer are expected: "is a
+// Git LFS pointer, ...", "is a web page, ...", "is empty, ...", each with what to do. Empty when they show
+// none of these.
+std::string stand_in(std::string_view bytes);
+// kCorrupt, naming the file, when there is such a stand_in().
+void refuse_stand_in(std::string_view bytes, const std::filesystem::path& path);
+
+// kNotFound when missing or no regular file, kCorrupt when larger than max_bytes.
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes);
 
 // Writes `bytes` whole (creating or truncating); kResource naming the path and the reason (disk full, ...) on

@@ -6,111 +6,188 @@
 namespace bolide {
 namespace {
 
-// Real files nest under 10 deep; a bound keeps hostile ones from exhausting the stack.
-constexpr size_t kMaxDepth = 256;
+// A value that no JSON text can give, with what json_find() says of it.
+Json remark(std::string_view text) { return Json::binary({text.begin(), text.end()}); }
 
-// Builds the tree, hands tables their events, and refuses what nlohmann's own builder lets pass.
-class Builder : public nlohmann::json_sax<Json> {
+// The first remark in a tree, or null.
+const Json* find_remark(const Json& tree) {
+  if (tree.is_binary()) return &tree;
+  if (tree.is_structured()) {
+    for (const Json& child : tree)
+      if (const Json* found = find_remark(child)) return found;
+  }
+  return nullptr;
+}
+
+// Builds the tree, and hands tables their events.
+class Builder final : public JsonEvents {
  public:
-  Builder(std::string_view where, const JsonTables& tables) : where_(where), tables_(tables) {}
-  Json take() { return std::move(root_); }
+  Builder(size_t bytes, std::string_view where, const JsonTables& tables)
+      : where_(where), tables_(tables), text_bytes_(bytes) {}
+  ~Builder() override { dismantle(root_); }
+  JsonTree take() { return JsonTree(std::exchange(root_, nullptr)); }
 
-  bool null() override { return table_ ? other("null") : value(nullptr); }
-  bool boolean(bool v) override { return table_ ? other("boolean") : value(v); }
-  bool number_integer(int64_t v) override { return table_ ? (table_->integer(v), true) : value(v); }
-  bool number_unsigned(uint64_t v) override {
-    if (!table_) return value(v);
-    if (v > static_cast<uint64_t>(INT64_MAX)) {
-      table_->real(static_cast<double>(v));
+  void begin(bool is_object) override {
+    ++depth_;
+    if (!table_ && !skipped_depth_ && tables_ && (table_ = tables_(path_))) {
+      table_depth_ = depth_;
+      place(nullptr);
+    }
+    if (table_) return table_->begin(is_object);
+    if (is_skipped()) {
+      if (!skipped_depth_) skipped_depth_ = depth_;
+      return;
+    }
+    charge(is_object ? 64 : 40);
+    open_.push_back(place(is_object ? Json::object() : Json::array()));
+    path_.emplace_back();
+  }
+
+  void end() override {
+    const size_t depth = depth_--;
+    if (table_) {
+      table_->end();
+      if (depth == table_depth_) table_ = nullptr;
+    } else if (skipped_depth_) {
+      if (depth == skipped_depth_) skipped_depth_ = 0, skip_next_ = false;
     } else {
-      table_->integer(static_cast<int64_t>(v));
+      open_.pop_back();
+      path_.pop_back();
     }
-    return true;
   }
-  bool number_float(double v, const std::string&) override {
-    return table_ ? (table_->real(v), true) : value(v);
-  }
-  bool string(std::string& v) override { return table_ ? (table_->string(v), true) : value(std::move(v)); }
-  bool binary(Json::binary_t&) override { return false; }  // JSON text has none
 
-  bool start_object(size_t) override { return begin(true); }
-  bool start_array(size_t) override { return begin(false); }
-  bool end_object() override { return end(); }
-  bool end_array() override { return end(); }
-
-  bool key(std::string& key) override {
-    if (table_) return table_->key(key), true;
-    if (open_.back()->contains(key)) {
-      fail(ErrorCode::kCorrupt, "{}: duplicate JSON key '{}'", where_, printable(key));
-    }
+  void key(std::string& key) override {
+    if (table_) return table_->key(key);
+    if (skipped_depth_) return;
     path_.back() = std::move(key);
-    return true;
+    Json& object = *open_.back();
+    const auto found = object.find(path_.back());
+    if (found == object.end()) return;
+    if (tables_ && tables_(path_))
+      fail(ErrorCode::kCorrupt, "{}: key '{}' is given twice", where_, printable(path_.back()));
+    dismantle(*found);
+    *found = remark("is given twice");
+    skip_next_ = true;
   }
 
-  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    fail(ErrorCode::kCorrupt, "{}: not valid JSON ({})", where_, printable(error.what()));
+  void string(std::string& v) override {
+    if (table_) return table_->string(v);
+    if (!is_skipped()) charge(48 + heap_bytes(v));
+    value(std::move(v));
+  }
+  void integer(int64_t v) override {
+    if (table_) return table_->integer(v);
+    // Numbers that are not negative are unsigned ones, as nlohmann's parser makes them.
+    v < 0 ? value(v) : value(static_cast<uint64_t>(v));
+  }
+  void large(uint64_t v) override { table_ ? table_->large(v) : value(v); }
+  void real(double v) override { table_ ? table_->real(v) : value(v); }
+  void other(const char* what) override {
+    if (table_) return table_->other(what);
+    const std::string_view word = what;
+    if (word == "null") return value(nullptr);
+    if (word == "true" || word == "false") return value(word == "true");
+    value(remark(fmt::format("is {}, {}", word, word.ends_with("pair") ? "not Unicode" : "not a number")));
   }
 
  private:
-  bool other(const char* type_name) { return table_->other(type_name), true; }
+  // Whether what comes next stands behind a key for the second time.
+  bool is_skipped() const { return skip_next_ || skipped_depth_; }
+
+  template <class T>
+  void value(T&& v) {
+    if (is_skipped()) {
+      if (!skipped_depth_) skip_next_ = false;
+    } else {
+      place(Json(std::forward<T>(v)));
+    }
+  }
 
   Json* place(Json v) {
     if (open_.empty()) return root_ = std::move(v), &root_;
     Json& parent = *open_.back();
-    if (parent.is_array()) return parent.push_back(std::move(v)), &parent.back();
+    if (parent.is_array()) {
+      charge(32);  // 16 for the value, and as much that a growing vector has in reserve
+      return parent.push_back(std::move(v)), &parent.back();
+    }
+    charge(96 + heap_bytes(path_.back()));
     return &(parent[path_.back()] = std::move(v));
   }
-  bool value(Json v) { return place(std::move(v)), true; }
 
-  bool begin(bool is_object) {
-    if (++depth_ > kMaxDepth) {
-      fail(ErrorCode::kCorrupt, "{}: JSON is nested deeper than {}", where_, kMaxDepth);
+  // What a string takes besides itself.
+  static size_t heap_bytes(const std::string& text) { return text.size() > 15 ? text.size() + 17 : 0; }
+  void charge(size_t bytes) {
+    tree_bytes_ += bytes;
+    if (tree_bytes_ > max_json_tree_bytes(text_bytes_)) {
+      fail(ErrorCode::kCorrupt,
+           "{}: its {} bytes of JSON would take over {} MB of memory: no model has such a file", where_,
+           text_bytes_, max_json_tree_bytes(text_bytes_) >> 20);
     }
-    if (!table_ && tables_ && (table_ = tables_(path_))) {
-      table_depth_ = depth_;
-      value(nullptr);
-    }
-    if (table_) return table_->begin(is_object), true;
-    open_.push_back(place(is_object ? Json::object() : Json::array()));
-    path_.emplace_back();
-    return true;
-  }
-
-  bool end() {
-    if (table_) {
-      table_->end();
-      if (depth_-- == table_depth_) table_ = nullptr;
-      return true;
-    }
-    --depth_;
-    open_.pop_back();
-    path_.pop_back();
-    return true;
   }
 
   std::string_view where_;
   const JsonTables& tables_;
+  size_t text_bytes_, tree_bytes_ = 0;
   Json root_;
   std::vector<Json*> open_;        // containers that are not closed yet, the outermost first
   std::vector<std::string> path_;  // for each of them the key at hand
   size_t depth_ = 0, table_depth_ = 0;
   JsonTable* table_ = nullptr;
+  bool skip_next_ = false;    // the value at hand stands behind a key for the second time
+  size_t skipped_depth_ = 0;  // and is a container that is open at this depth
 };
 
 }  // namespace
 
-Json parse_json(std::string_view text, std::string_view where, const JsonTables& tables) {
-  Builder builder(where, tables);
-  try {
-    Json::sax_parse(text.begin(), text.end(), &builder);
-  } catch (const Json::exception& error) {
-    fail(ErrorCode::kCorrupt, "{}: not valid JSON ({})", where, printable(error.what()));
+void dismantle(Json& tree) noexcept {
+  if (tree.is_structured()) {
+    for (Json& child : tree) dismantle(child);
+    tree.clear();  // its children are leaves or empty by now
   }
+}
+
+JsonTree parse_json(std::string_view text, std::string_view where, const JsonTables& tables) {
+  Builder builder(text.size(), where, tables);
+  scan_json(text, where, builder);
   return builder.take();
 }
 
-Json read_json_file(const std::filesystem::path& path, size_t max_bytes) {
-  return parse_json(read_text_file(path, max_bytes), path.string());
+JsonTree read_json_file(const std::filesystem::path& path, size_t max_bytes) {
+  const std::string text = read_text_file(path, max_bytes);
+  refuse_stand_in(text, path);
+  return parse_json(text, path.string());
+}
+
+std::string json_remark(const Json& value) {
+  if (!value.is_binary()) return {};
+  const auto& bytes = value.get_binary();
+  return {bytes.begin(), bytes.end()};
+}
+
+const Json* json_find(const Json& object, std::string_view key, std::string_view where) {
+  if (object.is_binary())
+    fail(ErrorCode::kCorrupt, "{}: what should have a key '{}' {}", where, printable(key),
+         json_remark(object));
+  if (!object.is_object()) return nullptr;
+  const auto found = object.find(key);
+  if (found == object.end()) return nullptr;
+  if (found->is_binary())
+    fail(ErrorCode::kCorrupt, "{}: key '{}' {}", where, printable(key), json_remark(*found));
+  return &*found;
+}
+
+void json_missing(std::string_view key, std::string_view where) {
+  fail(ErrorCode::kCorrupt, "{}: key '{}' is missing", where, printable(key));
+}
+
+void json_mismatch(const Json& value, std::string_view key, std::string_view wanted, std::string_view where) {
+  if (const Json* found = find_remark(value))
+    fail(ErrorCode::kCorrupt, "{}: within key '{}' a value {}", where, printable(key), json_remark(*found));
+  if (wanted.empty())
+    fail(ErrorCode::kCorrupt, "{}: key '{}' has the wrong type ({})", where, printable(key),
+         value.type_name());
+  const std::string shown = value.is_structured() ? value.type_name() : printable(value.dump(), 40);
+  fail(ErrorCode::kCorrupt, "{}: key '{}' is {} instead of {}", where, printable(key), shown, wanted);
 }
 
 }  // namespace bolide

@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 
 #include <algorithm>
@@ -8,6 +9,21 @@
 #include "base/error.h"
 
 namespace bolide {
+namespace {
+
+// %* of the pattern: the message as one_line() gives it, whatever a file put into it.
+class MessageFlag final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& into) override {
+    const std::string line = one_line({message.payload.data(), message.payload.size()});
+    into.append(line.data(), line.data() + line.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<MessageFlag>();
+  }
+};
+
+}  // namespace
 
 void set_log_level(const std::string& level) {
   std::string word = level;
@@ -22,7 +38,9 @@ void set_log_level(const std::string& level) {
   }
   static auto logger = [] {
     auto made = spdlog::stderr_color_mt("bolide");
-    made->set_pattern("%n: %^%l%$: %v");
+    auto formatter = std::make_unique<spdlog::pattern_formatter>();
+    formatter->add_flag<MessageFlag>('*').set_pattern("%n: %^%l%$: %*");
+    made->set_formatter(std::move(formatter));
     spdlog::set_default_logger(made);
     return made;
   }();

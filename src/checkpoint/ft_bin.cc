@@ -14,6 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// stand_in() of a file: only its first bytes are read.
+std::string stand_in_of(const fs::path& path) {
+  const MappedFile file(path);
+  return stand_in({reinterpret_cast<const char*>(file.bytes().data()), file.size()});
+}
+
 // Maps a file for the length of one read: a folder of BLOOM-176B at 8 ranks has 7,000 files, and an open map
 // of each would come near the kernel's limit of 65,530.
 class FtSource final : public TensorSource {
@@ -42,19 +48,19 @@ class FtSource final : public TensorSource {
         const uint64_t size = fs::file_size(folder_ / file, error);
         if (error) {
           findings.add(fmt::format("{} is missing", file));
+        } else if (const std::string what = size == bytes ? "" : stand_in_of(folder_ / file); !what.empty()) {
+          findings.add(fmt::format("{} {}", file, what));
         } else if (size != bytes) {
           findings.add(fmt::format("{} has {} bytes instead of {} ({} {})", file, size, bytes,
                                    file_shape(tensor).str(), name_of(dtype_)));
         }
       }
     }
-    std::set<std::string> unexpected;  // sorted, so that the message does not depend on the file system
-    for (const auto& item : fs::directory_iterator(folder_)) {
-      const std::string file = item.path().filename().string();
-      if (item.path().extension() == ".bin" && !expected.contains(file)) unexpected.insert(file);
+    for (const fs::path& path : list_folder(folder_)) {
+      const std::string file = path.filename().string();
+      if (path.extension() == ".bin" && !expected.contains(file))
+        findings.add(fmt::format("{} belongs to no tensor of this model", printable(file)));
     }
-    for (const std::string& file : unexpected)
-      findings.add(fmt::format("{} belongs to no tensor of this model", printable(file)));
     findings.raise_if_any(ErrorCode::kCorrupt);
   }
 
@@ -135,12 +141,10 @@ class FtSource final : public TensorSource {
 
 }  // namespace
 
-bool is_ft_folder(const fs::path& folder) { return fs::is_regular_file(folder / "config.ini"); }
+bool is_ft_folder(const fs::path& folder) { return is_regular(folder / "config.ini"); }
 
 void check_ft_ranks(const fs::path& folder, int tensor_para_size) {
-  // "out/2-gpu/" has an empty last component.
-  const fs::path plain = fs::absolute(folder).lexically_normal();
-  const std::string name = (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+  const std::string name = absolute_path(folder).filename().string();
   constexpr std::string_view kSuffix = "-gpu";
   int ranks = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), ranks);
@@ -154,7 +158,7 @@ void check_ft_ranks(const fs::path& folder, int tensor_para_size) {
 std::unique_ptr<TensorSource> open_ft_folder(const fs::path& folder, const std::vector<FtTensor>& tensors,
                                              int ranks, DType dtype) {
   BOLIDE_CHECK(ranks >= 1);
-  if (!fs::is_directory(folder)) fail(ErrorCode::kNotFound, "{} is not a folder", folder.string());
+  if (!is_folder(folder)) fail(ErrorCode::kNotFound, "{} is not a folder", folder.string());
   Findings indivisible(folder.string());
   for (const FtTensor& tensor : tensors) {
     if (tensor.split_axis >= 0 && tensor.shape[tensor.split_axis] % ranks != 0)

@@ -21,10 +21,7 @@ constexpr const char* kPendingIni = "config.ini.pending";
   fail(ErrorCode::kResource, "cannot write {}: {}", path.string(), std::strerror(errno));
 }
 
-bool holds_files(const fs::path& folder) {
-  std::error_code error;
-  return fs::exists(folder, error) && !fs::is_empty(folder, error);
-}
+bool holds_files(const fs::path& folder) { return path_exists(folder) && !list_folder(folder).empty(); }
 
 // All that was written to the file system of `folder` is on the device: one wait for all files, of which a
 // model of 24 layers at two ranks has hundreds, instead of one for each. (Since Linux 5.8 it reports what
@@ -78,7 +75,7 @@ FtWriter::FtWriter(const fs::path& output_dir, int ranks, bool force)
     : final_(output_dir / fmt::format("{}-gpu", ranks)), ranks_(ranks), force_(force) {
   BOLIDE_CHECK(ranks >= 1);
   std::error_code error;
-  if (fs::exists(final_, error) && !fs::is_directory(final_, error))
+  if (path_exists(final_) && !is_folder(final_))
     fail(ErrorCode::kUsage, "{} is in the way: it is not a folder", final_.string());
   if (!force && holds_files(final_)) {
     fail(ErrorCode::kUsage, "{} already holds files: choose another folder, or --force to replace it",
@@ -111,7 +108,7 @@ void FtWriter::write_ini(const std::vector<Section>& sections) const {
 }
 
 fs::path FtWriter::commit() {
-  BOLIDE_CHECK(!committed_ && fs::exists(partial_ / kPendingIni), "commit() comes once, after write_ini()");
+  BOLIDE_CHECK(!committed_ && path_exists(partial_ / kPendingIni), "commit() comes once, after write_ini()");
   std::error_code error;
   fs::rename(partial_ / kPendingIni, partial_ / "config.ini", error);
   if (error) fail(ErrorCode::kResource, "cannot finish {}: {}", partial_.string(), error.message());

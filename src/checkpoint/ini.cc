@@ -83,7 +83,9 @@ Ini parse_ini(std::string_view text, std::string_view where) {
 }
 
 Ini read_ini(const std::filesystem::path& path) {
-  return parse_ini(read_text_file(path, kMaxIni), path.string());
+  const std::string text = read_text_file(path, kMaxIni);
+  refuse_stand_in(text, path);
+  return parse_ini(text, path.string());
 }
 
 template <class T>

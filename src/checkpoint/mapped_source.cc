@@ -28,12 +28,7 @@ int64_t checked_bytes(DType dtype, const Shape& shape, const std::string& what) 
 
 size_t MappedSource::map(const std::filesystem::path& path) {
   MappedFile file(path);
-  constexpr std::string_view kLfs = "version https://git-lfs.github.com/";
-  if (file.size() >= kLfs.size() && std::memcmp(file.bytes().data(), kLfs.data(), kLfs.size()) == 0) {
-    fail(ErrorCode::kUnsupported,
-         "{} is a Git LFS pointer, not the weights themselves: fetch them with `git lfs pull`",
-         path.string());
-  }
+  refuse_stand_in({reinterpret_cast<const char*>(file.bytes().data()), file.size()}, path);
   files_.push_back(std::move(file));
   return files_.size() - 1;
 }
@@ -97,7 +92,7 @@ void MappedSource::read(const std::string& name, const Slice& slice, void* into)
 std::unique_ptr<TensorSource> open_indexed(const std::filesystem::path& index, ReadTensorFile read) {
   const std::string where = index.string();
   const auto weight_map =
-      json_get<std::map<std::string, std::string>>(read_json_file(index), "weight_map", where);
+      json_get<std::map<std::string, std::string>>(*read_json_file(index), "weight_map", where);
   std::set<std::string> shards;
   for (const auto& [name, shard] : weight_map) shards.insert(shard);
   if (shards.empty()) fail(ErrorCode::kCorrupt, "{}: its weight_map names no file", where);
@@ -112,7 +107,7 @@ std::unique_ptr<TensorSource> open_indexed(const std::filesystem::path& index, R
            printable(shard));
     }
     const std::filesystem::path file = index.parent_path() / shard;
-    if (std::filesystem::exists(file)) {
+    if (path_exists(file)) {
       read(file, *source);
     } else {
       findings.add(fmt::format("file {} is missing", printable(shard)));

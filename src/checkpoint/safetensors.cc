@@ -50,6 +50,7 @@ std::vector<int64_t> numbers(const Json& object, std::string_view key, const std
 
 Entry parse_entry(const std::string& name, const Json& value, uint64_t buffer, const std::string& where) {
   const std::string what = fmt::format("{}: tensor '{}'", where, printable(name));
+  if (value.is_binary()) fail(ErrorCode::kCorrupt, "{} {}", what, json_remark(value));
   if (!value.is_object()) fail(ErrorCode::kCorrupt, "{} is not described by an object", what);
   const auto dtype_name = json_get<std::string>(value, "dtype", what);
   const std::optional<DType> dtype = parse_dtype(dtype_name);
@@ -104,9 +105,9 @@ void check_tiling(std::vector<Entry>& entries, uint64_t buffer, const std::strin
 }
 
 void check_metadata(const Json& metadata, const std::string& where) {
-  bool good = metadata.is_object();
-  if (good)
-    for (const Json& value : metadata) good &= value.is_string();
+  bool good = metadata.is_object() || metadata.is_binary();  // given twice, say: nobody reads it
+  if (metadata.is_object())
+    for (const Json& value : metadata) good &= value.is_string() || value.is_binary();
   if (!good) fail(ErrorCode::kCorrupt, "{}: '__metadata__' is not a table of strings", where);
 }
 
@@ -129,7 +130,8 @@ void read_safetensors_file(const std::filesystem::path& path, MappedSource& sour
          header_bytes, bytes.size());
   }
   const char* text = reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes;
-  const Json header = parse_json({text, static_cast<size_t>(header_bytes)}, where);
+  const JsonTree tree = parse_json({text, static_cast<size_t>(header_bytes)}, where);
+  const Json& header = *tree;
   if (!header.is_object() || text[0] != '{')
     fail(ErrorCode::kCorrupt, "{}: its header is not a JSON object", where);
 
@@ -155,12 +157,12 @@ void read_safetensors_file(const std::filesystem::path& path, MappedSource& sour
 
 std::unique_ptr<TensorSource> try_open_safetensors(const std::filesystem::path& folder) {
   const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
-  if (std::filesystem::exists(single)) {
+  if (path_exists(single)) {
     auto source = std::make_unique<MappedSource>();
     read_safetensors_file(single, *source);
     return source;
   }
-  if (std::filesystem::exists(index)) return open_indexed(index, read_safetensors_file);
+  if (path_exists(index)) return open_indexed(index, read_safetensors_file);
   return nullptr;
 }
 

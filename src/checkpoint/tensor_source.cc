@@ -1,6 +1,7 @@
 #include "checkpoint/tensor_source.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "checkpoint/mapped_source.h"
 
 namespace bolide {
@@ -11,8 +12,7 @@ constexpr std::string_view kTorchFiles =
     "pytorch_model.bin, pytorch_model.bin.index.json, pytorch_model-00001-of-0000N.bin";
 
 void require_folder(const std::filesystem::path& folder) {
-  if (!std::filesystem::is_directory(folder))
-    fail(ErrorCode::kNotFound, "{} is not a folder", folder.string());
+  if (!is_folder(folder)) fail(ErrorCode::kNotFound, "{} is not a folder", folder.string());
 }
 
 }  // namespace

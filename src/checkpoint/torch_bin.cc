@@ -95,14 +95,11 @@ struct NumberedFile {
 std::vector<NumberedFile> numbered_files(const std::filesystem::path& folder) {
   static const std::regex pattern("pytorch_model[-_]([0-9]{1,9})-of-([0-9]{1,9})\\.bin");
   std::vector<NumberedFile> files;
-  std::error_code error;
-  for (const auto& item : std::filesystem::directory_iterator(folder, error)) {
-    const std::string name = item.path().filename().string();
+  for (const auto& path : list_folder(folder)) {
+    const std::string name = path.filename().string();
     if (std::smatch match; std::regex_match(name, match, pattern))
-      files.push_back({item.path(), std::stoll(match[1]), std::stoll(match[2])});
+      files.push_back({path, std::stoll(match[1]), std::stoll(match[2])});
   }
-  std::sort(files.begin(), files.end(),
-            [](const NumberedFile& a, const NumberedFile& b) { return a.path < b.path; });
   return files;
 }
 
@@ -159,12 +156,12 @@ void read_torch_file(const std::filesystem::path& path, MappedSource& source) {
 
 std::unique_ptr<TensorSource> try_open_torch_bin(const std::filesystem::path& folder) {
   const auto single = folder / "pytorch_model.bin", index = folder / "pytorch_model.bin.index.json";
-  if (std::filesystem::exists(single)) {
+  if (path_exists(single)) {
     auto source = std::make_unique<MappedSource>();
     read_torch_file(single, *source);
     return source;
   }
-  if (std::filesystem::exists(index)) return open_indexed(index, read_torch_file);
+  if (path_exists(index)) return open_indexed(index, read_torch_file);
   if (const auto files = numbered_files(folder); !files.empty()) return open_numbered(folder, files);
   return nullptr;
 }

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/printable.h"
 
 namespace bolide {
@@ -325,7 +326,7 @@ class FileMeeting final : public Meeting {
         timeout_(timeout) {
     std::error_code error;
     fs::create_directories(folder_, error);
-    if (!fs::is_directory(folder_)) {
+    if (!is_folder(folder_)) {
       fail(ErrorCode::kUsage, "the folder of the meeting at {} cannot be made: {}", meeting.address,
            error.message());
     }
@@ -336,7 +337,7 @@ class FileMeeting final : public Meeting {
     const auto deadline = Clock::now() + std::chrono::ceil<Clock::duration>(timeout_);
     std::vector<std::string> all;
     for (int rank = 0; rank < meeting_.size; ++rank) {
-      for (; !fs::exists(file_of(rank)); std::this_thread::sleep_for(10ms)) {
+      for (; !path_exists(file_of(rank)); std::this_thread::sleep_for(10ms)) {
         if (Clock::now() > deadline) {
           fail(ErrorCode::kResource, "rank {} did not come to the meeting at {} within {:g} s", rank,
                meeting_.address, timeout_.count());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "models/bloom.h"
@@ -76,7 +77,7 @@ Checkpoint open_ft(const fs::path& folder) {
                         .source = {}};
   checkpoint.config = checkpoint.family->read_ft_config(ini, where);
   checkpoint.ft_ranks = static_cast<int>(ini_int(ini, "gpt", "tensor_para_size", 1, 4096, where));
-  const std::string name = fs::absolute(folder / ".").parent_path().filename().string();
+  const std::string name = absolute_path(folder).filename().string();
   const std::string expected = std::to_string(checkpoint.ft_ranks) + "-gpu";
   if (name.ends_with("-gpu") && name != expected) {
     fail(ErrorCode::kCorrupt,
@@ -84,7 +85,7 @@ Checkpoint open_ft(const fs::path& folder) {
          "config.ini",
          where, checkpoint.ft_ranks, name, expected);
   }
-  checkpoint.config.tied_head = !fs::exists(folder / (std::string(kFtHead) + ".bin"));
+  checkpoint.config.tied_head = !path_exists(folder / (std::string(kFtHead) + ".bin"));
   const auto model = checkpoint.family->build(checkpoint.config, {});
   const std::vector<Slot> slots = model->slots();
   checkpoint.source =
@@ -98,7 +99,8 @@ Checkpoint open_ft(const fs::path& folder) {
 
 Checkpoint open_hf(const fs::path& folder) {
   const fs::path config_path = folder / "config.json";
-  const Json json = read_json_file(config_path);
+  const JsonTree tree = read_json_file(config_path);
+  const Json& json = *tree;
   Checkpoint checkpoint{.format = CheckpointFormat::kHuggingFace,
                         .family = &find_family(json, config_path.string()),
                         .config = {},
@@ -158,12 +160,12 @@ const Family& find_family(const Ini& config, std::string_view where) {
 }
 
 Checkpoint open_checkpoint(const fs::path& folder) {
-  if (!fs::is_directory(folder)) fail(ErrorCode::kNotFound, "model folder {} is not there", folder.string());
-  if (!is_ft_folder(folder) && !fs::exists(folder / "config.json")) {
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      if (is_ft_folder(entry.path())) {
+  if (!is_folder(folder)) fail(ErrorCode::kNotFound, "model folder {} is not there", folder.string());
+  if (!is_ft_folder(folder) && !path_exists(folder / "config.json")) {
+    for (const fs::path& path : list_folder(folder)) {
+      if (is_ft_folder(path)) {
         fail(ErrorCode::kNotFound, "{} holds FT folders: name one of them, for example {}", folder.string(),
-             entry.path().string());
+             path.string());
       }
     }
     fail(ErrorCode::kNotFound, "{} has neither config.json (Hugging Face) nor config.ini (FasterTransformer)",
@@ -220,8 +222,9 @@ void check_divides(const ModelConfig& config, const Dist& dist) {
 
 // From a config.json alone.
 std::pair<const Family*, ModelConfig> read_shape(const fs::path& path) {
-  const fs::path file = fs::is_directory(path) ? path / "config.json" : path;
-  const Json json = read_json_file(file);
+  const fs::path file = is_folder(path) ? path / "config.json" : path;
+  const JsonTree tree = read_json_file(file);
+  const Json& json = *tree;
   const Family& family = find_family(json, file.string());
   return {&family, family.read_hf_config(json, file.string())};
 }

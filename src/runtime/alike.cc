@@ -1,9 +1,9 @@
 #include "runtime/alike.h"
 
-#include <algorithm>
-#include <fstream>
+#include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "bolide/version.h"
 #include "text/hash.h"
 
@@ -12,29 +12,23 @@ namespace {
 namespace fs = std::filesystem;
 
 uint64_t hash_of_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<char> block(1 << 20);
-  uint64_t hash = 0;
-  while (file) {
-    file.read(block.data(), static_cast<std::streamsize>(block.size()));
-    hash = text::mix(hash, text::hash_bytes({block.data(), static_cast<size_t>(file.gcount())}));
-  }
-  return hash;
+  if (!is_regular(path)) return 0;  // whoever reads it says what is wrong
+  const MappedFile file(path);
+  return text::hash_bytes({reinterpret_cast<const char*>(file.bytes().data()), file.size()});
 }
 
 // Names and sizes of the files, and what the config says: hosts may hold the model under different paths.
 uint64_t hash_of_model(const fs::path& path) {
-  if (!fs::is_directory(path)) return hash_of_file(path);
-  std::vector<std::string> lines;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.is_regular_file())
-      lines.push_back(fmt::format("{} {}\n", entry.path().filename().string(), entry.file_size()));
-  }
-  std::sort(lines.begin(), lines.end());
+  if (!is_folder(path)) return hash_of_file(path);
   uint64_t hash = 0;
-  for (const std::string& line : lines) hash = text::mix(hash, text::hash_bytes(line));
+  for (const fs::path& file : list_folder(path)) {
+    std::error_code error;  // no size: not a regular file
+    const uintmax_t size = fs::file_size(file, error);
+    if (!error)
+      hash = text::mix(hash, text::hash_bytes(fmt::format("{} {}\n", file.filename().string(), size)));
+  }
   for (const char* config : {"config.json", "config.ini"})
-    if (fs::exists(path / config)) hash = text::mix(hash, hash_of_file(path / config));
+    hash = text::mix(hash, hash_of_file(path / config));
   return hash;
 }
 

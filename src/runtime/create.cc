@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "base/parallel.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
@@ -5,12 +6,11 @@
 // From files to an engine.
 namespace bolide {
 namespace {
-namespace fs = std::filesystem;
 
 // The tokenizer of the folder that the user named, or the model's own if it has one.
 std::unique_ptr<Tokenizer> load_tokenizer(const EngineConfig& config) {
   if (!config.tokenizer.empty()) return Tokenizer::load(config.tokenizer);
-  if (!fs::is_directory(config.model)) return nullptr;
+  if (!is_folder(config.model)) return nullptr;
   try {
     return Tokenizer::load(config.model);
   } catch (const Error& error) {

@@ -260,7 +260,7 @@ std::optional<GemmConfig> read_gemm_config(const EngineConfig& config) {
   if (config.device != "cuda" || config.gemm_config == "none" || config.deterministic_batching)
     return std::nullopt;
   const fs::path path = config.gemm_config.empty() ? fs::path("gemm_config.in") : config.gemm_config;
-  if (config.gemm_config.empty() && !fs::exists(path)) return std::nullopt;
+  if (config.gemm_config.empty() && !path_exists(path)) return std::nullopt;
   constexpr size_t kMostBytes = size_t{1} << 20;
   return parse_gemm_config(read_text_file(path, kMostBytes), path.string());
 }

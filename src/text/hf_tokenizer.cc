@@ -13,8 +13,8 @@ namespace {
 
 const Json& part(const TokenizerFile& file, std::string_view key) {
   static const Json null;
-  const auto found = file.parts.find(key);
-  return found == file.parts.end() ? null : *found;
+  const Json* found = json_find(file.parts, key, file.model.where);
+  return found ? *found : null;
 }
 
 void refuse_length_limits(const TokenizerFile& file) {

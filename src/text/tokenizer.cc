@@ -61,14 +61,15 @@ std::unique_ptr<DecodeStream> Tokenizer::stream(bool skip_special_tokens) const 
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const fs::path& folder) {
   const fs::path whole = folder / "tokenizer.json";
-  if (fs::exists(whole)) {
+  if (path_exists(whole)) {
     const std::string json = read_text_file(whole, kMaxFileBytes);
+    refuse_stand_in(json, whole);
     return text::make_tokenizer(text::parse_tokenizer_json(json, whole.string()));
   }
   constexpr std::pair<const char*, const char*> kPairs[] = {{"vocab.json", "merges.txt"},
                                                             {"encoder.json", "vocab.bpe"}};
   for (const auto& [vocab, merges] : kPairs) {
-    if (!fs::exists(folder / vocab) || !fs::exists(folder / merges)) continue;
+    if (!path_exists(folder / vocab) || !path_exists(folder / merges)) continue;
     text::TokenizerFile file = text::parse_vocab_and_merges(folder / vocab, folder / merges);
     add_gpt2_parts(file);
     return text::make_tokenizer(std::move(file));

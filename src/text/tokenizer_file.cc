@@ -113,16 +113,16 @@ TokenizerFile parse_tokenizer_json(std::string_view text, std::string_view where
   MergesTable merges(file.model, where);
   const std::vector<std::string> vocab_path = {"model", "vocab"}, merges_path = {"model", "merges"};
   file.parts = parse_json(text, where, [&](const std::vector<std::string>& path) -> JsonTable* {
-    if (path == vocab_path) return &vocab;
-    if (path == merges_path) return &merges;
-    return nullptr;
-  });
-  const auto model = file.parts.is_object() ? file.parts.find("model") : file.parts.end();
-  if (model == file.parts.end() || !model->is_object()) {
+                 if (path == vocab_path) return &vocab;
+                 if (path == merges_path) return &merges;
+                 return nullptr;
+               }).release();
+  const Json* model = json_find(file.parts, "model", where);
+  if (!model || !model->is_object()) {
     fail(ErrorCode::kCorrupt, "{}: there is no 'model': this is no tokenizer.json", where);
   }
   if (!model->contains("vocab")) fail(ErrorCode::kCorrupt, "{}: the model has no 'vocab'", where);
-  file.model.options = std::move(*model);
+  file.model.options = std::move(file.parts["model"]);
   return file;
 }
 
@@ -132,6 +132,7 @@ TokenizerFile parse_vocab_and_merges(const std::filesystem::path& vocab,
   file.model.where = vocab.string();
   VocabTable table(file.model, file.model.where);
   const std::string text = read_text_file(vocab, kMaxFileBytes);
+  refuse_stand_in(text, vocab);
   parse_json(text, file.model.where, [&](const auto&) { return &table; });
   if (!file.model.scores.empty() || file.model.vocabulary.size() == 0) {
     fail(ErrorCode::kCorrupt, "{}: not an object of tokens and their ids", vocab.string());
@@ -139,6 +140,7 @@ TokenizerFile parse_vocab_and_merges(const std::filesystem::path& vocab,
   const std::string merges_where = merges.string();
   MergesTable pairs(file.model, merges_where);
   const std::string lines = read_text_file(merges, kMaxFileBytes);
+  if (!lines.empty()) refuse_stand_in(lines, merges);  // a vocabulary of characters has none
   for (size_t at = 0; at < lines.size();) {
     const size_t end = std::min(lines.find('\n', at), lines.size());
     std::string_view line = std::string_view(lines).substr(at, end - at);

@@ -10,6 +10,10 @@ namespace bolide::text {
 
 // The content of a tokenizer.json, read but not understood yet.
 struct TokenizerFile {
+  TokenizerFile() = default;
+  TokenizerFile(TokenizerFile&&) = default;
+  TokenizerFile& operator=(TokenizerFile&&) = delete;
+  ~TokenizerFile() { dismantle(parts), dismantle(model.options); }
   Json parts;        // all of it, but for the tables of the model
   ModelParts model;  // options are the "model" part
 };

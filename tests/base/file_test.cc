@@ -1,8 +1,15 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <fstream>
 
@@ -66,14 +73,134 @@ TEST_F(FileTest, ReleasedBytesReadTheSameAgain) {
 
 TEST_F(FileTest, RefusesWhatIsNoRegularFile) {
   EXPECT_ERROR(MappedFile(folder_ / "none"), ErrorCode::kNotFound, "none");
-  EXPECT_ERROR(MappedFile(folder_), ErrorCode::kNotFound, folder_.string());
-  EXPECT_ERROR(read_text_file("/dev/null", 10), ErrorCode::kNotFound, "/dev/null is not a regular file");
+  EXPECT_ERROR(MappedFile(folder_), ErrorCode::kNotFound, folder_.string() + " is a folder, not a file");
+  EXPECT_ERROR(read_text_file("/dev/null", 10), ErrorCode::kNotFound, "/dev/null is a device, not a file");
+  EXPECT_ERROR(MappedFile(make("a", "x") / "b"), ErrorCode::kNotFound, std::strerror(ENOTDIR));
+}
+
+TEST_F(FileTest, NeverWaitsForAPipe) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_ERROR(MappedFile{pipe}, ErrorCode::kNotFound, "pipe is a pipe, not a file");
+  EXPECT_ERROR(read_text_file(pipe, 10), ErrorCode::kNotFound, "pipe is a pipe, not a file");
+}
+
+TEST_F(FileTest, NamesASocket) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = (folder_ / "socket").string();
+  if (path.size() >= sizeof address.sun_path) GTEST_SKIP() << "the folder for tests has too long a name";
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_ERROR(read_text_file(path, 10), ErrorCode::kNotFound, "socket is a socket, not a file");
+  ::close(fd);
+}
+
+TEST_F(FileTest, TellsKindsApart) {
+  const fs::path file = make("a", "");
+  fs::create_symlink("nowhere", folder_ / "broken");
+  EXPECT_TRUE(path_exists(file) && is_regular(file) && !is_folder(file));
+  EXPECT_TRUE(path_exists(folder_) && is_folder(folder_) && !is_regular(folder_));
+  EXPECT_TRUE(path_exists("/dev/null") && !is_folder("/dev/null") && !is_regular("/dev/null"));
+  for (const fs::path& absent : {folder_ / "none", folder_ / "broken", file / "below", fs::path()})
+    EXPECT_FALSE(path_exists(absent) || is_folder(absent) || is_regular(absent)) << absent;
+}
+
+TEST_F(FileTest, SaysWhyItCannotLook) {
+  fs::create_symlink("loop", folder_ / "loop");
+  EXPECT_ERROR(path_exists(folder_ / "loop"), ErrorCode::kResource,
+               "loop: " + std::string(std::strerror(ELOOP)));
+  EXPECT_ERROR(read_text_file(folder_ / "loop", 1), ErrorCode::kResource, std::strerror(ELOOP));
+  const fs::path long_name = folder_ / std::string(300, 'x');
+  EXPECT_ERROR(is_folder(long_name), ErrorCode::kResource, std::strerror(ENAMETOOLONG));
+  EXPECT_ERROR(is_regular(long_name), ErrorCode::kResource, "cannot look at " + folder_.string());
+  EXPECT_ERROR(list_folder(long_name), ErrorCode::kResource, std::strerror(ENAMETOOLONG));
+}
+
+TEST_F(FileTest, ListsAFolderInOrder) {
+  for (const char* name : {"b", "c", "a"}) make(name, "");
+  EXPECT_EQ(list_folder(folder_), (std::vector<fs::path>{folder_ / "a", folder_ / "b", folder_ / "c"}));
+  EXPECT_TRUE(list_folder("/proc/self/task").size() >= 1);
+  EXPECT_ERROR(list_folder(folder_ / "none"), ErrorCode::kNotFound, "cannot list " + folder_.string());
+  EXPECT_ERROR(list_folder(folder_ / "a"), ErrorCode::kNotFound, std::strerror(ENOTDIR));
+}
+
+TEST_F(FileTest, AbsolutePathsHaveALastName) {
+  EXPECT_EQ(absolute_path("/a/./b/../c/"), "/a/c");
+  EXPECT_EQ(absolute_path("/a/c"), "/a/c");
+  EXPECT_EQ(absolute_path("x"), fs::current_path() / "x");
+  EXPECT_EQ(absolute_path("/"), "/");
+}
+
+TEST(StandIn, SaysWhatTheFirstBytesShow) {
+  const auto expect = [](std::string_view bytes, const std::string& part) {
+    EXPECT_EQ(stand_in(bytes).empty(), part.empty()) << bytes;
+    EXPECT_NE(stand_in(bytes).find(part), std::string::npos) << bytes;
+  };
+  expect("", "is empty");
+  expect("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull");
+  for (const char* page : {"<!DOCTYPE html>", "\n <HTML lang=\"en\">", "\xEF\xBB\xBF<html>",
+                           "<?xml version=\"1.0\"?>", "<head>", "<body>", "<!-- x -->"})
+    expect(page, "is a web page");
+  expect(std::string_view("\xFF\xFE{\0", 4), "UTF-16");
+  expect(std::string_view("\xFE\xFF\0{", 4), "UTF-16");
+  for (const char* good : {"{}", "[gpt]\n", "\xEF\xBB\xBF{}", "PK\3\4", "<htm", "<", " ", "version 1", "\xFF",
+                           "<@tml>", "<[tml>"})
+    expect(good, "");
+}
+
+TEST_F(FileTest, RefusesStandIns) {
+  EXPECT_NO_THROW(refuse_stand_in("{}", "f.json"));
+  EXPECT_ERROR(refuse_stand_in("<html>", "f.json"), ErrorCode::kCorrupt, "f.json is a web page");
 }
 
 TEST_F(FileTest, ReadTextFileKeepsItsBound) {
   const fs::path path = make("t", "0123456789");
   EXPECT_EQ(read_text_file(path, 10), "0123456789");
   EXPECT_ERROR(read_text_file(path, 9), ErrorCode::kCorrupt, "more than the 9");
+  EXPECT_ERROR(read_text_file(folder_ / "none", 9), ErrorCode::kNotFound, "cannot open " + folder_.string());
+}
+
+// What a signal interrupts is tried again, and a write that took a part goes on.
+TEST_F(FileTest, WritesToAPipeInParts) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  struct sigaction action {
+  }, before{};
+  action.sa_handler = [](int) {};
+  ::sigaction(SIGUSR1, &action, &before);
+  std::string text(300'000, '\0');  // a pipe holds 65,536
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i % 251);
+  const pid_t reader = ::fork();
+  if (reader == 0) {
+    const int fd = ::open(pipe.c_str(), O_RDONLY);
+    std::string got, block(65'536, '\0');
+    for (;;) {
+      // The first signal ends a write that put in a part, the second one that waits with nothing put in yet.
+      for (int i = 0; i < 2 && !got.empty() && got.size() < text.size(); ++i) {
+        ::usleep(2000);
+        ::kill(::getppid(), SIGUSR1);
+      }
+      const ssize_t count = ::read(fd, block.data(), block.size());
+      if (count <= 0) break;
+      got.append(block.data(), static_cast<size_t>(count));
+    }
+    ::_exit(got == text ? 0 : 1);
+  }
+  write_text_file(pipe, text);
+  int status = 0;
+  while (::waitpid(reader, &status, 0) < 0 && errno == EINTR) {
+  }
+  ::sigaction(SIGUSR1, &before, nullptr);
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(FileTest, SyncsFilesAndFolders) {
+  EXPECT_NO_THROW(sync_path(make("a", "x")));
+  EXPECT_NO_THROW(sync_path(folder_));
+  EXPECT_NO_THROW(sync_path("/dev/null"));  // EINVAL: it has no such notion
+  EXPECT_ERROR(sync_path(folder_ / "none"), ErrorCode::kResource, "none");
 }
 
 TEST_F(FileTest, WritesAndTruncates) {

@@ -37,5 +37,12 @@ TEST(Log, EnvironmentCountsOnlyWithoutAFlag) {
   EXPECT_EQ(spdlog::default_logger()->level(), spdlog::level::warn);
 }
 
+TEST(Log, MessagesAreOneLineWhateverAFileNamed) {
+  set_log_level("info");
+  testing::internal::CaptureStderr();
+  log::info("tensor '{}'", "a\x1b[2J\nb\u202E");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "bolide: info: tensor 'a?[2J?b?'\n");
+}
+
 }  // namespace
 }  // namespace bolide

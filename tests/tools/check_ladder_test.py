@@ -92,6 +92,21 @@ class CheckLadderTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("cycle: src/ops/a.h -> src/ops/b.h -> src/ops/a.h", findings)
 
+    def test_filesystem_calls_that_throw(self):
+        begin = "namespace fs = std::filesystem;\nstd::error_code error;\n"
+        for call in ("fs::exists(path);", "std::filesystem::is_directory(a / b);", "fs::rename(a, f(b, error));",
+                     "fs::file_size(path, other);", "is_regular_file(path);", "entry.is_regular_file();", "fs::current_path();",
+                     "for (const auto& each : fs::directory_iterator(path, error)) use(each);",
+                     "fs::directory_iterator at(path);", "using std::filesystem::exists;", "using namespace std::filesystem;"):
+            for name in ("src/base/bad.cc", "apps/bad.cc"):
+                self.expect_finding(name, begin + call + "\n", ":3:", "filesystem_error")
+        code, findings = self.check(files={"src/base/ok.cc": begin + """
+            fs::exists(path, error); fs::rename(f(a, b), c, error); fs::path("exists(x)").filename();
+            fs::directory_iterator at(path, error); ::rename(a, b); std::remove(a); link.status(); using std::filesystem::path;
+            // fs::exists(path)
+            """})
+        self.assertEqual((code, findings), (0, ""))
+
     def test_comments_are_not_includes(self):
         code, findings = self.check(files={
             "src/tensor/ok.h": '// #include "ops/matmul.h"\n/*\n#include "ops/matmul.h"\n*/\nconst char* k = "*/*";\n'})
