@@ -67,7 +67,7 @@ Descriptor open_regular(const std::filesystem::path& path, size_t* size) {
     *size = static_cast<size_t>(info.st_size);
     kind = info.st_mode & S_IFMT;
   }
-  if (kind != S_IFREG) fail(ErrorCode::kNotFound, "{} is {}, not a file", shown(path), name_of_kind(kind));
+  if (kind != S_IFREG) fail(ErrorCode::kCorrupt, "{} is {}, not a file", shown(path), name_of_kind(kind));
   return file;
 }
 

@@ -53,7 +53,7 @@ std::string stand_in(std::string_view bytes);
 // kCorrupt, naming the file, when there is such a stand_in().
 void refuse_stand_in(std::string_view bytes, const std::filesystem::path& path);
 
-// kNotFound when missing or no regular file, kCorrupt when larger than max_bytes.
+// kNotFound when missing, kCorrupt when it is no regular file or larger than max_bytes.
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes);
 
 // Writes `bytes` whole (creating or truncating); kResource naming the path and the reason (disk full, ...) on

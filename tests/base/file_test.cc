@@ -73,16 +73,16 @@ TEST_F(FileTest, ReleasedBytesReadTheSameAgain) {
 
 TEST_F(FileTest, RefusesWhatIsNoRegularFile) {
   EXPECT_ERROR(MappedFile(folder_ / "none"), ErrorCode::kNotFound, "none");
-  EXPECT_ERROR(MappedFile(folder_), ErrorCode::kNotFound, folder_.string() + " is a folder, not a file");
-  EXPECT_ERROR(read_text_file("/dev/null", 10), ErrorCode::kNotFound, "/dev/null is a device, not a file");
+  EXPECT_ERROR(MappedFile(folder_), ErrorCode::kCorrupt, folder_.string() + " is a folder, not a file");
+  EXPECT_ERROR(read_text_file("/dev/null", 10), ErrorCode::kCorrupt, "/dev/null is a device, not a file");
   EXPECT_ERROR(MappedFile(make("a", "x") / "b"), ErrorCode::kNotFound, std::strerror(ENOTDIR));
 }
 
 TEST_F(FileTest, NeverWaitsForAPipe) {
   const fs::path pipe = folder_ / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  EXPECT_ERROR(MappedFile{pipe}, ErrorCode::kNotFound, "pipe is a pipe, not a file");
-  EXPECT_ERROR(read_text_file(pipe, 10), ErrorCode::kNotFound, "pipe is a pipe, not a file");
+  EXPECT_ERROR(MappedFile{pipe}, ErrorCode::kCorrupt, "pipe is a pipe, not a file");
+  EXPECT_ERROR(read_text_file(pipe, 10), ErrorCode::kCorrupt, "pipe is a pipe, not a file");
 }
 
 TEST_F(FileTest, NamesASocket) {
@@ -93,7 +93,7 @@ TEST_F(FileTest, NamesASocket) {
   std::memcpy(address.sun_path, path.c_str(), path.size());
   const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
   ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  EXPECT_ERROR(read_text_file(path, 10), ErrorCode::kNotFound, "socket is a socket, not a file");
+  EXPECT_ERROR(read_text_file(path, 10), ErrorCode::kCorrupt, "socket is a socket, not a file");
   ::close(fd);
 }
 
