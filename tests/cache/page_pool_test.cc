@@ -64,6 +64,8 @@ TEST(SequencePages, PlacesTokensInItsPages) {
   EXPECT_EQ(pages.pages().size(), 2u);
   ASSERT_TRUE(pages.append(1, copies));
   EXPECT_EQ(pages.pages().size(), 3u);
+  EXPECT_TRUE(pages.append(0, copies));  // nothing is always there, and changes nothing
+  EXPECT_EQ(pages.tokens(), 9);
   EXPECT_TRUE(copies.empty());
   EXPECT_EQ(pool.free_pages(), 5);
 }

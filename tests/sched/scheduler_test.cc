@@ -64,6 +64,9 @@ TEST(Scheduler, PlanOfAMixedStep) {
   StepPlan& last = scheduler.next_step();
   EXPECT_THAT(last.sequences, ElementsAre(a.get(), b.get(), c.get()));
   EXPECT_THAT(last.batch.logit_rows, ElementsAre(0, 2, 4));
+  // The step before may still run: its plan stays as it is.
+  EXPECT_THAT(plan.batch.token_ids, ElementsAre(1002, 2000, 2001, 2002, 2003, 2004));
+  EXPECT_NE(&last, &plan);
 }
 
 TEST(Scheduler, KeptRowsAreThePromptsAndSampledRowsTheLast) {
