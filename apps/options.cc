@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "apps/interrupt.h"
 #include "apps/terminal.h"
 #include "bolide/error.h"
 #include "bolide/log.h"
@@ -201,6 +202,7 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   EngineConfig config;
   config.model = flags.model;
   config.tokenizer = flags.tokenizer_path;
+  config.tokenizer_options.cancelled = [] { return interrupted() != 0; };
   config.device = flags.device;
   config.data_type = flags.data_type;
   config.load_format = flags.load_format == "dummy" ? LoadFormat::kDummy : LoadFormat::kAuto;

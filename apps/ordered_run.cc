@@ -86,7 +86,8 @@ class Runner {
       }
     } catch (...) {
       std::lock_guard lock(mutex_);
-      error_ = std::current_exception();
+      // After a signal that is its own doing: the tokenizer stops, too.
+      if (!interrupted()) error_ = std::current_exception();
     }
     std::lock_guard lock(mutex_);
     finished_reading_ = true;

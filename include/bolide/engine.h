@@ -22,6 +22,7 @@ struct EngineConfig {
   std::filesystem::path model = {};  ///< model folder (kDummy: also a config.json)
   std::filesystem::path tokenizer =
       {};  ///< tokenizer folder; empty: the model's folder, and none is fine for id-only use
+  TokenizerOptions tokenizer_options = {};
   std::string device = "cpu";  ///< "cpu", or "cuda" where it is built in
   std::string data_type = {};  ///< fp32, fp16 or bf16 for weights and cache; empty: as in the checkpoint
   LoadFormat load_format = LoadFormat::kAuto;

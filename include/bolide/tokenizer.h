@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -23,6 +24,13 @@ struct Encoding {
       sequence;  ///< 0 or 1: which argument of encode_pair; -1 for specials that the post-processor added
 };
 
+/// How a tokenizer works.
+struct TokenizerOptions {
+  /// Asked some hundred times a second by the thread that tokenises or decodes; true ends the call with
+  /// kResource. Null: never.
+  std::function<bool()> cancelled = {};
+};
+
 /// Turns ids into text one at a time; StreamDecoder is the way to one.
 class DecodeStream {
  public:
@@ -35,26 +43,30 @@ class DecodeStream {
 /// thread-safe. Ids, decoded text and offsets are those of the Python package `tokenizers`, which counts
 /// offsets in characters where this counts bytes. A token that is part of a character spans all of it.
 ///
-/// A tokenizer.json can ask for truncation or padding. Bolide limits lengths per request and never pads, so
-/// that a file with either is refused (kUnsupported) rather than misread; padding to the longest of a batch
-/// is let pass, since it does nothing to a single text.
+/// A tokenizer.json can ask for truncation or padding, mostly left over from a training run. Neither is done,
+/// as in Hugging Face transformers: lengths are limited per request, and batches are ragged.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
   /// Reads the tokenizer of a model folder: tokenizer.json, or else vocab.json and merges.txt (or
-  /// encoder.json and vocab.bpe), which are read as GPT-2's, with <|endoftext|> special. Throws Error:
+  /// encoder.json and vocab.bpe), which are read as GPT-2's, with <|endoftext|> special. To these come the
+  /// tokens that tokenizer_config.json, special_tokens_map.json and added_tokens.json name, as transformers 5
+  /// adds them. Throws Error:
   /// kNotFound without one; kUnsupported naming a part of tokenizer.json that Bolide does not have; kCorrupt
   /// for a damaged file.
-  static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder);
+  static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder, TokenizerOptions options = {});
 
   /// `text` may hold invalid UTF-8: each bad byte sequence is read as U+FFFD, as Python's errors="replace"
-  /// does; offsets count the bytes as given. A text of more than 128 MiB throws kUsage.
+  /// does; offsets count the bytes as given. A text of more than 128 MiB throws kUsage. A tokenizer.json can
+  /// ask for endless work: a text that takes more than 2 s and 4 us a byte, or becomes more than 32 times as
+  /// long on the way, throws kUnsupported. Real ones stay far below.
   virtual Encoding encode(std::string_view text, bool add_special_tokens = true) const = 0;
   /// Two texts tokenised as a pair (type_ids and sequence tell them apart).
   virtual Encoding encode_pair(std::string_view first, std::string_view second,
                                bool add_special_tokens = true) const = 0;
-  /// Ids outside the vocabulary throw kUsage. What is not UTF-8 comes out as U+FFFD.
+  /// Ids outside the vocabulary throw kUsage, and so do those of more than 256 MiB of tokens. What is not
+  /// UTF-8 comes out as U+FFFD.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const = 0;
   /// decode() in steps; the tokenizer must outlive it. The stream of this base class decodes all ids anew
   /// with each push: good enough for a tokenizer of a test.

@@ -9,10 +9,10 @@ namespace {
 
 // The tokenizer of the folder that the user named, or the model's own if it has one.
 std::unique_ptr<Tokenizer> load_tokenizer(const EngineConfig& config) {
-  if (!config.tokenizer.empty()) return Tokenizer::load(config.tokenizer);
+  if (!config.tokenizer.empty()) return Tokenizer::load(config.tokenizer, config.tokenizer_options);
   if (!is_folder(config.model)) return nullptr;
   try {
-    return Tokenizer::load(config.model);
+    return Tokenizer::load(config.model, config.tokenizer_options);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
     return nullptr;

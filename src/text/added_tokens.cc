@@ -23,18 +23,62 @@ AddedToken read_token(const Json& row, std::string_view where) {
   return token;
 }
 
+// The list of a tokenizer.json.
+std::vector<AddedToken> read_list(const Json& list, std::string_view where) {
+  std::vector<AddedToken> tokens;
+  if (list.is_null()) return tokens;
+  if (!list.is_array()) fail(ErrorCode::kCorrupt, "{}: 'added_tokens' must be a list", where);
+  std::unordered_map<int64_t, std::string, SeededHash> claimed;
+  for (const Json& row : list) {
+    AddedToken token = read_token(row, where);
+    token.claim = json_get<int64_t>(row, "id", where);
+    if (token.content.empty()) continue;
+    if (token.claim < 0 || token.claim > std::numeric_limits<int32_t>::max()) {
+      fail(ErrorCode::kCorrupt, "{}: added token '{}' has id {}, which is outside 0 to 2147483647", where,
+           printable(token.content), token.claim);
+    }
+    const auto [other, is_new] = claimed.emplace(token.claim, token.content);
+    if (!is_new && other->second != token.content) {
+      fail(ErrorCode::kCorrupt, "{}: id {} is given to the added tokens '{}' and '{}'", where, token.claim,
+           printable(other->second), printable(token.content));
+    }
+    tokens.push_back(std::move(token));
+  }
+  return tokens;
+}
+
 size_t skip_white_space(std::string_view text, size_t at) {
   while (at < text.size() && is_white_space(char_at(text, at))) at += char_size(text[at]);
   return at;
 }
 
-size_t skip_white_space_back(std::string_view text, size_t at) {
-  while (at > 0) {
+// No further back than `limit`.
+size_t skip_white_space_back(std::string_view text, size_t at, size_t limit) {
+  while (at > limit) {
     const size_t before = previous_char(text, at);
     if (!is_white_space(char_at(text, before))) break;
     at = before;
   }
-  return at;
+  return std::max(at, limit);
+}
+
+// Of strings that begin leftmost, the longest.
+struct Found {
+  size_t begin, end;
+  int32_t value;
+};
+std::optional<Found> find_first(const Trie& trie, std::string_view text, size_t from, Work& work) {
+  for (size_t begin = from; begin < text.size(); ++begin) {
+    if (!trie.may_begin(text[begin])) continue;
+    Found found{begin, 0, -1};
+    const size_t looked = trie.match(text, begin, [&](size_t end, int32_t value) {
+      found.end = end;
+      found.value = value;
+    });
+    work.spend(16 + looked / 16);  // bytes are compared by the vector
+    if (found.value >= 0) return found;
+  }
+  return std::nullopt;
 }
 
 bool stands_alone(std::string_view text, size_t begin, size_t end) {
@@ -44,86 +88,64 @@ bool stands_alone(std::string_view text, size_t begin, size_t end) {
 
 }  // namespace
 
-void TokenTrie::add(std::string_view token, size_t value) {
-  uint32_t node = 0;
-  for (const char each : token) {
-    const auto byte = static_cast<uint8_t>(each);
-    auto& children = nodes_[node].children;
-    const auto place =
-        std::lower_bound(children.begin(), children.end(), std::pair<uint8_t, uint32_t>{byte, 0});
-    if (place != children.end() && place->first == byte) {
-      node = place->second;
-      continue;
-    }
-    const auto made = static_cast<uint32_t>(nodes_.size());
-    children.insert(place, {byte, made});
-    nodes_.emplace_back();
-    node = made;
-  }
-  if (token.empty()) return;
-  nodes_[node].value = value;
-  starts_[static_cast<uint8_t>(token[0])] = true;
-}
-
-std::optional<TokenTrie::Found> TokenTrie::find(std::string_view text, size_t from) const {
-  for (size_t begin = from; begin < text.size(); ++begin) {
-    if (!starts_[static_cast<uint8_t>(text[begin])]) continue;
-    Found found{begin, 0, SIZE_MAX};
-    uint32_t node = 0;
-    for (size_t at = begin; at < text.size(); ++at) {
-      const auto& children = nodes_[node].children;
-      const auto byte = static_cast<uint8_t>(text[at]);
-      const auto place =
-          std::lower_bound(children.begin(), children.end(), std::pair<uint8_t, uint32_t>{byte, 0});
-      if (place == children.end() || place->first != byte) break;
-      node = place->second;
-      if (nodes_[node].value != SIZE_MAX) found.end = at + 1, found.value = nodes_[node].value;
-    }
-    if (found.value != SIZE_MAX) return found;
-  }
-  return std::nullopt;
-}
-
-AddedTokens::AddedTokens(const Json& list, const Vocabulary& model, const Normalizer* normalizer,
-                         std::string_view where) {
-  if (list.is_null()) return;
-  if (!list.is_array()) fail(ErrorCode::kCorrupt, "{}: 'added_tokens' must be a list", where);
-  int64_t next_id = static_cast<int64_t>(model.size());
-  std::unordered_map<int64_t, std::string> claimed;
-  for (const Json& row : list) {
-    AddedToken token = read_token(row, where);
-    const auto claim = json_get<int64_t>(row, "id", where);
-    if (token.content.empty()) continue;
-    if (claim < 0 || claim > std::numeric_limits<int32_t>::max()) {
-      fail(ErrorCode::kCorrupt, "{}: added token '{}' has id {}, which is outside 0 to 2147483647", where,
-           printable(token.content), claim);
-    }
-    const auto [other, is_new] = claimed.emplace(claim, token.content);
-    if (!is_new && other->second != token.content) {
-      fail(ErrorCode::kCorrupt, "{}: id {} is given to the added tokens '{}' and '{}'", where, claim,
-           printable(other->second), printable(token.content));
-    }
-    const auto known = by_content_.find(token.content);
-    const std::optional<int32_t> in_model = model.find(token.content);
-    token.id = known != by_content_.end() ? tokens_[known->second].id
-               : in_model                 ? *in_model
-                                          : static_cast<int32_t>(next_id++);
-    if (token.id != claim) {
-      log::warn("{}: added token '{}' has id {} in the file, but takes id {}", where,
-                printable(token.content), claim, token.id);
-    }
-    token.spelling = token.normalized ? text::normalized(normalizer, token.content) : token.content;
-    if (token.special) special_.emplace(token.content, true);
-    if (known != by_content_.end()) {
-      tokens_[known->second] = std::move(token);
-      continue;
-    }
-    by_content_.emplace(token.content, tokens_.size());
-    by_id_.emplace(token.id, tokens_.size());
-    tokens_.push_back(std::move(token));
-  }
+AddedTokens::AddedTokens(const Json& list, const std::vector<AddedToken>& more, bool split_special,
+                         const Vocabulary& model, const Normalizer* normalizer, std::string_view where)
+    : split_special_(split_special), next_id_(static_cast<int64_t>(model.size())) {
+  for (AddedToken& token : read_list(list, where)) add(std::move(token), model);
+  spell(normalizer);
+  for (const AddedToken& token : more) add(token, model);
+  spell(normalizer);
+  std::vector<std::pair<std::string_view, int32_t>> raw, normalized;
+  const AddedToken* moved = nullptr;  // the first that did not get the id of its file
+  size_t others = 0;
   for (size_t i = 0; i < tokens_.size(); ++i) {
-    (tokens_[i].normalized ? normalized_ : raw_).add(tokens_[i].spelling, i);
+    AddedToken& token = tokens_[i];
+    if (token.claim >= 0 && token.claim != token.id) moved ? void(++others) : void(moved = &token);
+    token.special = special_.contains(token.content);
+    if (token.normalized) {
+      normalized.emplace_back(token.spelling, static_cast<int32_t>(i));
+    } else {
+      raw.emplace_back(token.content, static_cast<int32_t>(i));
+    }
+  }
+  raw_ = Trie(std::move(raw));
+  normalized_ = Trie(std::move(normalized));
+  if (moved) {
+    log::warn("{}: added token '{}' has id {} in the file, but takes id {}{}", where,
+              printable(moved->content), moved->claim, moved->id,
+              others > 0 ? fmt::format(" ({} more like it)", others) : "");
+  }
+}
+
+void AddedTokens::add(AddedToken token, const Vocabulary& model) {
+  if (token.content.empty()) return;
+  if (token.special) special_.insert(token.content);
+  const auto known = by_content_.find(token.content);
+  if (known != by_content_.end()) {
+    AddedToken& before = tokens_[known->second];
+    token.id = before.id;
+    token.spelling = before.spelling;
+    if (token.claim < 0) token.claim = before.claim;
+    before = std::move(token);
+    return;
+  }
+  const std::optional<int32_t> in_model = model.find(token.content);
+  if (!in_model && next_id_ > std::numeric_limits<int32_t>::max()) {
+    fail(ErrorCode::kCorrupt, "no id is left for the added token '{}'", printable(token.content));
+  }
+  token.id = in_model ? *in_model : static_cast<int32_t>(next_id_);
+  // The package counts on from its largest added id, once that is beyond the model's.
+  next_id_ = std::max<int64_t>(next_id_, int64_t{token.id} + 1);
+  token.spelling = token.content;
+  by_content_.emplace(token.content, tokens_.size());
+  by_id_.emplace(token.id, tokens_.size());
+  tokens_.push_back(std::move(token));
+}
+
+// Once normalised, a token is decoded so, whatever is said of it later.
+void AddedTokens::spell(const Normalizer* normalizer) {
+  for (AddedToken& token : tokens_) {
+    if (token.normalized) token.spelling = text::normalized(normalizer, token.content);
   }
 }
 
@@ -134,7 +156,7 @@ const AddedToken* AddedTokens::find(int32_t id) const {
 }
 
 std::optional<int32_t> AddedTokens::id_of(std::string_view content) const {
-  const auto found = by_content_.find(std::string(content));
+  const auto found = by_content_.find(content);
   if (found == by_content_.end()) return std::nullopt;
   return tokens_[found->second].id;
 }
@@ -143,7 +165,7 @@ void AddedTokens::extract(const Normalizer* normalizer, AlignedText& text) const
   if (!raw_.empty()) split(raw_, text);
   const bool rewrite =
       normalizer && std::any_of(text.pieces.begin(), text.pieces.end(), [&](const Piece& piece) {
-        return piece.id < 0 && !normalizer->leaves(text.text(piece));
+        return piece.id < 0 && !normalizer->leaves(text.text(piece), text.work());
       });
   if (rewrite) {
     AlignedText::Rewriter out(text);
@@ -155,7 +177,7 @@ void AddedTokens::extract(const Normalizer* normalizer, AlignedText& text) const
       }
       chars.clear();
       text.explode(piece, chars);
-      normalizer->apply(chars, {piece.origin, max_normalized(piece.end - piece.begin)});
+      normalizer->apply(chars, {piece.origin, max_rewritten(piece.end - piece.begin), text.work()});
       out.open(piece);
       out.put(chars);
     }
@@ -164,7 +186,7 @@ void AddedTokens::extract(const Normalizer* normalizer, AlignedText& text) const
   if (rewrite || !normalized_.empty()) split(normalized_, text);
 }
 
-void AddedTokens::split(const TokenTrie& trie, AlignedText& text) const {
+void AddedTokens::split(const Trie& trie, AlignedText& text) const {
   std::vector<Piece> out;
   for (const Piece& piece : text.pieces) {
     if (piece.id >= 0) {
@@ -176,7 +198,7 @@ void AddedTokens::split(const TokenTrie& trie, AlignedText& text) const {
   text.pieces = std::move(out);
 }
 
-void AddedTokens::split_piece(const TokenTrie& trie, const AlignedText& text, const Piece& piece,
+void AddedTokens::split_piece(const Trie& trie, const AlignedText& text, const Piece& piece,
                               std::vector<Piece>& out) const {
   const std::string_view part = text.text(piece);
   const auto push = [&](size_t begin, size_t end, int32_t id) {
@@ -187,13 +209,24 @@ void AddedTokens::split_piece(const TokenTrie& trie, const AlignedText& text, co
   };
   size_t done = 0;
   size_t from = 0;
-  while (const auto found = trie.find(part, from)) {
+  size_t blanks_from = 0, blanks_until = 0;  // the white space that rstrip skipped last
+  while (const auto found = find_first(trie, part, from, text.work())) {
     auto [begin, end, value] = *found;
     from = end;
-    const AddedToken& token = tokens_[value];
+    const AddedToken& token = tokens_[static_cast<size_t>(value)];
+    if (split_special_ && token.special) continue;
     if (token.single_word && !stands_alone(part, begin, end)) continue;
-    if (token.lstrip) begin = std::max(skip_white_space_back(part, begin), done);
-    if (token.rstrip) end = skip_white_space(part, end);
+    if (token.lstrip) begin = skip_white_space_back(part, begin, done);
+    if (token.rstrip) {
+      // A token of blanks is found in what the one before skipped, again and again: skipping it once is
+      // enough.
+      if (end < blanks_from || end > blanks_until) {
+        blanks_from = end;
+        blanks_until = skip_white_space(part, end);
+        text.work().spend(4 * (blanks_until - end));
+      }
+      end = blanks_until;
+    }
     push(done, begin, -1);
     push(begin, end, token.id);
     done = end;

@@ -19,7 +19,7 @@ void apply_changes(const std::vector<CharChange>& changes, std::vector<AlignedCh
   chars = std::move(out);
 }
 
-AlignedText::AlignedText(std::string_view original) : original_(original) {
+AlignedText::AlignedText(std::string_view original, Work& work) : original_(original), work_(work) {
   if (!original.empty()) pieces.push_back({0, static_cast<uint32_t>(original.size()), 0});
 }
 
@@ -49,20 +49,24 @@ void AlignedText::Rewriter::open(const Piece& piece) {
 
 void AlignedText::Rewriter::put(std::string_view bytes, Span from) {
   text_.append(bytes);
+  check_size();
   spans_.insert(spans_.end(), bytes.size(), from);
   pieces_.back().end = static_cast<uint32_t>(text_.size());
 }
 
 void AlignedText::Rewriter::put(const std::vector<AlignedChar>& chars) {
+  target_.work_.spend(4 * chars.size());
   for (const AlignedChar& each : chars) {
     append_char(text_, each.c);
     spans_.resize(text_.size(), each.from);
   }
+  check_size();
   pieces_.back().end = static_cast<uint32_t>(text_.size());
 }
 
 void AlignedText::Rewriter::append(const Piece& piece) {
   const std::string_view all = target_.text();
+  target_.work_.spend(4 * (piece.end - piece.begin));
   for (uint32_t at = piece.begin; at < piece.end;) {
     const auto size = static_cast<uint32_t>(char_size(all[at]));
     put(all.substr(at, size), target_.changed_ ? target_.spans_[at] : Span{at, at + size});
@@ -70,12 +74,15 @@ void AlignedText::Rewriter::append(const Piece& piece) {
   }
 }
 
+void AlignedText::Rewriter::check_size() const {
+  // Offsets are 32 bits.
+  if (text_.size() <= std::min<size_t>(UINT32_MAX, max_rewritten(target_.original_.size()))) return;
+  fail(ErrorCode::kUnsupported,
+       "the tokenizer makes more than {} bytes of a text of {}: no such file can be right",
+       max_rewritten(target_.original_.size()), target_.original_.size());
+}
+
 void AlignedText::Rewriter::finish() {
-  // Offsets are 32 bits. The second bound is for a file whose steps double the text again and again.
-  if (text_.size() > UINT32_MAX || text_.size() > 128 * (target_.original_.size() + 1024)) {
-    fail(ErrorCode::kUnsupported, "the tokenizer makes {} bytes of a text of {}: no such file can be right",
-         text_.size(), target_.original_.size());
-  }
   target_.text_ = std::move(text_);
   target_.spans_ = std::move(spans_);
   target_.pieces = std::move(pieces_);

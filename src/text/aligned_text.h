@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "text/utf8.h"
+#include "text/work.h"
 
 namespace bolide::text {
 
@@ -37,12 +38,19 @@ struct Piece {
   int32_t id = -1;
 };
 
+// How long a text may become on its way, in bytes or characters. The longest normal form has 11 bytes for
+// each of the original's and the letters of bytes are twice as long; the rest is room for what a file
+// prepends. Beyond that no file can be right, and a few kilobytes of one could take all memory.
+constexpr size_t max_rewritten(size_t bytes) { return 32 * bytes + 4096; }
+
 // Text on its way through normalisation and cutting: pieces, in order, of a text each byte of which knows the
 // stretch of the original that it stands for. That is always whole characters: a byte of a longer character
 // stands for all of it. While nothing has changed the text, it is the original and no table is kept.
 class AlignedText {
  public:
-  explicit AlignedText(std::string_view original);
+  // `work`: what is done with this text is counted there; it must outlive the object.
+  AlignedText(std::string_view original, Work& work);
+  Work& work() const { return work_; }
 
   std::string_view text() const { return changed_ ? std::string_view(text_) : original_; }
   std::string_view text(const Piece& piece) const {
@@ -76,6 +84,7 @@ class AlignedText {
     void finish();  // the target takes over what was put
 
    private:
+    void check_size() const;
     AlignedText& target_;
     std::string text_;
     std::vector<Span> spans_;
@@ -84,6 +93,7 @@ class AlignedText {
 
  private:
   std::string_view original_;
+  Work& work_;
   bool changed_ = false;
   std::string text_;
   std::vector<Span> spans_;  // one a byte of text_

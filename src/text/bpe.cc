@@ -6,6 +6,7 @@
 #include "base/printable.h"
 #include "text/byte_level.h"
 #include "text/model.h"
+#include "text/trie.h"
 #include "text/utf8.h"
 
 namespace bolide::text {
@@ -21,16 +22,18 @@ struct Symbol {
 class Bpe : public Model {
  public:
   Bpe(ModelParts& parts, BpeOptions options, bool raw);
-  void tokenize(std::string_view word, std::vector<Token>& out) const override;
+  void tokenize(std::string_view word, std::vector<Token>& out, Work& work) const override;
 
  private:
   void read_merges(const ModelParts& parts);
   void read_byte_tokens();
   bool whole_word(std::string_view word, std::vector<Token>& out) const;
-  void spell(std::string_view word, std::vector<Token>& out) const;
+  void spell(std::string_view word, std::vector<Token>& out, Work& work) const;
+  std::string decorate(std::string_view letter, bool first, bool last) const;
+  int32_t find_decorated(std::string_view letter, bool first, bool last, Work& work) const;
   bool spell_as_bytes(std::string_view letters, std::vector<Token>& out) const;
   void merge_short(std::vector<Token>& out, size_t first) const;
-  void merge_long(std::vector<Token>& out, size_t first) const;
+  void merge_long(std::vector<Token>& out, size_t first, Work& work) const;
 
   BpeOptions options_;
   bool raw_;
@@ -39,6 +42,9 @@ class Bpe : public Model {
   std::array<int32_t, 256> letter_ids_;    // raw: of the letter of a byte
   std::array<int32_t, 256> fallback_ids_;  // of <0x00> to <0xFF>; -1: not in the vocabulary
   std::array<int32_t, 128> ascii_ids_;     // of a character of one byte; -1: not in the vocabulary
+  // Only with a prefix or suffix, which may be long: a letter is looked up where the prefix ends.
+  Trie decorated_;
+  Trie::Place behind_prefix_;
 };
 
 Bpe::Bpe(ModelParts& parts, BpeOptions options, bool raw)
@@ -53,6 +59,17 @@ Bpe::Bpe(ModelParts& parts, BpeOptions options, bool raw)
   }
   read_byte_tokens();
   read_merges(parts);
+  if (options_.prefix.empty() && options_.suffix.empty()) return;
+  // Each of its bytes would be a token.
+  constexpr size_t kMaxAsBytes = 32;
+  if (options_.byte_fallback && std::max(options_.prefix.size(), options_.suffix.size()) > kMaxAsBytes) {
+    fail(ErrorCode::kUnsupported,
+         "{}: BPE with byte_fallback and a continuing_subword_prefix or end_of_word_suffix of more than {} "
+         "bytes",
+         parts.where, kMaxAsBytes);
+  }
+  decorated_ = vocabulary_.trie();
+  behind_prefix_ = decorated_.find({}, options_.prefix);
 }
 
 void Bpe::read_byte_tokens() {
@@ -84,20 +101,20 @@ void Bpe::read_merges(const ModelParts& parts) {
   }
 }
 
-void Bpe::tokenize(std::string_view word, std::vector<Token>& out) const {
+void Bpe::tokenize(std::string_view word, std::vector<Token>& out, Work& work) const {
   if (options_.ignore_merges && whole_word(word, out)) return;
   const size_t first = out.size();
   if (raw_) {
     for (const char byte : word) out.push_back({letter_ids_[static_cast<unsigned char>(byte)], 1});
   } else {
-    spell(word, out);
+    spell(word, out, work);
   }
   // Measured: looking for the lowest rank by going through all pairs wins up to about 40 of them.
   constexpr size_t kShort = 40;
   if (out.size() - first <= kShort) {
     merge_short(out, first);
   } else {
-    merge_long(out, first);
+    merge_long(out, first, work);
   }
 }
 
@@ -109,6 +126,10 @@ bool Bpe::whole_word(std::string_view word, std::vector<Token>& out) const {
   return id.has_value();
 }
 
+std::string Bpe::decorate(std::string_view letter, bool first, bool last) const {
+  return std::string(first ? "" : options_.prefix).append(letter).append(last ? options_.suffix : "");
+}
+
 bool Bpe::spell_as_bytes(std::string_view letters, std::vector<Token>& out) const {
   const auto known = [&](char byte) { return fallback_ids_[static_cast<unsigned char>(byte)] >= 0; };
   if (!std::all_of(letters.begin(), letters.end(), known)) return false;
@@ -116,10 +137,20 @@ bool Bpe::spell_as_bytes(std::string_view letters, std::vector<Token>& out) cons
   return true;
 }
 
+// The id of a letter with the prefix before it, unless it is the word's first, and the suffix behind its
+// last.
+int32_t Bpe::find_decorated(std::string_view letter, bool first, bool last, Work& work) const {
+  Trie::Place place = decorated_.find(first ? Trie::Place{} : behind_prefix_, letter);
+  if (last) {
+    work.spend(options_.suffix.size() / 16);
+    place = decorated_.find(place, options_.suffix);
+  }
+  return decorated_.value(place);
+}
+
 // One token for each character; what is not in the vocabulary becomes bytes, the unknown token, or nothing.
-void Bpe::spell(std::string_view word, std::vector<Token>& out) const {
+void Bpe::spell(std::string_view word, std::vector<Token>& out, Work& work) const {
   const bool plain = options_.prefix.empty() && options_.suffix.empty();
-  std::string letters;
   uint32_t unknown = 0;  // bytes of the unknown token that is still open
   const auto close_unknown = [&] {
     if (unknown > 0) out.push_back({unk_id_, unknown});
@@ -128,20 +159,15 @@ void Bpe::spell(std::string_view word, std::vector<Token>& out) const {
   for (size_t at = 0; at < word.size();) {
     const size_t size = std::min(char_size(word[at]), word.size() - at);
     const bool last = at + size == word.size();
-    std::string_view spelling = word.substr(at, size);
-    if (!plain) {
-      letters = at == 0 ? "" : options_.prefix;
-      letters.append(spelling);
-      if (last) letters.append(options_.suffix);
-      spelling = letters;
-    }
+    const std::string_view spelling = word.substr(at, size);
+    const int32_t id = !plain      ? find_decorated(spelling, at == 0, last, work)
+                       : size == 1 ? ascii_ids_[static_cast<unsigned char>(spelling[0]) & 0x7F]
+                                   : vocabulary_.find(spelling).value_or(-1);
     at += size;
-    const int32_t id = plain && size == 1 ? ascii_ids_[static_cast<unsigned char>(spelling[0]) & 0x7F]
-                                          : vocabulary_.find(spelling).value_or(-1);
     if (id >= 0) {
       close_unknown();
       out.push_back({id, static_cast<uint32_t>(size)});
-    } else if (options_.byte_fallback && spell_as_bytes(spelling, out)) {
+    } else if (options_.byte_fallback && spell_as_bytes(decorate(spelling, at == size, last), out)) {
       continue;  // an unknown token that is open stays so and comes after these bytes, as in the package
     } else if (unk_id_ >= 0) {
       if (!options_.fuse_unk) close_unknown();
@@ -176,7 +202,7 @@ void Bpe::merge_short(std::vector<Token>& out, size_t first) const {
 }
 
 // The same with a heap: n log n, for models that see a whole text as one word.
-void Bpe::merge_long(std::vector<Token>& out, size_t first) const {
+void Bpe::merge_long(std::vector<Token>& out, size_t first, Work& work) const {
   struct Candidate {
     uint32_t rank, at;
     int32_t id;
@@ -204,6 +230,7 @@ void Bpe::merge_long(std::vector<Token>& out, size_t first) const {
   while (!queue.empty()) {
     const Candidate best = queue.top();
     queue.pop();
+    work.spend(64);
     Symbol& left = symbols[best.at];
     if (left.size == 0 || left.right < 0) continue;
     Symbol& right = symbols[static_cast<size_t>(left.right)];

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 
+#include "text/aligned_text.h"
 #include "text/byte_level.h"
 #include "text/parts.h"
 #include "text/utf8.h"
@@ -187,10 +188,15 @@ class MetaspaceStep : public WholeTokens {
 };
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  if (from.empty()) return;
-  for (size_t at = 0; (at = text.find(from, at)) != text.npos; at += to.size()) {
-    text.replace(at, from.size(), to);
+  size_t at = from.empty() ? text.npos : text.find(from);
+  if (at == text.npos) return;
+  std::string out;
+  size_t done = 0;
+  for (; at != text.npos; at = text.find(from, done)) {
+    out.append(text, done, at - done).append(to);
+    done = at + from.size();
   }
+  text = std::move(out.append(text, done));
 }
 
 class WordPieceStep : public WholeTokens {
@@ -290,38 +296,42 @@ class StripStep : public TokenSink {
 // Replaces what a pattern matches within each token.
 class ReplaceStep : public WholeTokens {
  public:
-  ReplaceStep(TokenSink& out, const Regex& pattern, const std::string& content)
-      : WholeTokens(out), pattern_(pattern), content_(content) {}
+  ReplaceStep(TokenSink& out, const Regex& pattern, const std::string& content, DecodeLimits& limits)
+      : WholeTokens(out), pattern_(pattern), content_(content), limits_(limits) {}
 
  protected:
   void token(const std::string& token) override {
     std::vector<Match> matches;
-    pattern_.split(token, matches);
+    pattern_.split(token, matches, limits_.work);
     std::string text;
     for (const Match& match : matches) {
-      text.append(match.matched ? content_ : token.substr(match.begin, match.end - match.begin));
-      if (text.size() > kMaxBytes) {
+      const std::string_view part = std::string_view(token).substr(match.begin, match.end - match.begin);
+      text.append(match.matched ? content_ : part);
+      made_ += match.matched ? content_.size() : part.size();
+      if (made_ > max_rewritten(limits_.spelled)) {
         fail(ErrorCode::kUnsupported,
-             "the tokenizer's decoder makes more than {} bytes of a token: no such file can be right",
-             kMaxBytes);
+             "the tokenizer's decoder makes more than {} bytes of tokens of {}: no such file can be right",
+             max_rewritten(limits_.spelled), limits_.spelled);
       }
     }
     pass(text);
   }
 
  private:
-  // Of a token, or of a whole text that was fused before. Steps that double it would take all memory.
-  static constexpr size_t kMaxBytes = size_t{256} << 20;
   const Regex& pattern_;
   const std::string& content_;
+  DecodeLimits& limits_;
+  size_t made_ = 0;  // bytes of all tokens so far: steps that double them would take all memory
 };
 
 // A step made by a function.
 class StepDecoder : public Decoder {
  public:
-  using Make = std::function<std::unique_ptr<TokenSink>(TokenSink&)>;
+  using Make = std::function<std::unique_ptr<TokenSink>(TokenSink&, DecodeLimits&)>;
   explicit StepDecoder(Make make) : make_(std::move(make)) {}
-  std::unique_ptr<TokenSink> start(TokenSink& out) const override { return make_(out); }
+  std::unique_ptr<TokenSink> start(TokenSink& out, DecodeLimits& limits) const override {
+    return make_(out, limits);
+  }
 
  private:
   Make make_;
@@ -330,11 +340,11 @@ class StepDecoder : public Decoder {
 class SequenceDecoder : public Decoder {
  public:
   explicit SequenceDecoder(std::vector<std::unique_ptr<Decoder>> steps) : steps_(std::move(steps)) {}
-  std::unique_ptr<TokenSink> start(TokenSink& out) const override {
+  std::unique_ptr<TokenSink> start(TokenSink& out, DecodeLimits& limits) const override {
     auto run = std::make_unique<Run>();
     TokenSink* next = &out;
     for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
-      run->steps.push_back((*step)->start(*next));
+      run->steps.push_back((*step)->start(*next, limits));
       next = run->steps.back().get();
     }
     run->first = next;
@@ -356,7 +366,8 @@ using Made = std::unique_ptr<Decoder>;
 
 template <class Step, class... Args>
 Made make_step(Args... args) {
-  return std::make_unique<StepDecoder>([=](TokenSink& out) { return std::make_unique<Step>(out, args...); });
+  return std::make_unique<StepDecoder>(
+      [=](TokenSink& out, DecodeLimits&) { return std::make_unique<Step>(out, args...); });
 }
 
 Made make_metaspace(const Json& part, std::string_view where) {
@@ -382,10 +393,10 @@ Made make_strip(const Json& part, std::string_view where) {
 
 Made make_replace(const Json& part, std::string_view where) {
   auto pattern = std::make_shared<const Regex>(read_pattern(part, where));
-  return std::make_unique<StepDecoder>(
-      [pattern, content = json_get<std::string>(part, "content", where)](TokenSink& out) {
-        return std::make_unique<ReplaceStep>(out, *pattern, content);
-      });
+  return std::make_unique<StepDecoder>([pattern, content = json_get<std::string>(part, "content", where)](
+                                           TokenSink& out, DecodeLimits& limits) {
+    return std::make_unique<ReplaceStep>(out, *pattern, content, limits);
+  });
 }
 
 Made make_sequence(const Json& part, std::string_view where) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/work.h"
 
 namespace bolide::text {
 
@@ -18,13 +19,19 @@ class TokenSink {
   virtual void finish() = 0;  // no token follows; once
 };
 
+// What decoding may take, for all steps of a run together.
+struct DecodeLimits {
+  Work work;
+  size_t spelled = 0;  // bytes of the tokens so far, as the vocabulary spells them
+};
+
 // A chain of steps that turns tokens into text as they come. What a later token could still change stays
 // inside until it cannot, so that decoding one by one and all at once are the same thing.
 class Decoder {
  public:
   virtual ~Decoder() = default;
-  // A fresh run of the steps, which ends in `out`; `out` must outlive it.
-  virtual std::unique_ptr<TokenSink> start(TokenSink& out) const = 0;
+  // A fresh run of the steps, which ends in `out`; both arguments must outlive it.
+  virtual std::unique_ptr<TokenSink> start(TokenSink& out, DecodeLimits& limits) const = 0;
 };
 
 // The decoder of a tokenizer.json; null joins the tokens with blanks. kUnsupported names a type that Bolide

@@ -40,11 +40,12 @@ class Kinds {
 
   static void mark(const Regex& pattern, char32_t number, Kind kind, Page& page) {
     std::vector<Match> matches;
+    Work work(256);
     for (char32_t i = 0; i < 256; ++i) {
       const char32_t c = number << 8 | i;
       if (c >= 0xD800 && c < 0xE000) continue;  // no text has a surrogate
       matches.clear();
-      pattern.split(to_string(c), matches);
+      pattern.split(to_string(c), matches, work);
       if (matches.size() == 1 && matches[0].matched) page[i] = kind;
     }
   }
@@ -114,7 +115,8 @@ void gpt2_split(std::string_view text, std::vector<Match>& out) {
 void gpt2_split_by_regex(std::string_view text, std::vector<Match>& out) {
   static const Regex pattern(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
                              "GPT-2 split");
-  pattern.split(text, out);
+  Work work(text.size());
+  pattern.split(text, out, work);
 }
 
 }  // namespace bolide::text

@@ -6,10 +6,18 @@
 
 namespace bolide::text {
 
+// Drawn once a process: tables are filled from files and texts that anyone may have written, and with a known
+// hash 60,000 entries of one value take minutes.
+struct HashSeeds {
+  uint64_t first, second;
+  HashSeeds();
+};
+inline const HashSeeds kHashSeeds;
+
 // Multiply and fold: the high half of the product carries the mixing.
 inline uint64_t mix(uint64_t a, uint64_t b) {
   __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a ^ 0x9E3779B97F4A7C15u) * (b ^ 0xE7037ED1A0B428DBu);
+  const Wide product = static_cast<Wide>(a ^ kHashSeeds.first) * (b ^ kHashSeeds.second);
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
@@ -30,5 +38,14 @@ inline uint64_t hash_bytes(std::string_view bytes) {
   if (left > 8) return mix(load(data, 8) ^ hash, load(data + left - 8, 8));
   return mix(load(data, left) ^ hash, hash);
 }
+
+inline uint64_t hash_id(int64_t id) { return mix(static_cast<uint64_t>(id), 0); }
+
+// For the standard library's tables, whose own hash of a number is the number.
+struct SeededHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const { return hash_bytes(text); }
+  size_t operator()(int64_t id) const { return hash_id(id); }
+};
 
 }  // namespace bolide::text

@@ -1,10 +1,12 @@
 #include "text/hf_tokenizer.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/error.h"
 #include "base/printable.h"
 #include "text/byte_level.h"
+#include "text/parts.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -17,24 +19,24 @@ const Json& part(const TokenizerFile& file, std::string_view key) {
   return found ? *found : null;
 }
 
-void refuse_length_limits(const TokenizerFile& file) {
-  const std::string_view where = file.model.where;
-  if (!part(file, "truncation").is_null()) {
-    fail(ErrorCode::kUnsupported,
-         "{}: 'truncation' is not supported, lengths are limited per request: set it to null in the file",
-         where);
+// What puts the tokens of tokenizer_config.json's add_bos_token and add_eos_token around a text.
+Json template_of(const TokenFiles& files, const AddedTokens& added) {
+  Json single = Json::array(), pair = Json::array(), specials = Json::object();
+  const auto put = [&](const std::string& token, int type_id, Json& out) {
+    const auto id = added.id_of(token);
+    if (!id) return;
+    out.push_back({{"SpecialToken", {{"id", token}, {"type_id", type_id}}}});
+    specials[token] = {{"ids", {*id}}};
+  };
+  for (const int type_id : {0, 1}) {
+    Json text = Json::array();
+    put(files.bos, type_id, text);
+    text.push_back({{"Sequence", {{"id", type_id == 0 ? "A" : "B"}, {"type_id", type_id}}}});
+    put(files.eos, type_id, text);
+    if (type_id == 0) single = text;
+    pair.insert(pair.end(), text.begin(), text.end());
   }
-  const Json& padding = part(file, "padding");
-  if (padding.is_null()) return;
-  const auto strategy = padding.find("strategy");
-  const auto multiple = padding.find("pad_to_multiple_of");
-  const bool idle = strategy != padding.end() && *strategy == "BatchLongest" &&
-                    (multiple == padding.end() || multiple->is_null());
-  if (!idle) {
-    fail(ErrorCode::kUnsupported,
-         "{}: 'padding' to a fixed length is not supported, batches are ragged: set it to null in the file",
-         where);
-  }
+  return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
 }
 
 // Files written before models had a type are told by their keys.
@@ -104,8 +106,11 @@ class HfTokenizer::CacheLoan {
     if (!cache_) cache_ = std::make_unique<WordCache>();
   }
   ~CacheLoan() {
-    std::lock_guard lock(owner_.mutex_);
-    owner_.caches_.push_back(std::move(cache_));
+    try {
+      std::lock_guard lock(owner_.mutex_);
+      owner_.caches_.push_back(std::move(cache_));
+    } catch (const std::bad_alloc&) {  // the next call makes itself another
+    }
   }
   CacheLoan(const CacheLoan&) = delete;
   CacheLoan& operator=(const CacheLoan&) = delete;
@@ -116,12 +121,16 @@ class HfTokenizer::CacheLoan {
   std::unique_ptr<WordCache> cache_;
 };
 
-HfTokenizer::HfTokenizer(TokenizerFile file) {
-  refuse_length_limits(file);
+HfTokenizer::HfTokenizer(TokenizerFile file, TokenizerOptions options) : options_(std::move(options)) {
   ModelParts& parts = file.model;
   const std::string where = parts.where, type = model_type(parts);
-  normalizer_ = make_normalizer(part(file, "normalizer"), where);
-  const Json& pre_tokenizer = part(file, "pre_tokenizer");
+  const Json &normalizer = part(file, "normalizer"), &pre_tokenizer = part(file, "pre_tokenizer");
+  const Json &post_processor = part(file, "post_processor"), &decoder = part(file, "decoder");
+  check_steps(normalizer, "normalizer", "normalizers", where);
+  check_steps(pre_tokenizer, "pre-tokenizer", "pretokenizers", where);
+  check_steps(post_processor, "post-processor", "processors", where);
+  check_steps(decoder, "decoder", "decoders", where);
+  normalizer_ = make_normalizer(normalizer, where);
   if (type != "BPE" && type != "WordPiece" && type != "Unigram") {
     fail(ErrorCode::kUnsupported, "{}: a model of type '{}' is not supported", where, printable(type));
   }
@@ -135,29 +144,42 @@ HfTokenizer::HfTokenizer(TokenizerFile file) {
   model_ = type == "BPE"         ? make_bpe(parts, raw)
            : type == "WordPiece" ? make_word_piece(parts)
                                  : make_unigram(parts);
-  added_ = std::make_unique<AddedTokens>(part(file, "added_tokens"), model_->vocabulary(), normalizer_.get(),
-                                         where);
+  const TokenFiles& beside = file.beside;
+  added_ =
+      std::make_unique<AddedTokens>(part(file, "added_tokens"), beside.tokens, beside.split_special_tokens,
+                                    model_->vocabulary(), normalizer_.get(), where);
   vocab_size_ = static_cast<int64_t>(model_->vocabulary().size());
   for (const AddedToken& token : added_->tokens()) vocab_size_ += !model_->vocabulary().find(token.content);
-  post_processor_ = std::make_unique<PostProcessor>(part(file, "post_processor"), where,
-                                                    [this](int32_t id) { return has_id(id); });
-  decoder_ = make_decoder(part(file, "decoder"), where);
+  const bool around = !beside.bos.empty() || !beside.eos.empty();
+  post_processor_ =
+      std::make_unique<PostProcessor>(around ? template_of(beside, *added_) : part(file, "post_processor"),
+                                      where, [this](int32_t id) { return has_id(id); });
+  decoder_ = make_decoder(decoder, where);
 }
 
 Encoding HfTokenizer::encode(std::string_view text, bool add_special_tokens) const {
-  CacheLoan cache(*this);
-  std::vector<Encoding> texts;
-  texts.push_back(encode_text(text, *cache));
-  return post_processor_->assemble(std::move(texts), add_special_tokens);
+  return encode_all({text}, add_special_tokens);
 }
 
 Encoding HfTokenizer::encode_pair(std::string_view first, std::string_view second,
                                   bool add_special_tokens) const {
-  CacheLoan cache(*this);
-  std::vector<Encoding> texts;
-  texts.push_back(encode_text(first, *cache));
-  texts.push_back(encode_text(second, *cache));
-  return post_processor_->assemble(std::move(texts), add_special_tokens);
+  return encode_all({first, second}, add_special_tokens);
+}
+
+Encoding HfTokenizer::encode_all(std::initializer_list<std::string_view> texts,
+                                 bool add_special_tokens) const {
+  size_t bytes = 0;
+  try {
+    CacheLoan cache(*this);
+    std::vector<Encoding> encodings;
+    for (const std::string_view text : texts) {
+      bytes += text.size();
+      encodings.push_back(encode_text(text, *cache));
+    }
+    return post_processor_->assemble(std::move(encodings), add_special_tokens);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kResource, "not enough memory to tokenise a text of {} bytes: give it in parts", bytes);
+  }
 }
 
 Encoding HfTokenizer::encode_text(std::string_view bytes, WordCache& cache) const {
@@ -167,7 +189,8 @@ Encoding HfTokenizer::encode_text(std::string_view bytes, WordCache& cache) cons
          bytes.size(), kMaxBytes);
   }
   const CleanText clean(bytes);
-  AlignedText text(clean.text());
+  Work work(bytes.size(), &options_.cancelled);
+  AlignedText text(clean.text(), work);
   added_->extract(normalizer_.get(), text);
   if (pre_tokenizer_) pre_tokenizer_->apply(text);
 
@@ -188,7 +211,8 @@ Encoding HfTokenizer::encode_text(std::string_view bytes, WordCache& cache) cons
       continue;
     }
     uint32_t at = piece.begin;
-    for (const Token& token : cache.tokens(*model_, text.text(piece))) {
+    work.spend(8);
+    for (const Token& token : cache.tokens(*model_, text.text(piece), work)) {
       // Token sizes can add up to more than the word where a character became tokens of its longer spelling.
       const uint32_t begin = std::min(at, piece.end - 1);
       push(token.id, begin, std::clamp(at + token.size, begin + 1, piece.end));
@@ -224,12 +248,16 @@ void HfTokenizer::trim_offsets(const AlignedText& text, const std::vector<Piece>
 // Collects decoded text.
 class HfTokenizer::Stream : public DecodeStream {
  public:
-  Stream(const HfTokenizer& tokenizer, bool skip_special_tokens)
+  // `ids`: how many will come; 0: nobody knows, and each has its own bound of work.
+  Stream(const HfTokenizer& tokenizer, bool skip_special_tokens, size_t ids)
       : tokenizer_(tokenizer),
         skip_special_tokens_(skip_special_tokens),
-        steps_(tokenizer.decoder_->start(sink_)) {}
+        each_alone_(ids == 0),
+        limits_{work_for(std::max<size_t>(ids, 1))},
+        steps_(tokenizer.decoder_->start(sink_, limits_)) {}
 
   void push(int32_t id, std::string& out) override {
+    if (each_alone_) limits_.work = work_for(1);
     sink_.out = &out;
     std::string_view spelling;
     if (const AddedToken* added = tokenizer_.added_->find(id)) {
@@ -240,6 +268,13 @@ class HfTokenizer::Stream : public DecodeStream {
     } else {
       fail(ErrorCode::kUsage, "token id {} is outside the vocabulary of {} tokens", id,
            tokenizer_.vocab_size());
+    }
+    limits_.work.spend(64);
+    limits_.spelled += spelling.size();
+    constexpr size_t kMaxBytes = size_t{256} << 20;
+    if (limits_.spelled > kMaxBytes) {
+      fail(ErrorCode::kUsage, "the text of these ids is longer than the {} bytes that can be decoded at once",
+           kMaxBytes);
     }
     steps_->put(spelling);
     steps_->end_token();
@@ -257,21 +292,30 @@ class HfTokenizer::Stream : public DecodeStream {
     void end_token() override {}
     void finish() override {}
   };
+  // An id is some four bytes of text.
+  Work work_for(size_t ids) const {
+    return Work(4 * ids, &tokenizer_.options_.cancelled, Work::kSeconds, "decoding ids of some");
+  }
   const HfTokenizer& tokenizer_;
-  bool skip_special_tokens_;
+  bool skip_special_tokens_, each_alone_;
+  DecodeLimits limits_;
   Sink sink_;
   std::unique_ptr<TokenSink> steps_;
 };
 
 std::unique_ptr<DecodeStream> HfTokenizer::stream(bool skip_special_tokens) const {
-  return std::make_unique<Stream>(*this, skip_special_tokens);
+  return std::make_unique<Stream>(*this, skip_special_tokens, 0);
 }
 
 std::string HfTokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
-  Stream stream(*this, skip_special_tokens);
+  Stream stream(*this, skip_special_tokens, ids.size());
   std::string text;
-  for (const int32_t id : ids) stream.push(id, text);
-  stream.finish(text);
+  try {
+    for (const int32_t id : ids) stream.push(id, text);
+    stream.finish(text);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kResource, "not enough memory to decode {} ids: give them in parts", ids.size());
+  }
   return text;
 }
 
@@ -287,8 +331,8 @@ std::string HfTokenizer::token_of(int32_t id) const {
   return std::string(model_->vocabulary().token(id).value_or(""));
 }
 
-std::unique_ptr<Tokenizer> make_tokenizer(TokenizerFile file) {
-  return std::make_unique<HfTokenizer>(std::move(file));
+std::unique_ptr<Tokenizer> make_tokenizer(TokenizerFile file, TokenizerOptions options) {
+  return std::make_unique<HfTokenizer>(std::move(file), std::move(options));
 }
 
 }  // namespace bolide::text

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -22,7 +22,7 @@ namespace bolide::text {
 // on the way in, decoder on the way out.
 class HfTokenizer : public Tokenizer {
  public:
-  explicit HfTokenizer(TokenizerFile file);
+  HfTokenizer(TokenizerFile file, TokenizerOptions options);
 
   Encoding encode(std::string_view text, bool add_special_tokens) const override;
   Encoding encode_pair(std::string_view first, std::string_view second,
@@ -38,10 +38,12 @@ class HfTokenizer : public Tokenizer {
   // A cache on loan to one call: each thread gets its own, without a lock held while it works.
   class CacheLoan;
 
+  Encoding encode_all(std::initializer_list<std::string_view> texts, bool add_special_tokens) const;
   Encoding encode_text(std::string_view text, WordCache& cache) const;
   void trim_offsets(const AlignedText& text, const std::vector<Piece>& added, Encoding& out) const;
   bool has_id(int32_t id) const { return added_->find(id) || model_->vocabulary().token(id); }
 
+  TokenizerOptions options_;
   std::unique_ptr<Normalizer> normalizer_;
   std::unique_ptr<PreTokenizer> pre_tokenizer_;
   std::unique_ptr<Model> model_;
@@ -55,6 +57,6 @@ class HfTokenizer : public Tokenizer {
 };
 
 // The tokenizer of parts that were read. kUnsupported names the part that Bolide does not have.
-std::unique_ptr<Tokenizer> make_tokenizer(TokenizerFile file);
+std::unique_ptr<Tokenizer> make_tokenizer(TokenizerFile file, TokenizerOptions options = {});
 
 }  // namespace bolide::text

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "text/vocabulary.h"
+#include "text/work.h"
 
 namespace bolide::text {
 
@@ -23,7 +24,7 @@ class Model {
   explicit Model(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {}
   virtual ~Model() = default;
   // Appends the tokens of `word`, which is not empty.
-  virtual void tokenize(std::string_view word, std::vector<Token>& out) const = 0;
+  virtual void tokenize(std::string_view word, std::vector<Token>& out, Work& work) const = 0;
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  protected:

@@ -31,7 +31,8 @@ uint8_t combining_class(char32_t c) {
   return u_getCombiningClass(static_cast<UChar32>(c));
 }
 
-void decompose(const UNormalizer2* tables, const std::vector<AlignedChar>& chars, std::vector<Change>& out) {
+void decompose(const UNormalizer2* tables, const std::vector<AlignedChar>& chars, std::vector<Change>& out,
+               Work& work) {
   size_t unsorted = 0;  // marks from here on are not in their canonical order yet
   const auto sort_marks = [&] {
     std::stable_sort(out.begin() + static_cast<ptrdiff_t>(unsorted), out.end(),
@@ -45,6 +46,7 @@ void decompose(const UNormalizer2* tables, const std::vector<AlignedChar>& chars
     if (order == 0) unsorted = out.size();
   };
   for (const AlignedChar& each : chars) {
+    work.spend(16);
     UChar units[64];  // the longest decomposition has 18 characters
     UErrorCode code = U_ZERO_ERROR;
     int32_t size = -1;
@@ -98,12 +100,12 @@ void compose(const UNormalizer2* tables, std::vector<Change>& text) {
 
 }  // namespace
 
-void to_normal_form(NormalForm form, std::vector<AlignedChar>& chars) {
+void to_normal_form(NormalForm form, std::vector<AlignedChar>& chars, Work& work) {
   if (chars.empty()) return;
   const bool compatible = form == NormalForm::kNfkc || form == NormalForm::kNfkd;
   std::vector<Change> text;
   text.reserve(chars.size() + chars.size() / 4);
-  decompose(normalizer(compatible), chars, text);
+  decompose(normalizer(compatible), chars, text, work);
   if (form == NormalForm::kNfc || form == NormalForm::kNfkc) compose(normalizer(false), text);
 
   apply_changes({text.begin(), text.end()}, chars);

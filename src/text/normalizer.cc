@@ -18,13 +18,6 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
-void check_size(size_t chars, const Place& place) {
-  if (chars <= place.max_chars) return;
-  fail(ErrorCode::kUnsupported,
-       "the tokenizer's normalizer makes {} characters of a text: no more than {} can be right", chars,
-       place.max_chars);
-}
-
 template <class Drop>
 void erase_chars(Chars& chars, Drop drop) {
   std::erase_if(chars, [&](const AlignedChar& each) { return drop(each.c); });
@@ -61,8 +54,8 @@ void lower_case(Chars& chars) {
 class FormNormalizer : public Normalizer {
  public:
   explicit FormNormalizer(NormalForm form) : form_(form) {}
-  void apply(Chars& chars, const Place&) const override { to_normal_form(form_, chars); }
-  bool leaves(std::string_view text) const override { return is_surely_normal(form_, text); }
+  void apply(Chars& chars, const Place& place) const override { to_normal_form(form_, chars, place.work); }
+  bool leaves(std::string_view text, Work&) const override { return is_surely_normal(form_, text); }
 
  private:
   NormalForm form_;
@@ -71,7 +64,7 @@ class FormNormalizer : public Normalizer {
 class LowercaseNormalizer : public Normalizer {
  public:
   void apply(Chars& chars, const Place&) const override { lower_case(chars); }
-  bool leaves(std::string_view text) const override {
+  bool leaves(std::string_view text, Work&) const override {
     return std::all_of(text.begin(), text.end(),
                        [](char c) { return static_cast<unsigned char>(c) < 0x80 && (c < 'A' || c > 'Z'); });
   }
@@ -80,7 +73,7 @@ class LowercaseNormalizer : public Normalizer {
 class StripAccentsNormalizer : public Normalizer {
  public:
   void apply(Chars& chars, const Place&) const override { erase_chars(chars, is_combining_mark); }
-  bool leaves(std::string_view text) const override { return is_ascii(text); }
+  bool leaves(std::string_view text, Work&) const override { return is_ascii(text); }
 };
 
 class NmtNormalizer : public Normalizer {
@@ -97,7 +90,7 @@ class NmtNormalizer : public Normalizer {
       return blank ? ' ' : c;
     });
   }
-  bool leaves(std::string_view text) const override {
+  bool leaves(std::string_view text, Work&) const override {
     return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7F; });
   }
 };
@@ -109,7 +102,7 @@ class ByteLevelNormalizer : public Normalizer {
       for (const char byte : to_string(c)) put(char_at(byte_letter(static_cast<unsigned char>(byte)), 0));
     });
   }
-  bool leaves(std::string_view text) const override {
+  bool leaves(std::string_view text, Work&) const override {
     return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F; });
   }
 };
@@ -122,7 +115,7 @@ class StripNormalizer : public Normalizer {
     if (right_) chars.erase(std::find_if(chars.rbegin(), chars.rend(), keep).base(), chars.end());
     if (left_) chars.erase(chars.begin(), std::find_if(chars.begin(), chars.end(), keep));
   }
-  bool leaves(std::string_view text) const override {
+  bool leaves(std::string_view text, Work&) const override {
     if (text.empty()) return true;
     return !(left_ && is_white_space(char_at(text, 0))) &&
            !(right_ && is_white_space(char_at(text, previous_char(text, text.size()))));
@@ -145,7 +138,7 @@ class PrependNormalizer : public Normalizer {
     for (const char32_t c : chars_) front.push_back({c, from});
     chars.insert(chars.begin(), front.begin(), front.end());
   }
-  bool leaves(std::string_view text) const override { return text.empty() || chars_.empty(); }
+  bool leaves(std::string_view text, Work&) const override { return text.empty() || chars_.empty(); }
 
  private:
   std::vector<char32_t> chars_;
@@ -160,7 +153,7 @@ class ReplaceNormalizer : public Normalizer {
     std::string text;
     for (const AlignedChar& each : chars) append_char(text, each.c);
     std::vector<Match> matches;
-    pattern_.split(text, matches);
+    pattern_.split(text, matches, place.work);
     Chars out;
     out.reserve(chars.size());
     size_t at = 0;
@@ -176,9 +169,9 @@ class ReplaceNormalizer : public Normalizer {
     }
     chars = std::move(out);
   }
-  bool leaves(std::string_view text) const override {
+  bool leaves(std::string_view text, Work& work) const override {
     std::vector<Match> matches;
-    pattern_.split(text, matches);
+    pattern_.split(text, matches, work);
     return matches.empty() || (matches.size() == 1 && !matches[0].matched);
   }
 
@@ -195,7 +188,7 @@ class BertNormalizer : public Normalizer {
         lower_(json_get<bool>(part, "lowercase", where)),
         strip_accents_(json_get_or<bool>(part, "strip_accents", lower_, where)) {}
 
-  void apply(Chars& chars, const Place&) const override {
+  void apply(Chars& chars, const Place& place) const override {
     if (clean_text_) {
       erase_chars(chars, [](char32_t c) { return !is_layout(c) && (c == 0 || c == 0xFFFD || is_other(c)); });
       map_chars(chars, [](char32_t c) { return is_white_space(c) ? U' ' : c; });
@@ -210,13 +203,13 @@ class BertNormalizer : public Normalizer {
     }
     if (strip_accents_) {
       if (std::any_of(chars.begin(), chars.end(), [](const AlignedChar& each) { return each.c >= 0x80; })) {
-        to_normal_form(NormalForm::kNfd, chars);
+        to_normal_form(NormalForm::kNfd, chars, place.work);
         erase_chars(chars, is_nonspacing_mark);
       }
     }
     if (lower_) lower_case(chars);
   }
-  bool leaves(std::string_view text) const override {
+  bool leaves(std::string_view text, Work&) const override {
     return std::all_of(text.begin(), text.end(),
                        [&](char c) { return c >= ' ' && c < 0x7F && !(lower_ && c >= 'A' && c <= 'Z'); });
   }
@@ -229,8 +222,8 @@ class BertNormalizer : public Normalizer {
 class PrecompiledNormalizer : public Normalizer {
  public:
   explicit PrecompiledNormalizer(PrecompiledMap map) : map_(std::move(map)) {}
-  void apply(Chars& chars, const Place&) const override { map_.apply(chars); }
-  bool leaves(std::string_view) const override { return false; }
+  void apply(Chars& chars, const Place& place) const override { map_.apply(chars, place); }
+  bool leaves(std::string_view, Work&) const override { return false; }
 
  private:
   PrecompiledMap map_;
@@ -241,12 +234,14 @@ class SequenceNormalizer : public Normalizer {
   explicit SequenceNormalizer(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
   void apply(Chars& chars, const Place& place) const override {
     for (const auto& step : steps_) {
+      place.work.spend(8 * chars.size());
       step->apply(chars, place);
       check_size(chars.size(), place);
     }
   }
-  bool leaves(std::string_view text) const override {
-    return std::all_of(steps_.begin(), steps_.end(), [&](const auto& step) { return step->leaves(text); });
+  bool leaves(std::string_view text, Work& work) const override {
+    return std::all_of(steps_.begin(), steps_.end(),
+                       [&](const auto& step) { return step->leaves(text, work); });
   }
 
  private:
@@ -328,12 +323,21 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& part, std::string_view w
   fail_unsupported(where, "normalizer", type);
 }
 
+void check_size(size_t chars, const Place& place) {
+  if (chars <= place.max_chars) return;
+  fail(ErrorCode::kUnsupported,
+       "the tokenizer's normalizer makes more than {} characters of a part of the text: no such file can be "
+       "right",
+       place.max_chars);
+}
+
 std::string normalized(const Normalizer* normalizer, const std::string& text) {
   if (!normalizer) return text;
-  const AlignedText aligned(text);
+  Work work(text.size());
+  const AlignedText aligned(text, work);
   std::vector<AlignedChar> chars;
   for (const Piece& piece : aligned.pieces) aligned.explode(piece, chars);
-  normalizer->apply(chars, {0, max_normalized(text.size())});
+  normalizer->apply(chars, {0, max_rewritten(text.size()), work});
   std::string out;
   for (const AlignedChar& each : chars) append_char(out, each.c);
   return out;

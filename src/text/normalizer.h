@@ -12,8 +12,9 @@ namespace bolide::text {
 
 // Where the characters that a normalizer rewrites stand.
 struct Place {
-  uint32_t origin = 0;   // their beginning in the original
-  size_t max_chars = 0;  // how many they may become
+  uint32_t origin;   // their beginning in the original
+  size_t max_chars;  // how many they may become
+  Work& work;
 };
 
 // A step that rewrites text before it is cut. Const methods are thread-safe.
@@ -24,15 +25,14 @@ class Normalizer {
   // place.max_chars: a few doublings in a row would take all memory.
   virtual void apply(std::vector<AlignedChar>& chars, const Place& place) const = 0;
   // True only for text that apply() leaves as it is: it then need not be taken apart. False may mean either.
-  virtual bool leaves(std::string_view text) const = 0;
+  virtual bool leaves(std::string_view text, Work& work) const = 0;
 };
 
 // The normalizer of a tokenizer.json; null for null. kUnsupported names a type that Bolide does not have.
 std::unique_ptr<Normalizer> make_normalizer(const Json& part, std::string_view where);
 
-// How many characters a text of so many bytes may become. The longest normal form of a character has 18; the
-// rest is room for what a file prepends.
-constexpr size_t max_normalized(size_t bytes) { return 32 * bytes + 4096; }
+// Throws kUnsupported when these are more characters than the place allows.
+void check_size(size_t chars, const Place& place);
 
 // `text` as the normalizer leaves it.
 std::string normalized(const Normalizer* normalizer, const std::string& text);

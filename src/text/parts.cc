@@ -23,6 +23,27 @@ const Json& part_list(const Json& part, std::string_view key, std::string_view w
   return *found;
 }
 
+namespace {
+
+size_t count_steps(const Json& part, std::string_view list_key) {
+  const auto list = part.is_object() ? part.find(list_key) : part.end();
+  if (list == part.end() || !list->is_array()) return 1;
+  size_t count = 1;
+  for (const Json& each : *list) count += count_steps(each, list_key);
+  return count;
+}
+
+}  // namespace
+
+void check_steps(const Json& part, std::string_view kind, std::string_view list_key, std::string_view where) {
+  constexpr size_t kMost = 100;
+  const size_t count = count_steps(part, list_key);
+  if (count > kMost) {
+    fail(ErrorCode::kUnsupported, "{}: a {} of {} steps: no more than {} are supported", where, kind, count,
+         kMost);
+  }
+}
+
 Regex read_pattern(const Json& part, std::string_view where) {
   const auto found = part.find("pattern");
   if (found != part.end() && found->is_object() && found->size() == 1) {

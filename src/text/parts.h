@@ -18,6 +18,10 @@ std::string part_type(const Json& part, std::string_view where);
 // The rows of a list part ("normalizers", "pretokenizers", ...).
 const Json& part_list(const Json& part, std::string_view key, std::string_view where);
 
+// Checks how many steps a part and the Sequences in it have together. A real one has under ten, and each of
+// them goes over the whole text.
+void check_steps(const Json& part, std::string_view kind, std::string_view list_key, std::string_view where);
+
 // {"String": "..."} or {"Regex": "..."}.
 Regex read_pattern(const Json& part, std::string_view where);
 

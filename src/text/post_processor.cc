@@ -1,5 +1,7 @@
 #include "text/post_processor.h"
 
+#include <algorithm>
+
 #include "base/printable.h"
 #include "text/parts.h"
 
@@ -28,6 +30,22 @@ int32_t read_pair_id(const Json& part, std::string_view key, std::string_view wh
 
 void PostProcessor::bad_id(std::string_view where, int32_t id) {
   fail(ErrorCode::kCorrupt, "{}: the post-processor adds id {}, which is not in the vocabulary", where, id);
+}
+
+// A real template has a text once and some ten tokens at most. One that repeats them makes 10^8 of a short
+// text.
+void PostProcessor::check_size(const std::vector<TemplatePiece>& pieces, std::string_view where) {
+  constexpr size_t kMostTexts = 8, kMostIds = 1'000;
+  size_t texts = 0, ids = 0;
+  for (const TemplatePiece& piece : pieces) {
+    ids += piece.ids.size();
+    texts += piece.sequence >= 0;
+  }
+  if (std::max(ids, pieces.size()) > kMostIds || texts > kMostTexts) {
+    fail(ErrorCode::kUnsupported,
+         "{}: the post-processor's template has more than {} special tokens or {} texts", where, kMostIds,
+         kMostTexts);
+  }
 }
 
 void PostProcessor::read(const Json& part, std::string_view where) {
@@ -97,6 +115,7 @@ void PostProcessor::read_template(const Json& part, std::string_view where) {
         fail(ErrorCode::kCorrupt, "{}: a template holds what is neither Sequence nor SpecialToken", where);
       }
       pieces.push_back(std::move(piece));
+      check_size(pieces, where);
     }
     return pieces;
   };

@@ -38,6 +38,7 @@ class PostProcessor {
   void read(const Json& part, std::string_view where);
   void read_template(const Json& part, std::string_view where);
   void read_cls_sep(const Json& part, std::string_view where, bool roberta);
+  static void check_size(const std::vector<TemplatePiece>& pieces, std::string_view where);
   [[noreturn]] static void bad_id(std::string_view where, int32_t id);
 
   template <class HasId>

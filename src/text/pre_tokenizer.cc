@@ -16,7 +16,7 @@ class SplitPreTokenizer : public PreTokenizer {
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
   void apply(AlignedText& text) const override {
     split_pieces(text, behavior_, [&](std::string_view part, std::vector<Match>& out) {
-      pattern_.split(part, out);
+      pattern_.split(part, out, text.work());
       if (invert_) {
         for (Match& match : out) match.matched = !match.matched;
       }

@@ -63,11 +63,11 @@ class Graphemes {
     utext_openUTF8(&handle, text.data(), static_cast<int64_t>(text.size()), &code);
     ubrk_setUText(breaks_, &handle, &code);
     if (U_FAILURE(code)) fail(ErrorCode::kInternal, "ICU cannot read a text ({})", u_errorName(code));
+    const std::unique_ptr<UText, decltype(&utext_close)> open(&handle, utext_close);
     int32_t begin = ubrk_first(breaks_);
     for (int32_t end; (end = ubrk_next(breaks_)) != UBRK_DONE; begin = end) {
       f(text.substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
     }
-    utext_close(&handle);
   }
 
  private:
@@ -124,7 +124,7 @@ bool PrecompiledMap::rewrite(std::string_view part, int count, std::vector<CharC
   return true;
 }
 
-void PrecompiledMap::apply(std::vector<AlignedChar>& chars) const {
+void PrecompiledMap::apply(std::vector<AlignedChar>& chars, const Place& place) const {
   std::string text;
   for (const AlignedChar& each : chars) append_char(text, each.c);
   std::vector<CharChange> out;
@@ -134,15 +134,17 @@ void PrecompiledMap::apply(std::vector<AlignedChar>& chars) const {
       const size_t begin = at;
       const char32_t c = next_char(part, at);
       if (!rewrite(part.substr(begin, at - begin), 1, out)) out.push_back({c, 0});
+      check_size(out.size(), place);
     }
   };
   constexpr size_t kLongestCluster = 6;
   thread_local Graphemes graphemes;
   graphemes.for_each(text, [&](std::string_view cluster) {
+    place.work.spend(64);
     if (cluster.size() < kLongestCluster) {
       const auto count =
           std::count_if(cluster.begin(), cluster.end(), [](char c) { return !is_continuation(c); });
-      if (rewrite(cluster, static_cast<int>(count), out)) return;
+      if (rewrite(cluster, static_cast<int>(count), out)) return check_size(out.size(), place);
     }
     by_character(cluster);
   });

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/aligned_text.h"
+#include "text/normalizer.h"
 
 namespace bolide::text {
 
@@ -18,7 +18,7 @@ class PrecompiledMap {
 
   // As the `tokenizers` package does it: a grapheme cluster of under 6 bytes goes as a whole by its shortest
   // prefix that has a rule, any other one character by character.
-  void apply(std::vector<AlignedChar>& chars) const;
+  void apply(std::vector<AlignedChar>& chars, const Place& place) const;
 
  private:
   // The replacement for the shortest prefix of `part` that has one; its data is null if none has.

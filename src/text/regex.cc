@@ -3,6 +3,8 @@
 #define ONIG_ESCAPE_UCHAR_COLLISION
 #include <oniguruma.h>
 
+#include <algorithm>
+#include <cstring>
 #include <mutex>
 
 #include "base/error.h"
@@ -23,17 +25,32 @@ void push_match(std::vector<Match>& out, size_t* done, size_t begin, size_t end)
   *done = end;
 }
 
-// One region a thread: allocating one for each search costs more than a short match does.
-struct Region {
+constexpr size_t kMostStack = 20'000'000;  // entries of the matcher, 1 GB of them
+
+// What searches need, one a thread: allocating it for each costs more than a short match does.
+struct Engine {
   OnigRegion* region = onig_region_new();
-  ~Region() { onig_region_free(region, 1); }
+  OnigMatchParam* limits = onig_new_match_param();
+  Engine() { onig_initialize_match_param(limits); }
+  ~Engine() {
+    onig_region_free(region, 1);
+    onig_free_match_param(limits);
+  }
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
 };
+
+Engine& engine() {
+  thread_local Engine engine;
+  return engine;
+}
 
 }  // namespace
 
 void Regex::Free::operator()(void* regex) const { onig_free(static_cast<OnigRegex>(regex)); }
 
-Regex::Regex(const std::string& pattern, std::string_view where) : where_(where) {
+Regex::Regex(const std::string& pattern, std::string_view where)
+    : where_(where), pattern_(printable(pattern)) {
   constexpr size_t kMaxPattern = 10'000;  // bytes; those of real files have under 1,000
   if (pattern.size() > kMaxPattern) {
     fail(ErrorCode::kUnsupported, "{}: a pattern of {} bytes is longer than the {} that are supported", where,
@@ -43,9 +60,6 @@ Regex::Regex(const std::string& pattern, std::string_view where) : where_(where)
   std::lock_guard lock(mutex);
   OnigEncoding encoding = ONIG_ENCODING_UTF8;
   onig_initialize(&encoding, 1);
-  // A retry costs some 10 ns: real patterns need a few for each character, and this ends a hostile one in
-  // under a second.
-  onig_set_retry_limit_in_search(30'000'000);
   OnigRegex regex = nullptr;
   OnigErrorInfo info;
   const int code = onig_new(&regex, onig(pattern), onig(pattern, pattern.size()), ONIG_OPTION_NONE,
@@ -68,25 +82,48 @@ Regex Regex::literal(const std::string& text, std::string_view where) {
   return regex;
 }
 
-void Regex::split(std::string_view text, std::vector<Match>& out) const {
+bool Regex::search(std::string_view text, size_t from, Work& work) const {
+  // Oniguruma can neither be interrupted nor asked how long it took, but it ends a search after so many
+  // retries, and one of them goes over what is left of the text at most. So a search starts with few, some 30
+  // ms in the worst case; real patterns need ten. Where these are not enough it starts again with four times
+  // as many.
+  constexpr size_t kFirstCost = 30'000'000, kFewest = 256, kMost = 30'000'000;
+  const size_t left = text.size() - from;
+  for (size_t retries = std::clamp(kFirstCost / std::max<size_t>(left, 1), kFewest, kMost);;
+       retries = std::min(4 * retries, kMost)) {
+    work.spend_time();
+    auto& [region, limits] = engine();
+    onig_set_retry_limit_in_match_of_match_param(limits, retries);
+    onig_set_retry_limit_in_search_of_match_param(limits, retries);
+    // An entry takes some 50 bytes; a greedy loop makes one for each character that it takes in.
+    onig_set_match_stack_limit_size_of_match_param(
+        limits, static_cast<unsigned>(std::min(4 * left + 65'536, kMostStack)));
+    const auto found =
+        onig_search_with_param(static_cast<OnigRegex>(regex_.get()), onig(text), onig(text, text.size()),
+                               onig(text, from), onig(text, text.size()), region, ONIG_OPTION_NONE, limits);
+    if (found >= 0) return true;
+    if (found == ONIG_MISMATCH) return false;
+    const bool retry =
+        found == ONIGERR_RETRY_LIMIT_IN_MATCH_OVER || found == ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER;
+    if (retry && retries < kMost) continue;
+    fail(ErrorCode::kUnsupported, "{}: the pattern '{}' gave up on a text of {} bytes{}", where_, pattern_,
+         text.size(), retry ? ": it backtracks without end" : fmt::format(" (Oniguruma code {})", found));
+  }
+}
+
+void Regex::split(std::string_view text, std::vector<Match>& out, Work& work) const {
   size_t done = 0;
   if (!regex_) {
-    for (size_t at; (at = text.find(literal_, done)) != text.npos;) {
+    // memmem, because std::string's own search compares at each place anew.
+    while (const void* found =
+               memmem(text.data() + done, text.size() - done, literal_.data(), literal_.size())) {
+      const auto at = static_cast<size_t>(static_cast<const char*>(found) - text.data());
       push_match(out, &done, at, at + literal_.size());
     }
   } else {
-    thread_local Region holder;
-    OnigRegion* region = holder.region;
+    const OnigRegion* region = engine().region;
     std::optional<size_t> last_match;
-    for (size_t from = 0; from <= text.size() && !text.empty();) {
-      const auto found =
-          onig_search(static_cast<OnigRegex>(regex_.get()), onig(text), onig(text, text.size()),
-                      onig(text, from), onig(text, text.size()), region, ONIG_OPTION_NONE);
-      if (found == ONIG_MISMATCH) break;
-      if (found < 0) {
-        fail(ErrorCode::kUnsupported, "{}: a pattern gave up on a text of {} bytes (Oniguruma code {})",
-             where_, text.size(), found);
-      }
+    for (size_t from = 0; from <= text.size() && !text.empty() && search(text, from, work);) {
       const auto begin = static_cast<size_t>(region->beg[0]), end = static_cast<size_t>(region->end[0]);
       if (begin == end && last_match == end) {  // an empty match right behind a match does not count
         from += from < text.size() ? char_size(text[from]) : 1;

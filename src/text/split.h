@@ -26,6 +26,7 @@ void split_pieces(AlignedText& text, SplitBehavior behavior, Find find) {
   out.reserve(text.pieces.size() + text.text().size() / 4);
   std::vector<Match> matches;
   for (const Piece& piece : text.pieces) {
+    text.work().spend(16 + piece.end - piece.begin);
     if (piece.id >= 0) {
       out.push_back(piece);
       continue;

@@ -1,5 +1,7 @@
 #include "bolide/tokenizer.h"
 
+#include <new>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "text/hf_tokenizer.h"
@@ -9,9 +11,6 @@ namespace bolide {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Vocabulary files of today's models stay under 40 MB.
-constexpr size_t kMaxFileBytes = size_t{512} << 20;
 
 // What GPT-2's tokenizer.json says besides the tables.
 void add_gpt2_parts(text::TokenizerFile& file) {
@@ -53,18 +52,14 @@ class SlowStream : public DecodeStream {
   size_t emitted_ = 0;
 };
 
-}  // namespace
-
-std::unique_ptr<DecodeStream> Tokenizer::stream(bool skip_special_tokens) const {
-  return std::make_unique<SlowStream>(*this, skip_special_tokens);
-}
-
-std::unique_ptr<Tokenizer> Tokenizer::load(const fs::path& folder) {
+std::unique_ptr<Tokenizer> read_folder(const fs::path& folder, TokenizerOptions options) {
   const fs::path whole = folder / "tokenizer.json";
   if (path_exists(whole)) {
-    const std::string json = read_text_file(whole, kMaxFileBytes);
+    const std::string json = read_text_file(whole, text::kMaxTokenizerBytes);
     refuse_stand_in(json, whole);
-    return text::make_tokenizer(text::parse_tokenizer_json(json, whole.string()));
+    text::TokenizerFile file = text::parse_tokenizer_json(json, whole.string());
+    file.beside = text::read_token_files(folder, file.parts);
+    return text::make_tokenizer(std::move(file), std::move(options));
   }
   constexpr std::pair<const char*, const char*> kPairs[] = {{"vocab.json", "merges.txt"},
                                                             {"encoder.json", "vocab.bpe"}};
@@ -72,13 +67,28 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const fs::path& folder) {
     if (!path_exists(folder / vocab) || !path_exists(folder / merges)) continue;
     text::TokenizerFile file = text::parse_vocab_and_merges(folder / vocab, folder / merges);
     add_gpt2_parts(file);
-    return text::make_tokenizer(std::move(file));
+    file.beside = text::read_token_files(folder, Json());
+    return text::make_tokenizer(std::move(file), std::move(options));
   }
   fail(ErrorCode::kNotFound,
        "{} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt (--tokenizer-path names "
        "the "
        "folder of one)",
        folder.string());
+}
+
+}  // namespace
+
+std::unique_ptr<DecodeStream> Tokenizer::stream(bool skip_special_tokens) const {
+  return std::make_unique<SlowStream>(*this, skip_special_tokens);
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::load(const fs::path& folder, TokenizerOptions options) {
+  try {
+    return read_folder(folder, std::move(options));
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kResource, "{}: not enough memory for the tokenizer", folder.string());
+  }
 }
 
 }  // namespace bolide

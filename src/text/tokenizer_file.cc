@@ -8,9 +8,6 @@
 namespace bolide::text {
 namespace {
 
-// Vocabulary files of today's models stay under 40 MB.
-constexpr size_t kMaxFileBytes = size_t{512} << 20;
-
 void add_token(Vocabulary& vocabulary, std::string_view token, int64_t id, std::string_view where) {
   if (id < 0 || id > std::numeric_limits<int32_t>::max()) {
     fail(ErrorCode::kCorrupt, "{}: token '{}' has id {}, which is outside 0 to 2147483647", where,
@@ -131,7 +128,7 @@ TokenizerFile parse_vocab_and_merges(const std::filesystem::path& vocab,
   TokenizerFile file;
   file.model.where = vocab.string();
   VocabTable table(file.model, file.model.where);
-  const std::string text = read_text_file(vocab, kMaxFileBytes);
+  const std::string text = read_text_file(vocab, kMaxTokenizerBytes);
   refuse_stand_in(text, vocab);
   parse_json(text, file.model.where, [&](const auto&) { return &table; });
   if (!file.model.scores.empty() || file.model.vocabulary.size() == 0) {
@@ -139,7 +136,7 @@ TokenizerFile parse_vocab_and_merges(const std::filesystem::path& vocab,
   }
   const std::string merges_where = merges.string();
   MergesTable pairs(file.model, merges_where);
-  const std::string lines = read_text_file(merges, kMaxFileBytes);
+  const std::string lines = read_text_file(merges, kMaxTokenizerBytes);
   if (!lines.empty()) refuse_stand_in(lines, merges);  // a vocabulary of characters has none
   for (size_t at = 0; at < lines.size();) {
     const size_t end = std::min(lines.find('\n', at), lines.size());

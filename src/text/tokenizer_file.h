@@ -5,8 +5,13 @@
 
 #include "base/json.h"
 #include "text/model.h"
+#include "text/token_files.h"
 
 namespace bolide::text {
+
+// Vocabulary files of today's models stay under 40 MB. In memory a file takes up to some 25 times its size,
+// where it is all small lists, and some 6 times as a vocabulary.
+constexpr size_t kMaxTokenizerBytes = size_t{128} << 20;
 
 // The content of a tokenizer.json, read but not understood yet.
 struct TokenizerFile {
@@ -16,6 +21,7 @@ struct TokenizerFile {
   ~TokenizerFile() { dismantle(parts), dismantle(model.options); }
   Json parts;        // all of it, but for the tables of the model
   ModelParts model;  // options are the "model" part
+  TokenFiles beside;
 };
 
 // kCorrupt naming `where` for what is no tokenizer.json: broken JSON, ids that are negative, beyond an int32

@@ -7,12 +7,6 @@
 #include "text/hash.h"
 
 namespace bolide::text {
-namespace {
-
-uint64_t hash_id(int32_t id) { return mix(static_cast<uint32_t>(id), 0); }
-
-}  // namespace
-
 void Vocabulary::reserve(size_t entries, size_t bytes) {
   entries_.reserve(entries);
   letters_.reserve(bytes);
@@ -49,7 +43,6 @@ Vocabulary::Added Vocabulary::add(std::string_view token, int32_t id) {
   }
   entries_.push_back({static_cast<uint32_t>(letters_.size()), static_cast<uint32_t>(token.size()), id});
   letters_.append(token);
-  longest_ = std::max(longest_, token.size());
   by_token_[token_slot] = by_id_[id_slot] = static_cast<uint32_t>(entries_.size());
   return Added::kYes;
 }
@@ -74,14 +67,18 @@ std::optional<std::string_view> Vocabulary::token(int32_t id) const {
   return std::nullopt;
 }
 
-std::pair<std::string_view, int32_t> Vocabulary::entry(size_t index) const {
-  return {spelling(entries_[index]), entries_[index].id};
+Trie Vocabulary::trie() const {
+  std::vector<std::pair<std::string_view, int32_t>> tokens;
+  tokens.reserve(entries_.size());
+  for (const Entry& entry : entries_) tokens.emplace_back(spelling(entry), entry.id);
+  return Trie(std::move(tokens));
 }
 
 void MergeTable::reserve(size_t merges) {
   const size_t slots = std::bit_ceil(std::max<size_t>(2, 2 * merges));
   mask_ = slots - 1;
   shift_ = 64 - std::countr_zero(slots);
+  multiplier_ = kHashSeeds.first | 1;
   cells_.assign(slots, {});
 }
 

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "text/trie.h"
+
 namespace bolide::text {
 
 // Tokens and their ids, both ways. Ids may have holes and be as large as an int32 holds: memory follows the
@@ -21,9 +23,8 @@ class Vocabulary {
   // The token of `id`; nullopt for a hole.
   std::optional<std::string_view> token(int32_t id) const;
   size_t size() const { return entries_.size(); }
-  // The entry added as number `index`.
-  std::pair<std::string_view, int32_t> entry(size_t index) const;
-  size_t longest() const { return longest_; }  // bytes
+  // All tokens with their ids.
+  Trie trie() const;
 
  private:
   struct Entry {
@@ -39,7 +40,6 @@ class Vocabulary {
   std::vector<Entry> entries_;
   // Open addressing at most half full; a slot is an index into entries_ plus one, 0 is free.
   std::vector<uint32_t> by_token_, by_id_;
-  size_t longest_ = 0;
 };
 
 // What two neighbouring tokens become, and how early: a lower rank merges first.
@@ -71,11 +71,12 @@ class MergeTable {
   static uint64_t key(int32_t left, int32_t right) {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
-  size_t slot(uint64_t key) const { return (key * 0x9E3779B97F4A7C15u) >> shift_; }
+  size_t slot(uint64_t key) const { return (key * multiplier_) >> shift_; }
 
   std::vector<Cell> cells_ = std::vector<Cell>(2);
   size_t mask_ = 1;
   int shift_ = 63;
+  uint64_t multiplier_ = 1;  // drawn, so that no file can hold pairs that meet in one place
 };
 
 }  // namespace bolide::text

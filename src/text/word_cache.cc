@@ -11,10 +11,10 @@ void WordCache::clear() {
   tokens_.clear();
 }
 
-std::span<const Token> WordCache::tokens(const Model& model, std::string_view word) {
+std::span<const Token> WordCache::tokens(const Model& model, std::string_view word, Work& work) {
   if (word.size() > kMaxWordBytes) {
     scratch_.clear();
-    model.tokenize(word, scratch_);
+    model.tokenize(word, scratch_, work);
     return scratch_;
   }
   if (slots_.empty()) clear();
@@ -31,7 +31,7 @@ std::span<const Token> WordCache::tokens(const Model& model, std::string_view wo
     at = hash & (kSlots - 1);
   }
   const size_t first = tokens_.size();
-  model.tokenize(word, tokens_);
+  model.tokenize(word, tokens_, work);
   entries_.push_back({hash, static_cast<uint32_t>(letters_.size()), static_cast<uint32_t>(first),
                       static_cast<uint16_t>(word.size()), static_cast<uint16_t>(tokens_.size() - first)});
   letters_.append(word);

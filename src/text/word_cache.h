@@ -17,7 +17,7 @@ class WordCache {
   static constexpr size_t kMaxWordBytes = 48;  // longer words hardly come twice
 
   // The tokens of `word`, from the model where they are not known yet. Valid until the next call.
-  std::span<const Token> tokens(const Model& model, std::string_view word);
+  std::span<const Token> tokens(const Model& model, std::string_view word, Work& work);
 
  private:
   static constexpr size_t kMaxWords = size_t{1} << 15, kSlots = 2 * kMaxWords;

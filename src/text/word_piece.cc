@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/printable.h"
 #include "text/model.h"
+#include "text/trie.h"
 #include "text/utf8.h"
 
 namespace bolide::text {
@@ -22,31 +23,25 @@ class WordPiece : public Model {
            printable(unknown));
     }
     unk_id_ = *id;
+    trie_ = vocabulary_.trie();
+    behind_prefix_ = trie_.find({}, prefix_);
   }
 
-  void tokenize(std::string_view word, std::vector<Token>& out) const override {
+  void tokenize(std::string_view word, std::vector<Token>& out, Work& work) const override {
     const size_t first = out.size();
     const auto chars = static_cast<uint64_t>(
         std::count_if(word.begin(), word.end(), [](char byte) { return !is_continuation(byte); }));
     bool known = chars <= longest_word_;
-    std::string spelling;
     for (size_t at = 0; known && at < word.size();) {
-      spelling = at > 0 ? prefix_ : "";
-      const size_t front = spelling.size();
-      // No token is longer than the longest one, so that a long word costs no more than its length.
-      size_t size = std::min(word.size() - at, vocabulary_.longest());
-      while (size > 0 && at + size < word.size() && is_continuation(word[at + size])) --size;
-      spelling.append(word.substr(at, size));
-      known = false;
-      while (size > 0) {
-        if (const auto id = vocabulary_.find(spelling)) {
-          out.push_back({*id, static_cast<uint32_t>(size)});
-          known = true;
-          break;
-        }
-        size = previous_char(word, at + size) - at;
-        spelling.resize(front + size);
-      }
+      size_t size = 0;
+      int32_t id = -1;
+      const auto take = [&](size_t end, int32_t value) {
+        if (end > at && (end == word.size() || !is_continuation(word[end]))) size = end - at, id = value;
+      };
+      const size_t looked = trie_.match(at > 0 ? behind_prefix_ : Trie::Place{}, word, at, take);
+      work.spend(16 + looked / 16);
+      known = size > 0;
+      if (known) out.push_back({id, static_cast<uint32_t>(size)});
       at += size;
     }
     if (known) return;
@@ -58,6 +53,8 @@ class WordPiece : public Model {
   std::string prefix_;
   uint64_t longest_word_;  // characters; a longer word is unknown
   int32_t unk_id_;
+  Trie trie_;
+  Trie::Place behind_prefix_;
 };
 
 }  // namespace

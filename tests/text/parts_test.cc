@@ -103,14 +103,18 @@ TEST(Regex, RefusesWhatDoesNotCompileAndWhatNeverEnds) {
   EXPECT_ERROR(Regex("(", "tokenizer.json"), ErrorCode::kUnsupported, "tokenizer.json: the pattern '('");
   const Regex hostile("(x+x+)+y", "tokenizer.json");
   std::vector<Match> matches;
-  EXPECT_ERROR(hostile.split(std::string(200, 'x'), matches), ErrorCode::kUnsupported, "gave up");
+  Work work(200);
+  EXPECT_ERROR(
+      hostile.split(std::string(200, 'x'), matches, work), ErrorCode::kUnsupported,
+      "tokenizer.json: the pattern '(x+x+)+y' gave up on a text of 200 bytes: it backtracks without end");
 }
 
 std::string in_form(NormalForm form, const std::string& text) {
-  const AlignedText aligned(text);
+  Work work(text.size());
+  const AlignedText aligned(text, work);
   std::vector<AlignedChar> chars;
   for (const Piece& piece : aligned.pieces) aligned.explode(piece, chars);
-  to_normal_form(form, chars);
+  to_normal_form(form, chars, work);
   std::string out;
   for (const AlignedChar& each : chars) append_char(out, each.c);
   return out;
@@ -127,10 +131,11 @@ TEST(NormalForm, ComposesAndDecomposes) {
 }
 
 TEST(NormalForm, KnowsTheOriginalOfEachCharacter) {
-  const AlignedText aligned("xe\u0301ﬁ");  // bytes: x 0, e 1, mark 2 to 4, ligature 4 to 7
+  Work work(8);
+  const AlignedText aligned("xe\u0301ﬁ", work);  // bytes: x 0, e 1, mark 2 to 4, ligature 4 to 7
   std::vector<AlignedChar> chars;
   aligned.explode(aligned.pieces[0], chars);
-  to_normal_form(NormalForm::kNfkc, chars);
+  to_normal_form(NormalForm::kNfkc, chars, work);
   ASSERT_EQ(chars.size(), 4u);
   EXPECT_EQ(chars[1].from.begin, 1u);
   EXPECT_EQ(chars[2].from.begin, 4u);
@@ -158,7 +163,7 @@ TEST(Vocabulary, TakesAnyIdAndRefusesASecondOne) {
 class Spelling : public Model {
  public:
   Spelling() : Model({}) {}
-  void tokenize(std::string_view word, std::vector<Token>& out) const override {
+  void tokenize(std::string_view word, std::vector<Token>& out, Work&) const override {
     for (const char byte : word) out.push_back({byte, 1});
     ++calls;
   }
@@ -168,16 +173,17 @@ class Spelling : public Model {
 TEST(WordCache, GivesTheModelsTokensBeforeAndAfterItIsFull) {
   const Spelling model;
   WordCache cache;
+  Work work(1'000'000);
   for (int round = 0; round < 100'000; ++round) {
     const std::string word = std::to_string(round % 50000);  // more words than it holds
-    const auto tokens = cache.tokens(model, word);
+    const auto tokens = cache.tokens(model, word, work);
     ASSERT_EQ(tokens.size(), word.size());
     for (size_t i = 0; i < word.size(); ++i) ASSERT_EQ(tokens[i].id, word[i]);
   }
   const int calls = model.calls;
-  EXPECT_EQ(cache.tokens(model, std::to_string(49'999)).size(), 5u);
+  EXPECT_EQ(cache.tokens(model, std::to_string(49'999), work).size(), 5u);
   EXPECT_EQ(model.calls, calls);
-  EXPECT_EQ(cache.tokens(model, std::string(1000, 'x')).size(), 1000u);
+  EXPECT_EQ(cache.tokens(model, std::string(1000, 'x'), work).size(), 1000u);
 }
 
 }  // namespace
