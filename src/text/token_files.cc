@@ -131,6 +131,8 @@ class Reader {
     } else {
       read_map(File(folder_ / "special_tokens_map.json"));
       read_added(File(folder_ / "added_tokens.json"));
+      // tokenizer_config.json's list, under either name, keeps this one out.
+      if (!has_extra_) extra_ = std::move(additional_);
       read_own();
     }
     take_flags_from_decoder();
@@ -159,10 +161,15 @@ class Reader {
     return out;
   }
 
-  void set_other(const Key& key, Named named) {
-    if (!others_.contains(key)) other_order_.push_back(key);
-    others_[key] = std::move(named);
-  }
+  // Roles of the model's own, in the order of their files.
+  struct Others {
+    std::map<Key, Named> tokens;
+    std::vector<Key> order;
+    void set(const Key& key, Named named) {
+      if (!tokens.contains(key)) order.push_back(key);
+      tokens[key] = std::move(named);
+    }
+  };
 
   void read_config(File config) {
     for (const Key& key : config.order.of("")) {
@@ -170,7 +177,7 @@ class Reader {
       if (!value || !names_token(key, *value)) continue;
       const Named named = read_named(*value, key, config.where);
       if (!is_role(key)) {
-        set_other(key, named);
+        (named.bare ? others_ : weak_).set(key, named);
         continue;
       }
       roles_[key] = named;
@@ -189,7 +196,7 @@ class Reader {
 
   void read_extra_object(File& file, const Json& extra) {
     for (const Key& key : file.order.of("extra_special_tokens")) {
-      set_other(key, read_named(extra.at(key), key, file.where));
+      others_.set(key, read_named(extra.at(key), key, file.where));
     }
   }
 
@@ -230,12 +237,10 @@ class Reader {
           roles_[key] = std::move(named);
           objects_of_config_.erase(key);
         } else {
-          set_other(key, std::move(named));
+          weak_.set(key, std::move(named));
         }
       }
     }
-    // tokenizer_config.json's list, under either name, keeps this one out.
-    if (!has_extra_) extra_ = std::move(additional_);
   }
 
   // {"<token>": id, ...}: special where another file gives the token a role.
@@ -294,14 +299,16 @@ class Reader {
     };
     for (const std::string_view name : kRoles) {
       const Key key(name);
-      if (const auto other = others_.find(key); other != others_.end()) {
+      if (const auto other = others_.tokens.find(key); other != others_.tokens.end()) {
         add_named(other->second);  // an object of extra_special_tokens gives this role, too
       } else if (const auto role = roles_.find(key); role != roles_.end()) {
         add_named(role->second);
       }
     }
-    for (const Key& key : other_order_) {
-      if (!is_role(key)) add_named(others_.at(key));
+    Others others = weak_;
+    for (const Key& key : others_.order) others.set(key, others_.tokens.at(key));
+    for (const Key& key : others.order) {
+      if (!is_role(key)) add_named(others.tokens.at(key));
     }
     for (const Named& each : extra_) add(each);
     for (AddedToken& token : out) token.special = token.special || named.contains(token.content);
@@ -315,9 +322,9 @@ class Reader {
 
   const fs::path& folder_;
   const Json &tokenizer_, &own_;  // own_: the tokenizer's "added_tokens"
-  std::map<Key, Named> roles_, others_;
+  std::map<Key, Named> roles_;
+  Others weak_, others_;             // the first: as objects, or by special_tokens_map.json; the second win
   std::set<Key> objects_of_config_;  // roles that tokenizer_config.json has as objects
-  std::vector<Key> other_order_;
   std::vector<Named> extra_, additional_;
   bool has_extra_ = false;
   std::map<int64_t, AddedToken> decoder_;

@@ -23,21 +23,26 @@ double seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
+template <class Step>
+void for_ever(Step step) {
+  while (true) step();
+}
+
 TEST(Work, EndsWhenItsTimeIsUp) {
   Work work(1000, nullptr, 0.02);
   const double begin = seconds();
-  EXPECT_ERROR(while (true) work.spend(1000), kUnsupported,
-               "tokenising a text of 1000 bytes took more than 0.0 s: this tokenizer");
+  EXPECT_ERROR(for_ever([&] { work.spend(1000); }), kUnsupported,
+               "tokenising a text of 1000 bytes took more than 0.0 s: this tokenizer does not suit the text");
   EXPECT_LT(seconds() - begin, 1);
   Work timed(1000, nullptr, 0.02);
-  EXPECT_ERROR(while (true) timed.spend_time(), kUnsupported, "took more than");
+  EXPECT_ERROR(for_ever([&] { timed.spend_time(); }), kUnsupported, "took more than");
 }
 
 TEST(Work, EndsWhenItIsCancelled) {
   int asked = 0;
   const Work::Cancelled cancelled = [&] { return ++asked == 3; };
   Work work(7, &cancelled);
-  EXPECT_ERROR(while (true) work.spend(100'000), ErrorCode::kResource,
+  EXPECT_ERROR(for_ever([&] { work.spend(100'000); }), ErrorCode::kResource,
                "interrupted while tokenising a text of 7 bytes");
   EXPECT_EQ(asked, 3);
 }
@@ -118,9 +123,10 @@ TEST(Limits, BpeWithALongPrefix) {
 
 // The limit is one of a text, not of a search: each of these searches is quick enough.
 TEST(Limits, PatternsThatBacktrackAtEachCharacter) {
-  for (const char* pattern : {"(?:a|a){22}b|a", "(?=(a+)(a+)\\1b)|a"}) {
+  for (const auto& [pattern, size] :
+       {std::pair("(?:a|a){18}b|a", 3'000), std::pair("(?=(a+)(a+)\\1b)|a", 500)}) {
     const Regex regex(pattern, "tokenizer.json");
-    const std::string text = letters(3'000);
+    const std::string text = letters(static_cast<size_t>(size));
     std::vector<Match> matches;
     Work work(text.size(), nullptr, 0.1);
     const double begin = seconds();
@@ -196,20 +202,29 @@ TEST(Limits, ACancelledTextEndsAtOnce) {
 
 // --- memory ------------------------------------------------------------------------------------------------
 
-// Runs `body` in a process that may take 256 MB more than it has.
+// Ends the process: with 0 where `body` has nothing to say.
+template <class Body>
+[[noreturn]] void run_limited(Body body) {
+  size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlim_t most = pages * 4096 + (rlim_t{256} << 20);
+  const rlimit limit = {most, most};
+  setrlimit(RLIMIT_AS, &limit);
+  const std::string wrong = body();
+  std::fputs(wrong.c_str(), stderr);
+  std::exit(wrong.empty() ? 0 : 1);
+}
+
+// Runs `body`, which gives what went wrong, in a process that may take 256 MB more than it has.
 template <class Body>
 void with_little_memory(Body body) {
-  EXPECT_EXIT(
-      {
-        size_t pages = 0;
-        std::ifstream("/proc/self/statm") >> pages;
-        const rlim_t most = pages * 4096 + (rlim_t{256} << 20);
-        const rlimit limit = {most, most};
-        setrlimit(RLIMIT_AS, &limit);
-        body();
-        std::exit(::testing::Test::HasFailure() ? 1 : 0);
-      },
-      ::testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(run_limited(body), ::testing::ExitedWithCode(0), ::testing::HasSubstr(""));
+}
+
+// As EXPECT_ERROR.
+template <class Call>
+void expect_error_with_little_memory(Call call, ErrorCode code, const std::string& part) {
+  with_little_memory([&] { return error_mismatch([&] { (void)call(); }, code, part); });
 }
 
 std::string base64(const std::string& bytes) {
@@ -242,8 +257,8 @@ TEST(Limits, NormalizersThatFillTheMemory) {
   const auto bomb = [](const Json& normalizer, const std::string& text) {
     Json json = byte_level_json();
     json["normalizer"] = normalizer;
-    with_little_memory(
-        [&] { EXPECT_ERROR(tokenizer_of(json)->encode(text), kUnsupported, "no such file can be right"); });
+    expect_error_with_little_memory([&] { return tokenizer_of(json)->encode(text); }, kUnsupported,
+                                    "no such file can be right");
   };
   const auto sequence = [](const Json& step, size_t times) {
     return Json{{"type", "Sequence"}, {"normalizers", std::vector<Json>(times, step)}};
@@ -268,20 +283,18 @@ TEST(Limits, PiecesThatFillTheMemory) {
   json["normalizer"] = {{"type", "Prepend"}, {"prepend", std::string(4'000, 'b')}};
   json["added_tokens"] = {added_token(259, "<s>")};
   std::string text;
-  for (int i = 0; i < 100'000; ++i) text += "a<s>";
-  with_little_memory([&] {
-    EXPECT_ERROR(
-        tokenizer_of(json)->encode(text), kUnsupported,
-        "the tokenizer makes more than 12804096 bytes of a text of 400000: no such file can be right");
-  });
+  for (int i = 0; i < 10'000; ++i) text += "a<s>";
+  expect_error_with_little_memory(
+      [&] { return tokenizer_of(json)->encode(text); }, kUnsupported,
+      "the tokenizer makes more than 1284096 bytes of a text of 40000: no such file can be right");
 }
 
 TEST(Limits, TemplatesThatFillTheMemory) {
   Json json = llama_json();
   Json& post = json["post_processor"];
   const auto refused = [&] {
-    with_little_memory(
-        [&] { EXPECT_ERROR(tokenizer_of(json), kUnsupported, "template has more than 1000 special"); });
+    expect_error_with_little_memory([&] { return tokenizer_of(json); }, kUnsupported,
+                                    "template has more than 1000 special");
   };
   const Json special = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
   const Json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
@@ -306,26 +319,27 @@ TEST(Limits, DecodersThatFillTheMemory) {
   json["decoder"] = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", letters(1'000'000)}};
   const auto longer = tokenizer_of(json);
   json["added_tokens"] = {added_token(259, letters(1'000'000))};
-  json["decoder"] = byte_level_json()["decoder"];
+  json["decoder"] = nullptr;
   const auto long_token = tokenizer_of(json);
-  with_little_memory([&] {
-    const std::vector<int32_t> many(10'000, 'a');
-    EXPECT_ERROR(doubling->decode(many), kUnsupported, "the tokenizer's decoder makes more than");
-    EXPECT_ERROR(longer->decode(many), kUnsupported, "the tokenizer's decoder makes more than");
-    EXPECT_ERROR(long_token->decode(std::vector<int32_t>(10'000, 259), false), ErrorCode::kResource,
-                 "not enough memory to decode 10000 ids");
-  });
-  EXPECT_ERROR(long_token->decode(std::vector<int32_t>(10'000, 259), false), ErrorCode::kUsage,
+  const std::vector<int32_t> many(10'000, 'a'), longest(300, 259);
+  for (const auto* each : {&doubling, &longer}) {
+    expect_error_with_little_memory([&] { return (*each)->decode(many); }, kUnsupported,
+                                    "the tokenizer's decoder makes more than");
+  }
+  expect_error_with_little_memory([&] { return long_token->decode(longest, false); }, ErrorCode::kResource,
+                                  "not enough memory to decode 300 ids");
+  EXPECT_ERROR(long_token->decode(longest, false), ErrorCode::kUsage,
                "longer than the 268435456 bytes that can be decoded at once");
 }
 
 TEST(Limits, MemoryThatIsNotThereIsSaidSo) {
   const auto tokenizer = tokenizer_of(byte_level_json());
   const std::string text(30'000'000, '!');
+  expect_error_with_little_memory([&] { return tokenizer->encode(text); }, ErrorCode::kResource,
+                                  "not enough memory to tokenise a text of 30000000 bytes: give it in parts");
   with_little_memory([&] {
-    EXPECT_ERROR(tokenizer->encode(text), ErrorCode::kResource,
-                 "not enough memory to tokenise a text of 30000000 bytes: give it in parts");
-    EXPECT_EQ(tokenizer->encode("the").ids.size(), 1u);
+    (void)error_mismatch([&] { (void)tokenizer->encode(text); }, ErrorCode::kResource, "");
+    return std::string(tokenizer->encode("the").ids.size() == 1 ? "" : "other ids after an error");
   });
 }
 

@@ -58,7 +58,9 @@ TEST(Recorded, Normalizers) {
       for (size_t end = begin; end < text.size();) {
         end += char_size(text[end]);
         const std::string cut = text.substr(begin, end - begin);
-        if (normalizer->leaves(cut, work)) ASSERT_EQ(normalized(normalizer.get(), cut), cut);
+        if (normalizer->leaves(cut, work)) {
+          ASSERT_EQ(normalized(normalizer.get(), cut), cut);
+        }
       }
     }
   });
@@ -112,7 +114,9 @@ TEST(Recorded, ModelsAndPostProcessors) {
     const Encoding got = texts.size() == 1 ? tokenizer->encode(texts[0], special)
                                            : tokenizer->encode_pair(texts[0], texts[1], special);
     EXPECT_EQ(got.ids, one["ids"].get<std::vector<int32_t>>());
-    EXPECT_EQ(got.offsets, one["offsets"].get<Spans>());
+    if (one.contains("offsets")) {
+      EXPECT_EQ(got.offsets, one["offsets"].get<Spans>());
+    }
     EXPECT_EQ(got.type_ids, one["type_ids"].get<std::vector<int32_t>>());
     EXPECT_EQ(tokenizer->decode(got.ids), one["decoded"].get<std::string>());
   });
