@@ -45,7 +45,7 @@ int convert(const Flags& flags) {
   // Reads headers alone; tells how many tensors there are to go, and finds a damaged input before anything is
   // written.
   const CheckpointSummary input = bolide::inspect({.model = flags.input_dir, .data_type = flags.data_type});
-  out.write(fmt::format("Reading {} ({}, {} parameters, {})\n", flags.input_dir, input.format,
+  out.write(fmt::format("Reading {} ({}, {} parameters, {})\n", printable(flags.input_dir), input.format,
                         grouped(input.parameters), human_bytes(static_cast<double>(input.file_bytes))));
   out.flush();
 
@@ -73,7 +73,7 @@ int convert(const Flags& flags) {
   const ConvertReport report = bolide::convert(options);
   bar.reset();
   out.write(fmt::format("Wrote {}: {} tensors in {} files, {}\nElapsed time: {:.2f} s ({}/s)\n",
-                        report.folder.string(), report.tensors, report.files,
+                        printable(report.folder.string()), report.tensors, report.files,
                         human_bytes(static_cast<double>(report.bytes)), report.seconds,
                         human_bytes(static_cast<double>(report.bytes) / std::max(report.seconds, 1e-9))));
   out.commit();

@@ -78,7 +78,7 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
                                  {"bytes", tensor.bytes},
                                  {"file", tensor.file}});
   }
-  return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return object.dump(2, ' ', true, ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int fd) {

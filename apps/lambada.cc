@@ -14,6 +14,7 @@
 #include "apps/command.h"
 #include "apps/follow.h"
 #include "apps/interrupt.h"
+#include "apps/json_lines.h"
 #include "apps/lambada_flags.h"
 #include "apps/lines.h"
 #include "apps/options.h"
@@ -35,17 +36,13 @@ struct Case {
   std::string where;
 };
 
-// Any other field may be there; what is nested deeper than the object's own values is not kept.
+// Any other field may be there.
 std::string text_of(const std::string& line, const std::string& where) {
-  const auto shallow = [](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
-    return depth < 2;
-  };
-  const auto object = nlohmann::json::parse(line, shallow, false);
-  if (object.is_discarded()) throw Error(ErrorCode::kCorrupt, fmt::format("{}: not valid JSON", where));
-  if (!object.is_object() || !object.contains("text") || !object["text"].is_string()) {
+  const JsonLine object(line, where);
+  const nlohmann::json* text = object.find("text");
+  if (!text || !text->is_string())
     throw Error(ErrorCode::kCorrupt, fmt::format("{}: expected an object like {{\"text\": \"...\"}}", where));
-  }
-  return object["text"].get<std::string>();
+  return text->get<std::string>();
 }
 
 // As Python's str.strip("\n"), which FasterTransformer's script calls first: line feeds alone, at both ends.

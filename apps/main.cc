@@ -52,8 +52,23 @@ int report(std::string message, int exit_code) {
   while (!message.empty() && message.back() == '\n') message.pop_back();
   std::replace(message.begin(), message.end(), '\n', ' ');
   std::fflush(stdout);
-  std::fprintf(stderr, "bolide: error: %s\n", message.c_str());
+  std::fprintf(stderr, "bolide: error: %s\n", one_line(message).c_str());
   return pass_on_interrupt(exit_code);
+}
+
+// CLI11 gives back whole arguments: they are cut as all values in messages are.
+std::string with_cut_arguments(std::string message, const std::vector<std::string>& arguments) {
+  const auto cut = [&](const std::string& value) {
+    const std::string shorter = printable(value);
+    if (value.empty() || shorter == value) return;
+    for (size_t at = 0; (at = message.find(value, at)) != std::string::npos; at += shorter.size())
+      message.replace(at, value.size(), shorter);
+  };
+  for (const std::string& argument : arguments) {
+    cut(argument);
+    cut(argument.substr(argument.find('=') + 1));
+  }
+  return message;
 }
 
 int run(const std::vector<std::string>& arguments) {
@@ -71,8 +86,9 @@ int run(const std::vector<std::string>& arguments) {
       !arguments.empty() && (arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "--version");
   if (!arguments.empty() && !global && !is_known(arguments[0])) {
     const char* what = arguments[0].starts_with('-') ? "flag" : "subcommand";
-    return report(std::string("there is no ") + what + " '" + arguments[0] + "' here (see 'bolide --help')",
-                  kWrongUsage);
+    return report(
+        std::string("there is no ") + what + " '" + printable(arguments[0]) + "' here (see 'bolide --help')",
+        kWrongUsage);
   }
   for (const Entry& entry : kCommands) {
     CLI::App* command = app.add_subcommand(entry.name, entry.summary);
@@ -89,7 +105,7 @@ int run(const std::vector<std::string>& arguments) {
       return kDone;
     }
     const auto chosen = app.get_subcommands();
-    return report(std::string(error.what()) + " (see 'bolide " +
+    return report(with_cut_arguments(error.what(), arguments) + " (see 'bolide " +
                       (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help')",
                   kWrongUsage);
   }

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 
+#include "apps/json_lines.h"
 #include "apps/options.h"
 #include "bolide/error.h"
 #include "bolide/version.h"
@@ -16,56 +16,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMaxDepth = 4;  // a list in the object is all that a request has
-
 [[noreturn]] void wrong_type(std::string_view where, std::string_view field, const char* expected,
                              const json& value) {
-  std::string shown = value.dump(-1, ' ', true, json::error_handler_t::replace);
-  if (shown.size() > 40) shown = shown.substr(0, 40) + "...";
-  throw Error(ErrorCode::kCorrupt, fmt::format("{}: '{}' must be {}, not {}", where, field, expected, shown));
-}
-
-// A field's name for a message: escaped, so that the message stays one line whatever the name holds.
-std::string shown_name(std::string_view field) {
-  const std::string quoted = json(field).dump(-1, ' ', true, json::error_handler_t::replace);
-  return quoted.size() > 42 ? quoted.substr(1, 40) + "..." : quoted.substr(1, quoted.size() - 2);
-}
-
-// The top-level keys, each once; nested objects have no place in a request, so that theirs need no check.
-json parse_object(std::string_view line, std::string_view where) {
-  std::set<std::string> seen;
-  std::string twice;
-  bool too_deep = false;
-  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
-    // Printing a value recurses, so that a hostile nest must not become one.
-    if (depth > kMaxDepth) too_deep = true;
-    if (too_deep) return false;
-    if (event == json::parse_event_t::key && depth == 1) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!seen.insert(key).second && twice.empty()) twice = key;
-    }
-    return true;
-  };
-  json object;
-  try {
-    object = json::parse(line.begin(), line.end(), watch);
-  } catch (const json::parse_error& error) {
-    throw Error(ErrorCode::kCorrupt,
-                fmt::format("{}: not valid JSON at byte {}, expected {{\"prompt\": \"...\"}} or "
-                            "{{\"input_ids\": [...]}}",
-                            where, error.byte));
-  } catch (const json::out_of_range&) {  // 1e999: JSON's grammar allows it, no type holds it
-    throw Error(ErrorCode::kCorrupt, fmt::format("{}: holds a number too large for any field", where));
-  }
-  if (too_deep) throw Error(ErrorCode::kCorrupt, fmt::format("{}: nested too deeply for a request", where));
-  if (!object.is_object()) {
-    throw Error(ErrorCode::kCorrupt,
-                fmt::format("{}: expected an object like {{\"prompt\": \"...\"}}, not {}", where,
-                            object.type_name()));
-  }
-  if (!twice.empty())
-    throw Error(ErrorCode::kCorrupt, fmt::format("{}: field '{}' is given twice", where, shown_name(twice)));
-  return object;
+  throw Error(ErrorCode::kCorrupt,
+              fmt::format("{}: '{}' must be {}, not {}", where, field, expected, shown(value)));
 }
 
 // JSON keeps integers up to 2^64 apart from fractions; 1.0 is not taken for 1.
@@ -152,16 +106,22 @@ void set_field(Request& request, const json& value, std::string_view where, std:
   } else if (!is_neutral(value, where, field)) {
     throw Error(ErrorCode::kUsage,
                 fmt::format("{}: unknown field '{}', see 'bolide generate --help' for the fields", where,
-                            shown_name(field)));
+                            printable(field, 40)));
   }
 }
 
 }  // namespace
 
 Request parse_request(std::string_view line, std::string_view where, const Request& defaults) {
-  const json object = parse_object(line, where);
+  const JsonLine parsed(line, where);
+  const json& object = parsed.value();
+  if (!object.is_object()) {
+    throw Error(
+        ErrorCode::kCorrupt,
+        fmt::format("{}: expected an object like {{\"prompt\": \"...\"}}, not {}", where, shown(object)));
+  }
   Request request = defaults;
-  for (const auto& item : object.items()) set_field(request, item.value(), where, item.key());
+  for (const auto& item : object.items()) set_field(request, *parsed.find(item.key()), where, item.key());
   if (object.contains("prompt") == object.contains("input_ids")) {
     throw Error(ErrorCode::kCorrupt, fmt::format("{}: give either 'prompt' or 'input_ids'{}", where,
                                                  object.contains("prompt") ? ", not both" : ""));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "apps/display_width.h"
+#include "bolide/error.h"
 
 namespace bolide::apps {
 namespace {
@@ -72,9 +73,12 @@ std::string grouped(int64_t number) {
   return digits;
 }
 
-Table::Table(std::vector<std::string> header, bool left) : rows_{std::move(header)}, left_(left) {}
+Table::Table(std::vector<std::string> header, bool left) : left_(left) { add(std::move(header)); }
 
-void Table::add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+void Table::add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = printable(cell);
+  rows_.push_back(std::move(row));
+}
 
 std::string Table::text(int fd) const {
   std::vector<size_t> widths(rows_.front().size(), 0);
@@ -101,7 +105,7 @@ SettingsBlock::SettingsBlock(std::string_view title)
     : text_(fmt::format("{:=^60}\n", fmt::format(" {} ", title))) {}
 
 void SettingsBlock::add(std::string_view name, std::string_view value) {
-  text_ += fmt::format(" {:.<28} {}\n", fmt::format("{} ", name), value);
+  text_ += fmt::format(" {:.<28} {}\n", fmt::format("{} ", name), printable(value));
 }
 
 std::string progress_line(const Progress& progress, std::string_view note, size_t columns) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/json_lines.h"
 #include "apps/lines.h"
 #include "apps/options.h"
 #include "apps/output.h"
@@ -20,35 +21,32 @@ struct Flags {
   bool decode = false, json = false, no_special_tokens = false, keep_special_tokens = false;
 };
 
-[[noreturn]] void bad_line(const std::string& where, const char* wanted) {
-  throw Error(ErrorCode::kCorrupt, where + ": not " + wanted);
-}
-
-json parse_line(const std::string& line, const std::string& where, const char* wanted) {
-  json value = json::parse(line, nullptr, false);
-  if (value.is_discarded()) bad_line(where, wanted);
-  return value;
+[[noreturn]] void bad_line(const std::string& where, const json& value, const char* wanted) {
+  throw Error(ErrorCode::kCorrupt, where + ": " + shown(value) + " is not " + wanted);
 }
 
 // One JSON string, or a list of two for a pair.
 Encoding encode_json(const Tokenizer& tokenizer, const std::string& line, const std::string& where,
                      bool add_special_tokens) {
   constexpr const char* kWanted = "a JSON string or a list of two";
-  const json value = parse_line(line, where, kWanted);
+  const JsonLine parsed(line, where);
+  const json& value = parsed.value();
   if (value.is_string()) return tokenizer.encode(value.get<std::string>(), add_special_tokens);
   if (!value.is_array() || value.size() != 2 || !value[0].is_string() || !value[1].is_string()) {
-    bad_line(where, kWanted);
+    bad_line(where, value, kWanted);
   }
   return tokenizer.encode_pair(value[0].get<std::string>(), value[1].get<std::string>(), add_special_tokens);
 }
 
 std::vector<int32_t> read_ids(const std::string& line, const std::string& where) {
   constexpr const char* kWanted = "a JSON list of token ids";
-  const json value = parse_line(line, where, kWanted);
-  if (!value.is_array()) bad_line(where, kWanted);
+  const JsonLine parsed(line, where);
+  const json& value = parsed.value();
+  if (!value.is_array()) bad_line(where, value, kWanted);
   std::vector<int32_t> ids;
   for (const json& each : value) {
-    if (!each.is_number_integer() || each < INT32_MIN || each > INT32_MAX) bad_line(where, kWanted);
+    if (!each.is_number_integer() || each < INT32_MIN || each > INT32_MAX)
+      bad_line(where, each, "a token id");
     ids.push_back(each.get<int32_t>());
   }
   return ids;

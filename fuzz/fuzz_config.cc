@@ -21,7 +21,8 @@ void check_ft_round_trip(const bolide::Family& family, const bolide::ModelConfig
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   bolide::only_errors([&] {
-    const bolide::Json json = bolide::parse_json(text, "config.json");
+    const bolide::JsonTree tree = bolide::parse_json(text, "config.json");
+    const bolide::Json& json = *tree;
     const bolide::Family& family = bolide::find_family(json, "config.json");
     const bolide::ModelConfig config = family.read_hf_config(json, "config.json");
     const auto model = family.build(config, {});

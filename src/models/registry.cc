@@ -160,7 +160,8 @@ const Family& find_family(const Ini& config, std::string_view where) {
 }
 
 Checkpoint open_checkpoint(const fs::path& folder) {
-  if (!is_folder(folder)) fail(ErrorCode::kNotFound, "model folder {} is not there", folder.string());
+  if (!is_folder(folder))
+    fail(ErrorCode::kNotFound, "model folder {} is not there", printable(folder.string()));
   if (!is_ft_folder(folder) && !path_exists(folder / "config.json")) {
     for (const fs::path& path : list_folder(folder)) {
       if (is_ft_folder(path)) {
