@@ -108,13 +108,14 @@ struct File {
     if (!path_exists(path)) return;
     const std::string text = read_text_file(path, kMaxFileBytes);
     refuse_stand_in(text, path);
-    json = parse_json(text, where);
+    json = parse_json(text, where).release();
     if (!json.is_object()) fail(ErrorCode::kCorrupt, "{}: not a JSON object", where);
     parse_json(text, where, [&](const std::vector<std::string>&) { return &order; });
   }
+  ~File() { dismantle(json); }
   const Json* find(std::string_view key) const {
-    const auto found = json.is_object() ? json.find(key) : json.end();
-    return found == json.end() || found->is_null() ? nullptr : &*found;
+    const Json* found = json_find(json, key, where);
+    return !found || found->is_null() ? nullptr : found;
   }
 };
 

@@ -13,9 +13,9 @@ using Strings = std::vector<std::string>;
 using Spans = std::vector<std::pair<int64_t, int64_t>>;
 
 const Json& recorded() {
-  static const Json json =
+  static const JsonTree tree =
       read_json_file(std::filesystem::path(BOLIDE_SOURCE_DIR) / "tests/text/tokenizer_parts.json");
-  return json["parts"];
+  return (*tree)["parts"];
 }
 
 // Calls check(part, case) for all cases of a kind.
