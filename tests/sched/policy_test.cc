@@ -96,6 +96,7 @@ TEST(MicroBatch, DecodingIsDividedWhereThatPays) {
   EXPECT_EQ(decode_micro_batches(64, equal_stages(2, 0, 1)), 2);
   EXPECT_EQ(decode_micro_batches(64, std::vector<StageTime>{{1, 0}, {3, 0}}), 1);
   EXPECT_EQ(decode_micro_batches(1, equal_stages(4, 0, 1)), 1);
+  EXPECT_EQ(decode_micro_batches(0, equal_stages(4, 0, 1)), 1);
 }
 
 TEST(MicroBatch, AFewReadySequencesWaitForTheirShare) {

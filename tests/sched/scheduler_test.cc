@@ -7,6 +7,7 @@
 #include <random>
 
 #include "sched/batch_builder.h"
+#include "support/expect_check.h"
 
 namespace bolide {
 namespace {
@@ -28,6 +29,23 @@ std::unique_ptr<RequestState> make_request(uint64_t id, int64_t prompt, int64_t 
 
 void append_token(RequestState& state) {
   state.tokens.push_back(static_cast<int32_t>(state.id * 1000 + state.tokens.size()));
+}
+
+TEST(SchedulerDeathTest, WhatCannotBeScheduledIsOurFault) {
+  for (int64_t SchedulerConfig::*size :
+       {&SchedulerConfig::max_batch_size, &SchedulerConfig::max_chunk_tokens, &SchedulerConfig::page_size}) {
+    SchedulerConfig config{.max_batch_size = 1, .max_chunk_tokens = 1, .pages = 1, .page_size = 1};
+    Scheduler smallest(config);
+    config.*size = 0;
+    EXPECT_CHECK(Scheduler{config}, "> 0");
+  }
+  Scheduler scheduler({.max_batch_size = 1, .max_chunk_tokens = 8, .pages = 2, .page_size = 4});
+  const auto fits = make_request(1, 1, 7), too_long = make_request(2, 1, 8), empty = make_request(3, 0, 1);
+  scheduler.add(*fits);
+  EXPECT_CHECK(scheduler.add(*too_long), "request 2: 9 tokens");
+  EXPECT_CHECK(scheduler.add(*empty), "request 3");
+  EXPECT_CHECK(scheduler.remove(*too_long), "request 2 is not scheduled");
+  EXPECT_CHECK(scheduler.measured({.stage = 1, .tokens = 1, .seconds = 1}), "stage");
 }
 
 TEST(Scheduler, PlanOfAMixedStep) {
