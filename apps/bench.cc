@@ -4,12 +4,14 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "apps/bench_run.h"
 #include "apps/command.h"
 #include "apps/follow.h"
+#include "apps/load.h"
 #include "apps/options.h"
 #include "apps/output.h"
 #include "apps/terminal.h"
@@ -64,16 +66,16 @@ const char* bound_of(const Work& work, const Roof& roof) {
 
 double per_second(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
 
-Row measure(BenchRunner& runner, const Flags& flags, int64_t batch, ProgressBar& bar) {
+Row measure(BenchRunner& runner, const Flags& flags, int64_t batch, ProgressBar* bar) {
   runner.run(batch, flags.input_len, flags.output_len);  // warms caches and page tables up
-  bar.advance();
+  if (bar) bar->advance();
   std::vector<double> prefill, decode, wall;
   for (int repeat = 0; repeat < flags.repeats; ++repeat) {
     const RunTimes times = runner.run(batch, flags.input_len, flags.output_len);
     prefill.push_back(times.prefill_seconds);
     wall.push_back(times.wall_seconds);
     decode.insert(decode.end(), times.decode_seconds.begin(), times.decode_seconds.end());
-    bar.advance();
+    if (bar) bar->advance();
   }
   return {batch, median(prefill), median(decode), median(wall)};
 }
@@ -155,13 +157,16 @@ int bench(const Flags& flags) {
   std::vector<Row> measured;
   ModelInfo info;
   {
-    const std::unique_ptr<Engine> engine = Engine::create(config);
+    const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
     info = engine->info();
     out.write(describe(info) + "\n");
     out.flush();
     BenchRunner runner(*engine);
-    ProgressBar bar("bench", static_cast<int64_t>(flags.batch_sizes.size()) * (flags.repeats + 1));
-    for (int64_t batch : flags.batch_sizes) measured.push_back(measure(runner, flags, batch, bar));
+    std::optional<ProgressBar> bar;
+    if (!flags.model.quiet)
+      bar.emplace("bench", static_cast<int64_t>(flags.batch_sizes.size()) * (flags.repeats + 1));
+    for (int64_t batch : flags.batch_sizes)
+      measured.push_back(measure(runner, flags, batch, bar ? &*bar : nullptr));
   }
   const int64_t peak =
       peak_memory_bytes(flags.model.device);  // before measure_roof, whose own buffers are no part of it
@@ -199,7 +204,7 @@ int peer_lines(const Flags& flags) {
   const EngineConfig config = config_for(flags, 8, kPrefill, kSteps + 1);
   if (followed(config)) return 0;
   Output out("-");
-  const std::unique_ptr<Engine> engine = Engine::create(config);
+  const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   BenchRunner runner(*engine);
   const auto emit = [&](const char* metric, int64_t batch, double seconds) {
     const ordered_json line = {{"model", flags.peer_lines},

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,7 +19,7 @@ namespace {
 struct Flags {
   std::string input_dir, output_dir, data_type = "fp32";
   int tensor_para_size = 1, processes = 4;
-  bool verbose = false, by_shard = false, force = false;
+  bool verbose = false, by_shard = false, force = false, quiet = false;
 };
 
 std::string shape_text(const std::vector<int64_t>& shape) {
@@ -59,16 +60,18 @@ int convert(const Flags& flags) {
   options.force = flags.force;
   InterruptGuard guard;
   std::optional<ProgressBar> bar;
-  if (!flags.verbose || !out.is_terminal())
-    bar.emplace("convert", static_cast<int64_t>(input.tensors.size()));
   options.on_tensor = [&](const ConvertedTensor& tensor) {
     if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output folder is not written");
     if (flags.verbose) {
-      out.write(fmt::format(" - {:.<62} {:<16}{}\n", tensor.name + " ", shape_text(tensor.shape),
+      out.write(fmt::format(" - {:.<62} {:<16} {} from {}{}\n", tensor.name + " ", shape_text(tensor.shape),
+                            tensor.file, std::filesystem::path(tensor.source).filename().string(),
                             tensor.split ? " s" : ""));
       out.flush();
     }
-    if (bar) bar->advance(tensor.name);
+    // A list on the terminal shows by itself how far it is.
+    if (flags.quiet || (flags.verbose && out.is_terminal())) return;
+    if (!bar) bar.emplace("convert", tensor.count);
+    bar->advance(tensor.name);
   };
   const ConvertReport report = bolide::convert(options);
   bar.reset();
@@ -97,9 +100,11 @@ Action add_convert(CLI::App& app) {
   app.add_option("-p,--processes", flags->processes, "threads that convert (default 4)")
       ->type_name("N")
       ->check(at_least(1));
-  app.add_flag("-v,--verbose", flags->verbose, "a line per tensor with its shape, and s where it is split");
+  app.add_flag("-v,--verbose", flags->verbose,
+               "a line per tensor: shape, file, where it is from, and s where it is split");
   app.add_flag("-s,--by-shard", flags->by_shard, "one input file at a time: less memory, same output");
   app.add_flag("--force", flags->force, "replace an output folder that already holds files");
+  add_quiet(app, flags->quiet);
   add_log_level(app);
   return [flags] { return convert(*flags); };
 }

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -12,10 +13,12 @@
 #include "apps/command.h"
 #include "apps/follow.h"
 #include "apps/interrupt.h"
+#include "apps/load.h"
 #include "apps/options.h"
 #include "apps/ordered_run.h"
 #include "apps/output.h"
 #include "apps/request_source.h"
+#include "apps/run_summary.h"
 #include "apps/stream_printer.h"
 #include "apps/terminal.h"
 #include "bolide/engine.h"
@@ -101,6 +104,14 @@ class JsonlWriter {
   std::exception_ptr broken_;
 };
 
+// How far results in a file are. None where they appear on the terminal themselves.
+std::optional<ProgressBar> bar_for(const Flags& flags, const Output& out, bool as_text) {
+  if (as_text || flags.model.quiet || out.is_terminal() || !is_terminal(STDERR_FILENO)) return std::nullopt;
+  const std::string& file = flags.input.empty() ? flags.sample_input_file : flags.input;
+  const int64_t total = file.empty() ? static_cast<int64_t>(flags.prompts.size()) : count_requests(file);
+  return std::optional<ProgressBar>(std::in_place, "generate", total);
+}
+
 int generate(const Flags& flags) {
   const EngineConfig config = engine_config(flags.model, flags.batch_size);
   if (followed(config)) return 0;
@@ -109,24 +120,31 @@ int generate(const Flags& flags) {
   Output out(flags.output.empty() ? "-" : flags.output);
   StreamPrinter printer(out);
   JsonlWriter writer(out);
-  const std::unique_ptr<Engine> engine = Engine::create(config);
+  const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   if (as_text && !engine->tokenizer()) {
     throw Error(ErrorCode::kUsage,
                 "--prompt needs a tokenizer and the model's folder has none: give --tokenizer-path");
   }
 
+  std::optional<RunSummary> summary;
+  if (!flags.model.quiet && is_terminal(STDERR_FILENO)) summary.emplace(*engine);
+  std::optional<ProgressBar> bar = bar_for(flags, out, as_text);
   OrderedRun run;
   // Enough in flight to fill every place the moment it is free, few enough to keep a long file out of memory.
   run.window = std::max<int64_t>(64, 4 * flags.batch_size);
   run.before_submit = [&](int64_t index, Request& request) {
     if (as_text && out.is_terminal())
       printer.set_heading(index, styled(request.prompt, Style::kBold, out.fd()));
-    if (!flags.stream) return;
-    request.on_token = [&, index](const StreamEvent& event) {
-      return as_text ? printer.push(index, event.text) : writer.token(index, event);
-    };
+    if (flags.stream) {
+      request.on_token = [&, index](const StreamEvent& event) {
+        return as_text ? printer.push(index, event.text) : writer.token(index, event);
+      };
+    }
+    if (summary) summary->before_submit(index, request);
   };
   run.on_result = [&](int64_t index, Result&& result) {
+    if (summary) summary->add(result);
+    if (bar) bar->advance();
     if (as_text) {
       printer.finish(index, result.text);
     } else {
@@ -140,6 +158,8 @@ int generate(const Flags& flags) {
                 fmt::format("interrupted: {} results are written, the rest is not", done));
   }
   out.commit();
+  bar.reset();
+  if (summary) fmt::print(stderr, "{}\n", summary->text());
   return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "apps/json_lines.h"
 #include "apps/lambada_flags.h"
 #include "apps/lines.h"
+#include "apps/load.h"
 #include "apps/options.h"
 #include "apps/ordered_run.h"
 #include "apps/output.h"
@@ -192,7 +193,7 @@ int lambada(const LambadaFlags& flags) {
   out.flush();
   std::optional<Output> cases_out;
   if (!flags.output_path.empty()) cases_out.emplace(flags.output_path);
-  const std::unique_ptr<Engine> engine = Engine::create(config);
+  const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   check_against(flags, engine->info());
   if (!engine->tokenizer()) {
     throw Error(ErrorCode::kUsage,
@@ -205,8 +206,9 @@ int lambada(const LambadaFlags& flags) {
   out.flush();
 
   Plan plan = plan_of(cases, flags);
-  std::optional<ProgressBar> bar(std::in_place, "lambada", total, flags.show_progress);
-  Scorer scorer(cases, plan.request_of, cases_out ? &*cases_out : nullptr, &*bar);
+  std::optional<ProgressBar> bar;
+  if (!flags.model.quiet) bar.emplace("lambada", total, flags.show_progress);
+  Scorer scorer(cases, plan.request_of, cases_out ? &*cases_out : nullptr, bar ? &*bar : nullptr);
   const double seconds = run_cases(*engine, flags, std::move(plan.requests), scorer);
   bar.reset();
   if (cases_out) cases_out->commit();
@@ -245,7 +247,8 @@ Action add_lambada(CLI::App& app) {
       ->type_name("X")
       ->check(CLI::Range(0.0, 100.0));
   app.add_flag("--show-progress", flags->show_progress,
-               "progress also where stderr is no terminal: a line every tenth of the way");
+               "progress also where stderr is no terminal: a line every tenth of the way")
+      ->excludes("--quiet");
   add_data_type(app, flags->model.data_type, "as --data-type", "--inference-data-type")
       ->excludes("--data-type");
   add_lambada_flags(app, *flags);

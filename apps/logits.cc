@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "apps/command.h"
 #include "apps/follow.h"
 #include "apps/interrupt.h"
+#include "apps/load.h"
 #include "apps/options.h"
 #include "apps/ordered_run.h"
 #include "apps/output.h"
@@ -56,7 +58,7 @@ std::vector<NamedRequest> read_requests(const Flags& flags, const Tokenizer* tok
 int logits(const Flags& flags) {
   const EngineConfig config = engine_config(flags.model, flags.batch_size);
   if (followed(config)) return 0;
-  const std::unique_ptr<Engine> engine = Engine::create(config);
+  const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   std::vector<NamedRequest> requests = read_requests(flags, engine->tokenizer());
   const int64_t vocab = engine->info().vocab_size;
   std::vector<SafetensorsWriter::Entry> entries;
@@ -69,12 +71,13 @@ int logits(const Flags& flags) {
   Output out(flags.output, Output::Mode::kWhole);
   SafetensorsWriter writer(out, entries);
   InterruptGuard guard;
-  ProgressBar bar("logits", static_cast<int64_t>(requests.size()));
+  std::optional<ProgressBar> bar;
+  if (!flags.model.quiet) bar.emplace("logits", static_cast<int64_t>(requests.size()));
   OrderedRun run;
   run.window = std::max<int64_t>(1, kWaitingBytes / (longest * vocab * static_cast<int64_t>(sizeof(float))));
   run.on_result = [&](int64_t, Result&& result) {
     writer.write(result.logits);
-    bar.advance();
+    if (bar) bar->advance();
   };
   run_in_order(*engine, *list_source(std::move(requests)), run);
   if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output is not written");

@@ -10,6 +10,7 @@
 
 #include "apps/arguments.h"
 #include "apps/command.h"
+#include "apps/follow.h"
 #include "apps/interrupt.h"
 #include "bolide/error.h"
 #include "bolide/log.h"
@@ -49,6 +50,7 @@ int pass_on_interrupt(int exit_code) {
 
 // One line on stderr, whatever the message holds.
 int report(std::string message, int exit_code) {
+  let_first_rank_speak();
   while (!message.empty() && message.back() == '\n') message.pop_back();
   std::replace(message.begin(), message.end(), '\n', ' ');
   std::fflush(stdout);

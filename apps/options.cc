@@ -56,6 +56,10 @@ std::string describe(const ModelInfo& info) {
                      info.load_seconds);
 }
 
+void add_quiet(CLI::App& app, bool& quiet) {
+  app.add_flag("-q,--quiet", quiet, "no progress bars, and no line about speed at the end");
+}
+
 void add_log_level(CLI::App& app) {
   app.add_option_function<std::string>(
          "--log-level", [](const std::string& level) { set_log_level(level); },
@@ -195,6 +199,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "nccl, or host (by way of host memory)")
       ->type_name("one_shot|nccl|host")
       ->check(CLI::IsMember({"one_shot", "nccl", "host"}).description(""));
+  add_quiet(app, flags.quiet);
   add_log_level(app);
 }
 

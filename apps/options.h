@@ -23,6 +23,7 @@ std::span<const NeutralParameter> neutral_parameters();
 // The flags that every command which loads a model has.
 struct ModelFlags {
   std::string model, tokenizer_path, load_format = "auto", device = "cpu", data_type;
+  bool quiet = false;
   int threads = 0;
   int64_t max_kv_tokens = 0, max_chunk_tokens = 0;
   // On a GPU only.
@@ -45,6 +46,8 @@ void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config);
 // "bloom, 559,214,592 bytes of fp32 weights, cpu (AVX-512), loaded in 0.4 s"
 std::string describe(const ModelInfo& info);
 
+// --quiet: no progress bars, no closing line about speed.
+void add_quiet(CLI::App& app, bool& quiet);
 // --log-level, for commands without the model flags too.
 void add_log_level(CLI::App& app);
 // --data-type; `note` says what it applies to. Types that no kernel of this version takes are refused.

@@ -1,6 +1,7 @@
 #include "apps/request_source.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <utility>
 
@@ -71,6 +72,16 @@ std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request def
 std::unique_ptr<RequestSource> text_source(const std::string& path, Request defaults) {
   return std::make_unique<TextSource>(path, std::move(defaults));
 }
+
+int64_t count_requests(const std::string& path) {
+  struct stat status {};
+  if (path == "-" || ::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return 0;
+  LineReader lines(path);
+  int64_t count = 0;
+  for (std::string line; lines.next(line);) count += !is_blank(line);
+  return count;
+}
+
 std::unique_ptr<RequestSource> list_source(std::vector<NamedRequest> requests) {
   return std::make_unique<ListSource>(std::move(requests));
 }

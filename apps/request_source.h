@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +23,8 @@ class RequestSource {
 std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request defaults);
 // A plain text file, one prompt a line.
 std::unique_ptr<RequestSource> text_source(const std::string& path, Request defaults);
+// How many requests the two would give, for a bar: 0 where only reading would tell, as of a pipe.
+int64_t count_requests(const std::string& path);
 
 struct NamedRequest {
   Request request;

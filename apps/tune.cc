@@ -61,8 +61,8 @@ int run(const Flags& flags) {
   options.on_progress = [&](int64_t done, int64_t total) {
     if (interrupted())
       throw Error(ErrorCode::kResource, fmt::format("interrupted: {} is not written", flags.output));
-    if (!bar) bar.emplace("tune", total);
-    if (done > 0) bar->advance();
+    if (!bar && !flags.model.quiet) bar.emplace("tune", total);
+    if (bar && done > 0) bar->advance();
   };
   const TuneReport report = tune(options);
   bar.reset();

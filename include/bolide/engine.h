@@ -76,6 +76,10 @@ struct EngineConfig {
 /// Process 0 creates the engine; all others call follow() with the same settings.
 int process_rank();
 
+/// Whether this is a process of mpirun's other than the first and has not met the others yet: what is wrong
+/// by then, process 0 most likely finds and says, too, and mpirun then ends this one within two seconds.
+bool said_by_first_rank();
+
 /// What was loaded.
 struct ModelInfo {
   std::string architecture, device, data_type, instruction_set;

@@ -12,7 +12,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <sstream>
+#include <system_error>
 #include <thread>
 
 #include "base/error.h"
@@ -139,6 +141,70 @@ HostPort split_address(const std::string& address) {
   return {host, address.substr(colon + 1)};
 }
 
+// What the host's name stands for.
+struct Addresses {
+  int error = EAI_AGAIN;  // getaddrinfo()'s
+  std::shared_ptr<addrinfo> list;
+};
+
+Addresses look_up(const HostPort& where, int flags) {
+  addrinfo wanted{}, *found = nullptr;
+  wanted.ai_socktype = SOCK_STREAM;
+  wanted.ai_flags = flags;
+  const int error = getaddrinfo(where.host.c_str(), where.port.c_str(), &wanted, &found);
+  if (error != 0) return {error, nullptr};
+  return {0, std::shared_ptr<addrinfo>(found, freeaddrinfo)};
+}
+
+// A name server that does not answer holds getaddrinfo() up for as long as its own settings say, so that it
+// runs on a thread, which is left behind when the meeting's time is over.
+std::future<Addresses> begin_look_up(const HostPort& where) {
+  auto promise = std::make_shared<std::promise<Addresses>>();
+  std::future<Addresses> future = promise->get_future();
+  if (Addresses digits = look_up(where, AI_NUMERICHOST); digits.error == 0) {
+    promise->set_value(std::move(digits));
+    return future;
+  }
+  const auto ask = [promise, where] { promise->set_value(look_up(where, 0)); };
+  try {
+    std::thread(ask).detach();
+  } catch (const std::system_error&) {  // no thread is to be had
+    ask();
+  }
+  return future;
+}
+
+std::string why_unknown(const HostPort& where, int error) {
+  if (error == EAI_SERVICE) return fmt::format("'{}' is no port", printable(where.port));
+  if (error == EAI_NONAME)
+    return fmt::format("no host is known by the name '{}'; check MASTER_ADDR", printable(where.host));
+  return fmt::format(
+      "the name '{}' cannot be looked up ({}); check MASTER_ADDR, or give the address in digits",
+      printable(where.host), gai_strerror(error));
+}
+
+bool is_of_this_host(const addrinfo& address) {
+  const Socket probe(socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage any_port{};
+  std::memcpy(&any_port, address.ai_addr, address.ai_addrlen);
+  if (address.ai_family == AF_INET) reinterpret_cast<sockaddr_in&>(any_port).sin_port = 0;
+  if (address.ai_family == AF_INET6) reinterpret_cast<sockaddr_in6&>(any_port).sin6_port = 0;
+  return bind(probe.file(), reinterpret_cast<sockaddr*>(&any_port), address.ai_addrlen) == 0 ||
+         errno != EADDRNOTAVAIL;
+}
+
+// Of rank 0, which listens whatever it is called: why the others may look for it in vain. Empty where nothing
+// speaks for that.
+std::string doubt_about(const HostPort& where, std::future<Addresses>& look_up) {
+  if (look_up.wait_for(0s) != std::future_status::ready) return "; " + why_unknown(where, EAI_AGAIN);
+  const Addresses addresses = look_up.get();
+  if (addresses.error != 0) return "; " + why_unknown(where, addresses.error);
+  for (const addrinfo* at = addresses.list.get(); at; at = at->ai_next)
+    if (is_of_this_host(*at)) return "";
+  return fmt::format("; {} is no address of this host, where rank 0 runs: check MASTER_ADDR",
+                     printable(where.host));
+}
+
 // Rank 0 listens, gathers each round's texts and hands all of them out.
 class TcpMeeting final : public Meeting {
  public:
@@ -199,7 +265,7 @@ Socket listen_at(const std::string& port) {
     if (door && bind(door.file(), found->ai_addr, found->ai_addrlen) == 0 && listen(door.file(), 128) == 0) {
       return door;
     }
-    why = std::strerror(errno);
+    why = errno == EADDRINUSE ? "another process uses it" : std::strerror(errno);
     if (errno == EADDRINUSE) break;
   }
   fail(ErrorCode::kUsage, "rank 0 cannot listen at port {}: {}; give another MASTER_PORT", port, why);
@@ -209,6 +275,7 @@ void TcpMeeting::receive_all() {
   peers_.resize(static_cast<size_t>(meeting_.size));
   if (meeting_.size == 1) return;
   const Socket door = listen_at(where_.port);
+  std::future<Addresses> look_up = begin_look_up(where_);
   const auto absent = [&] {
     std::string ranks;
     for (int rank = 1; rank < meeting_.size; ++rank)
@@ -217,8 +284,9 @@ void TcpMeeting::receive_all() {
   };
   for (std::string missing = absent(); !missing.empty(); missing = absent()) {
     if (!ready(door.file(), POLLIN, deadline_)) {
-      fail(ErrorCode::kResource, "of {} ranks, {} did not come to the meeting at {} within {:g} s",
-           meeting_.size, missing, meeting_.address, timeout_.count());
+      fail(ErrorCode::kResource, "of {} ranks, {} did not come to the meeting at {} within {:g} s{}",
+           meeting_.size, missing, printable(meeting_.address), timeout_.count(),
+           doubt_about(where_, look_up));
     }
     receive_one(door);
   }
@@ -249,18 +317,16 @@ void TcpMeeting::receive_one(const Socket& door) {
 }
 
 Socket TcpMeeting::try_to_connect(std::string& why) {
-  addrinfo wanted{}, *found = nullptr;
-  wanted.ai_socktype = SOCK_STREAM;
-  const int error = getaddrinfo(where_.host.c_str(), where_.port.c_str(), &wanted, &found);
-  if (error != 0) {
-    why = gai_strerror(error);
-    if (error != EAI_AGAIN) {
-      fail(ErrorCode::kUsage, "the meeting address {} is not known: {}", meeting_.address, why);
-    }
+  std::future<Addresses> look_up = begin_look_up(where_);
+  const bool known = look_up.wait_until(deadline_) == std::future_status::ready;
+  const Addresses addresses = known ? look_up.get() : Addresses();
+  if (addresses.error != 0) {
+    why = why_unknown(where_, addresses.error);
+    if (addresses.error != EAI_AGAIN)
+      fail(ErrorCode::kUsage, "the meeting address {} is not known: {}", printable(meeting_.address), why);
     return Socket();
   }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(found, freeaddrinfo);
-  for (const addrinfo* at = found; at; at = at->ai_next) {
+  for (const addrinfo* at = addresses.list.get(); at; at = at->ai_next) {
     Socket peer(socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!peer) continue;
     int fault = connect(peer.file(), at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
@@ -273,7 +339,8 @@ Socket TcpMeeting::try_to_connect(std::string& why) {
     }
     if (fault == 0 && met_itself(peer.file())) fault = ECONNREFUSED;
     if (fault == 0) return peer;
-    why = std::strerror(fault);
+    why = fault == ECONNREFUSED ? "nobody listens there: does rank 0 run, on that host and port?"
+                                : fmt::format("{}; check MASTER_ADDR", std::strerror(fault));
   }
   return Socket();
 }
@@ -292,8 +359,8 @@ void TcpMeeting::go_there() {
       return;
     }
     if (Clock::now() > deadline_) {
-      fail(ErrorCode::kResource, "rank 0 was not at the meeting at {} within {:g} s: {}", meeting_.address,
-           timeout_.count(), why);
+      fail(ErrorCode::kResource, "rank 0 was not at the meeting at {} within {:g} s: {}",
+           printable(meeting_.address), timeout_.count(), why);
     }
     std::this_thread::sleep_for(50ms);
   }

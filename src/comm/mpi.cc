@@ -349,10 +349,13 @@ MpiTransport::~MpiTransport() {
   if (broken_) std::atexit([] { std::this_thread::sleep_for(kLastWords); });
 }
 
+std::atomic_flag made;
+
 }  // namespace
 
+bool mpi_started() { return made.test(); }
+
 std::unique_ptr<Transport> make_mpi_transport(std::chrono::duration<double> timeout) {
-  static std::atomic_flag made;
   constexpr const char* kInstall = "Install OpenMPI (openmpi-bin, libopenmpi-dev) and build again";
   using Table = const BolideMpi* (*)();
   const auto table = reinterpret_cast<Table>(load_plugin("bolide-mpi.so", "bolide_mpi", "MPI", kInstall));

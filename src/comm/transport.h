@@ -94,6 +94,7 @@ inline constexpr bool kHasGloo = false;
 // This process as a rank of the MPI world that mpirun or srun has made. kUnsupported where the build has no
 // MPI, or its library cannot be loaded. Once a process.
 std::unique_ptr<Transport> make_mpi_transport(std::chrono::duration<double> timeout);
+bool mpi_started();  // whether that has been called
 // This process as a rank of those that meet at `address`:`port`, where rank 0 listens. kUnsupported where the
 // build has no Gloo.
 struct GlooMeeting {

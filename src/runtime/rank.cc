@@ -234,11 +234,13 @@ std::vector<std::unique_ptr<Transport>> join_world(const EngineConfig& config) {
     check_layout();
     return make_thread_transports(ranks, timeout);
   }
+  if (ranks == 1) {
+    fail(ErrorCode::kUsage, "{} processes but 1 rank: add -tp {}, or -pp {}, or start one process",
+         launch.size, launch.size, launch.size);
+  }
   if (launch.size != ranks) {
-    fail(ErrorCode::kUsage,
-         "{} processes were started, and --tensor-para-size {} x --pipeline-para-size {} makes {} ranks: "
-         "start as many as that",
-         launch.size, config.tensor_para_size, config.pipeline_para_size, ranks);
+    fail(ErrorCode::kUsage, "{} processes but {} ranks (-tp {} x -pp {}): start {} processes", launch.size,
+         ranks, config.tensor_para_size, config.pipeline_para_size, ranks);
   }
   const bool by_mpi = launch.by == Launch::By::kMpi;
   if (config.transport == "gloo" && launch.address.empty()) {
@@ -364,5 +366,10 @@ void follow(const EngineConfig& config) {
 }
 
 int process_rank() { return read_launch().rank; }
+
+bool said_by_first_rank() {
+  const Launch launch = read_launch();
+  return launch.by == Launch::By::kMpi && launch.rank > 0 && !mpi_started();
+}
 
 }  // namespace bolide

@@ -54,7 +54,30 @@ class Refusals(RanksTest):
                     self.assertTrue(any(run.all_errors().values()))
                     for rank in range(2):
                         if way != "mpi" or run.errors(rank):
-                            self.assert_error_of(run, rank, "2 processes were started", "--tensor-para-size")
+                            self.assert_error_of(run, rank, *(["2 processes but 1 rank: add -tp 2"] if not sizes else
+                                                              ["2 processes but", "start"]))
+
+    def test_what_all_ranks_find_is_said_once(self):
+        """Before they meet, each of mpirun's processes finds it; its user sees it once."""
+        base = ["generate", "--model", golden(TINY), "--prompt", "a"]
+        cases = [(base, "add -tp 2"), (["generate", "--model", self.folder / "nowhere", "--prompt", "a", "-tp", 2], "nowhere"),
+                 ([*base, "-tp", 2, "--prompty"], "--prompty"), ([*base, "-tp", 2, "--transport", "pigeon"], "pigeon")]
+        for args, says in of_all(cases, cases[:2]):
+            with self.subTest(args):
+                self.require_way("mpi")
+                run = self.start_commands("mpi", [harness.command(*args)] * 2)
+                self.assertNotIn(run.wait(60)[0], (None, 0))
+                self.assert_error_of(run, 0, says)
+                self.assertEqual(run.errors(1), [])
+                self.assertEqual(run.left(), {})
+
+    def test_what_one_rank_finds_is_said_by_it(self):
+        self.require_way("mpi")
+        commands = [harness.command("generate", "--model", model, "--input", os.devnull, "-tp", 2)
+                    for model in (golden(TINY), self.folder / "nowhere")]
+        run = self.start_commands("mpi", commands)
+        self.assertNotIn(run.wait(60)[0], (None, 0))
+        self.assert_error_of(run, 1, "nowhere")
 
     def start_commands(self, way, commands, **variables):
         run = Run(way, commands, self.folder, **variables)

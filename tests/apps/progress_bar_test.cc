@@ -2,12 +2,17 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "apps/display_width.h"
 #include "apps/terminal.h"
 
 namespace bolide::apps {
@@ -36,17 +41,21 @@ TEST(ProgressBar, SaysEveryTenthInAPipeWhenAsked) {
 
 constexpr std::string_view kCleared = "\r\033[K";
 
-// Runs a bar with stderr on a pseudo-terminal and returns what the terminal received.
-std::string on_terminal(int64_t total, int64_t steps) {
+// Runs a bar with stderr on a pseudo-terminal of so many columns (0: it does not say) and returns what the
+// terminal received.
+std::string on_terminal(int64_t total, int64_t steps, unsigned short columns = 0, std::string_view note = {},
+                        std::string_view label = "work") {
   const int controller = ::posix_openpt(O_RDWR | O_NOCTTY);
   if (controller < 0 || ::grantpt(controller) != 0 || ::unlockpt(controller) != 0) return "no terminal";
   const int terminal = ::open(::ptsname(controller), O_RDWR | O_NOCTTY);
   if (terminal < 0) return "no terminal";
+  const winsize size = {.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  ::ioctl(terminal, TIOCSWINSZ, &size);
   const int saved = ::dup(STDERR_FILENO);
   ::dup2(terminal, STDERR_FILENO);
   {
-    ProgressBar bar("work", total);
-    for (int64_t done = 0; done < steps; ++done) bar.advance();
+    ProgressBar bar(std::string(label), total);
+    for (int64_t done = 0; done < steps; ++done) bar.advance(note);
   }
   ::dup2(saved, STDERR_FILENO);
   ::close(saved);
@@ -78,6 +87,86 @@ TEST(ProgressBar, TakesAnOverrunAndAnEmptyTotal) {
   EXPECT_NE(seen.find("100 %"), std::string::npos) << seen;
   ProgressBar nothing("none", 0);
   nothing.advance();
+}
+
+// The lines that a terminal showed one over the other, without colours.
+std::vector<std::string> drawn(const std::string& seen) {
+  std::vector<std::string> lines;
+  std::string line;
+  for (size_t i = 0; i < seen.size(); ++i) {
+    if (seen[i] == '\033') {
+      while (i < seen.size() && !std::isalpha(static_cast<unsigned char>(seen[i]))) ++i;
+    } else if (seen[i] == '\r') {
+      lines.push_back(std::exchange(line, {}));
+    } else {
+      line += seen[i];
+    }
+  }
+  lines.push_back(line);
+  return lines;
+}
+
+TEST(ProgressBar, NeverWraps) {
+  const std::string wide = "\xE6\xA8\xA1\xE5\x9E\x8B";  // two ideographs, four columns
+  std::string long_note;
+  for (int i = 0; i < 40; ++i) long_note += wide + "/e\xCC\x81 \xF0\x9F\x98\x80";
+  for (const int columns : {1, 2, 7, 10, 15, 20, 40, 79, 80, 81, 132, 250}) {
+    for (const std::string& label : {std::string("work"), wide + wide + wide + wide}) {
+      const std::string seen =
+          on_terminal(1000000, 1000000, static_cast<unsigned short>(columns), long_note, label);
+      if (seen == "no terminal") GTEST_SKIP() << "no pseudo-terminal on this machine";
+      for (const std::string& line : drawn(seen)) {
+        EXPECT_LT(display_width(line), static_cast<size_t>(columns)) << line;
+        EXPECT_EQ(line.find('\n'), std::string::npos);
+      }
+    }
+  }
+}
+
+TEST(ProgressBar, EightyColumnsWhereTheTerminalDoesNotSay) {
+  const std::string seen = on_terminal(10, 10, 0, std::string(300, 'n'));
+  if (seen == "no terminal") GTEST_SKIP() << "no pseudo-terminal on this machine";
+  size_t widest = 0;
+  for (const std::string& line : drawn(seen)) widest = std::max(widest, display_width(line));
+  EXPECT_EQ(widest, 79u);
+}
+
+std::string plain(const Progress& progress, std::string_view note, size_t columns) {
+  return drawn(progress_line(progress, note, columns)).front();
+}
+
+TEST(ProgressLine, LeavesOutWhatHasNoRoom) {
+  const Progress half = {.label = "load", .done = 5, .total = 10, .seconds = 3};
+  EXPECT_EQ(plain(half, "a note", 80), "load ###############---------------  50 %  5/10  3 s left  a note");
+  EXPECT_EQ(plain(half, "a longer note than fits", 64),
+            "load ###############---------------  50 %  5/10  3 s left  a...");
+  EXPECT_EQ(plain(half, "a note", 50), "load ###############---------------  50 %  5/10");
+  EXPECT_EQ(plain(half, "a note", 25), "load ###----  50 %  5/10");
+  EXPECT_EQ(plain(half, "a note", 17), "load  50 %  5/10");
+  EXPECT_EQ(plain(half, "a note", 10), "load  50 %");
+  EXPECT_EQ(plain(half, "a note", 8), "lo  50 %");
+  EXPECT_EQ(plain(half, "a note", 0), "");
+}
+
+TEST(ProgressLine, BytesAndAnUnknownTotal) {
+  EXPECT_EQ(plain({.label = "load", .done = 1200000000, .total = 3000000000, .unit = Progress::Unit::kBytes},
+                  "", 60),
+            "load ############------------------  40 %  1.20 GB/3.00 GB");
+  EXPECT_EQ(plain({.label = "generate", .done = 30, .seconds = 2}, "", 60), "generate  30  15.0/s");
+}
+
+TEST(DisplayWidth, CountsColumns) {
+  EXPECT_EQ(display_width("plain"), 5u);
+  EXPECT_EQ(display_width("\xC3\xA9t\xC3\xA9"), 3u);         // e acute, precomposed
+  EXPECT_EQ(display_width("e\xCC\x81"), 1u);                 // and with a combining mark
+  EXPECT_EQ(display_width("\xE4\xB8\xAD\xE6\x96\x87"), 4u);  // ideographs
+  EXPECT_EQ(display_width("\xED\x95\x9C"), 2u);              // hangul
+  EXPECT_EQ(display_width("\xEF\xBC\xA1"), 2u);              // full-width A
+  EXPECT_EQ(display_width("\xF0\x9F\x98\x80"), 2u);          // emoji
+  EXPECT_EQ(display_width("\xFF\xC3"), 2u);                  // not UTF-8
+  EXPECT_EQ(fit("\xE4\xB8\xAD\xE6\x96\x87\xE4\xB8\xAD\xE6\x96\x87", 6), "\xE4\xB8\xAD...");
+  EXPECT_EQ(fit("\xE4\xB8\xAD\xE6\x96\x87", 3), "\xE4\xB8\xAD");
+  EXPECT_EQ(fit("fits", 4), "fits");
 }
 
 }  // namespace

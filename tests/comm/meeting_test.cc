@@ -93,6 +93,37 @@ TEST(Meeting, AddressesThatCannotBe) {
                "cannot be made");
 }
 
+TEST(Meeting, HostsThatAreNotThere) {
+  // RFC 2606 keeps the name from ever being given. Without a name server the look-up fails for another
+  // reason, after a while: either is said within the time-out.
+  const auto begin = std::chrono::steady_clock::now();
+  std::string said;
+  try {
+    make_meeting({.rank = 1, .size = 2, .address = "no-such-host.invalid:29500"}, 1s);
+  } catch (const Error& error) {
+    said = error.what();
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  EXPECT_NE(said.find("'no-such-host.invalid'"), std::string::npos) << said;
+  EXPECT_NE(said.find("check MASTER_ADDR"), std::string::npos) << said;
+  const std::string nobody = "127.0.0.1:" + std::to_string(free_port());
+  EXPECT_ERROR(make_meeting({.rank = 1, .size = 2, .address = nobody}, 300ms), ErrorCode::kResource,
+               "nobody listens there");
+  // Rank 0 listens under any name, so that it can only say why nobody came.
+  const std::string port = ":" + std::to_string(free_port());
+  EXPECT_ERROR(make_meeting({.rank = 0, .size = 2, .address = "192.0.2.1" + port}, 300ms),
+               ErrorCode::kResource, "192.0.2.1 is no address of this host");
+  EXPECT_ERROR(make_meeting({.rank = 0, .size = 2, .address = "no-such-host.invalid" + port}, 300ms),
+               ErrorCode::kResource, "check MASTER_ADDR");
+  const auto here = [&] { make_meeting({.rank = 0, .size = 2, .address = "127.0.0.1" + port}, 300ms); };
+  try {
+    here();
+    ADD_FAILURE() << "nobody can have come";
+  } catch (const Error& error) {
+    EXPECT_TRUE(std::string_view(error.what()).ends_with("within 0.3 s")) << error.what();
+  }
+}
+
 TEST(Meeting, TakenPortIsNamed) {
   const int file = socket(AF_INET6, SOCK_STREAM, 0);
   sockaddr_in6 address{};
@@ -104,8 +135,11 @@ TEST(Meeting, TakenPortIsNamed) {
   }
   getsockname(file, reinterpret_cast<sockaddr*>(&address), &bytes);
   const int port = ntohs(address.sin6_port);
-  EXPECT_ERROR(make_meeting({.rank = 0, .size = 2, .address = fmt::format("localhost:{}", port)}, 1s),
-               ErrorCode::kUsage, fmt::format("rank 0 cannot listen at port {}", port));
+  EXPECT_ERROR(
+      make_meeting({.rank = 0, .size = 2, .address = fmt::format("localhost:{}", port)}, 1s),
+      ErrorCode::kUsage,
+      fmt::format("rank 0 cannot listen at port {}: another process uses it; give another MASTER_PORT",
+                  port));
   close(file);
 }
 

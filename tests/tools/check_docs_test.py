@@ -71,6 +71,8 @@ class CheckDocsTest(unittest.TestCase):
             self.expect_finding("README.md", f"```bash\n{launched} run --models x\n```\n", "run --models")
         self.expect_finding("README.md", "```\nbolide walk\n```\n", "bolide walk")
         self.expect_finding("README.md", "use `--nothing`\n", "--nothing")
+        self.expect_finding("docs/coming_from_x.md", "| `--theirs` | `--nothing` |\n", "--nothing")
+        self.assertNotIn("--theirs", self.check({"docs/coming_from_x.md": "| `--theirs` | `--model` |\n"})[1])
 
     def test_every_flag_is_described(self):
         code, findings = self.check({"docs/commands.md": "## Common flags\n## `bolide run`\n"})
