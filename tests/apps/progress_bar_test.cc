@@ -139,9 +139,9 @@ TEST(ProgressLine, LeavesOutWhatHasNoRoom) {
   const Progress half = {.label = "load", .done = 5, .total = 10, .seconds = 3};
   EXPECT_EQ(plain(half, "a note", 80), "load ###############---------------  50 %  5/10  3 s left  a note");
   EXPECT_EQ(plain(half, "a longer note than fits", 64),
-            "load ###############---------------  50 %  5/10  3 s left  a...");
+            "load ###############---------------  50 %  5/10  3 s left  a ...");
   EXPECT_EQ(plain(half, "a note", 50), "load ###############---------------  50 %  5/10");
-  EXPECT_EQ(plain(half, "a note", 25), "load ###----  50 %  5/10");
+  EXPECT_EQ(plain(half, "a note", 25), "load ####----  50 %  5/10");
   EXPECT_EQ(plain(half, "a note", 17), "load  50 %  5/10");
   EXPECT_EQ(plain(half, "a note", 10), "load  50 %");
   EXPECT_EQ(plain(half, "a note", 8), "lo  50 %");
