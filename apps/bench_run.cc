@@ -27,7 +27,7 @@ Request made_up_request(const ModelInfo& info, int64_t input_len, int64_t output
   request.input_ids = made_up_ids(input_len, info.vocab_size, seed);
   request.max_new_tokens = static_cast<int32_t>(output_len);
   request.sampling.top_k = 1;
-  request.end_id = -1;
+  request.end_ids.emplace();
   return request;
 }
 

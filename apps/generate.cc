@@ -203,7 +203,7 @@ Action add_generate(CLI::App& app) {
   app.add_option("--input", flags->input,
                  "lines of {\"prompt\": \"...\"} or {\"input_ids\": [...]}, with optional max_new_tokens, "
                  "temperature, "
-                 "top_k, top_p, seed, stop, ignore_eos, return_log_probs; - is standard input")
+                 "top_k, top_p, seed, stop, end_id, ignore_eos, return_log_probs; - is standard input")
       ->type_name("F.jsonl");
   app.add_option("--sample-input-file", flags->sample_input_file, "plain text, one prompt a line")
       ->type_name("F");
@@ -219,7 +219,7 @@ Action add_generate(CLI::App& app) {
                "print each token as it comes (in --output: a line of index, id, text)");
   add_sampling_flags(app, *flags);
   return [flags] {
-    if (flags->ignore_eos) flags->defaults.end_id = -1;
+    if (flags->ignore_eos) flags->defaults.end_ids.emplace();
     return generate(*flags);
   };
 }

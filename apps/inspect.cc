@@ -35,6 +35,12 @@ CheckpointSummary::RankMemory sum_of(const CheckpointSummary& summary, const Fla
   return all;
 }
 
+// As config.json would say it: an id, a list, or null.
+ordered_json end_ids(const CheckpointSummary& summary) {
+  if (summary.end_ids.empty()) return nullptr;
+  return summary.end_ids.size() == 1 ? ordered_json(summary.end_ids.front()) : ordered_json(summary.end_ids);
+}
+
 std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
   ordered_json object = {{"model", flags.model},
                          {"format", summary.format},
@@ -48,7 +54,7 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
                          {"inter_size", summary.inter_size},
                          {"parameters", summary.parameters},
                          {"bos_id", summary.bos_id},
-                         {"eos_id", summary.eos_id},
+                         {"eos_id", end_ids(summary)},
                          {"file_bytes", summary.file_bytes}};
   const CheckpointSummary::RankMemory all = sum_of(summary, flags);
   object["memory"] = {{"batch_size", flags.batch_size},
@@ -97,8 +103,11 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
                                        ? std::string()
                                        : fmt::format(", {} of keys and values", summary.kv_heads))});
   config.add({"inner size", grouped(summary.inter_size)});
-  config.add({"vocabulary", fmt::format("{} (begin {}, end {})", grouped(summary.vocab_size), summary.bos_id,
-                                        summary.eos_id)});
+  config.add(
+      {"vocabulary",
+       fmt::format("{} (begin {}, end {})", grouped(summary.vocab_size),
+                   summary.bos_id < 0 ? "none" : std::to_string(summary.bos_id),
+                   summary.end_ids.empty() ? "none" : fmt::format("{}", fmt::join(summary.end_ids, ", ")))});
   config.add({"parameters", grouped(summary.parameters)});
   config.add({"files", fmt::format("{} tensors, {}", summary.tensors.size(),
                                    human_bytes(static_cast<double>(summary.file_bytes)))});

@@ -112,7 +112,7 @@ Plan plan_of(const std::vector<Case>& cases, const LambadaFlags& flags) {
     const size_t row = i % static_cast<size_t>(flags.batch_size);
     request.sampling.seed = flags.random_seed[row % flags.random_seed.size()];
     request.tag = 0;  // the seed alone decides a draw, as in FasterTransformer
-    request.end_id = -1;
+    request.end_ids.emplace();
     plan.requests.push_back({std::move(request), cases[i].where});
     plan.request_of.push_back(i);
   }

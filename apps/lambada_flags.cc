@@ -54,6 +54,9 @@ void add_settled(CLI::App& app, const Settled& flag) {
       ->group(kGroup);
 }
 
+// FasterTransformer's models have one, or -1.
+int64_t first_end_id(const ModelInfo& info) { return info.end_ids.empty() ? -1 : info.end_ids.front(); }
+
 // A flag whose value the checkpoint has: its name, what was given, and where the model keeps it.
 struct Stated {
   const char* name;
@@ -67,7 +70,7 @@ constexpr Stated kStated[] = {
     {"--num-layers", &LambadaFlags::num_layers, [](const ModelInfo& info) { return info.layers; }},
     {"--vocab-size", &LambadaFlags::vocab_size, [](const ModelInfo& info) { return info.vocab_size; }},
     {"--start-id", &LambadaFlags::start_id, [](const ModelInfo& info) { return int64_t{info.bos_id}; }},
-    {"--end-id", &LambadaFlags::end_id, [](const ModelInfo& info) { return int64_t{info.eos_id}; }},
+    {"--end-id", &LambadaFlags::end_id, first_end_id},
 };
 
 // "--num-heads" as the script's blocks name it.
@@ -179,7 +182,7 @@ SettingsBlock model_of(const LambadaFlags& flags, const ModelInfo& info) {
   out.add("layer_num", info.layers);
   out.add("vocab_size", info.vocab_size);
   out.add("start_id", info.bos_id);
-  out.add("end_id", info.eos_id);
+  out.add("end_id", first_end_id(info));
   out.add("layernorm_eps", info.norm_eps);
   out.add("weights_data_type", std::string_view(info.checkpoint_data_type));
   out.add("inference_data_type", std::string_view(info.data_type));

@@ -68,6 +68,11 @@ std::vector<std::string> texts(const json& value, std::string_view where, std::s
   return out;
 }
 
+// FasterTransformer's -1 is no end id.
+std::vector<int32_t> end_id(int32_t id) {
+  return id == -1 ? std::vector<int32_t>() : std::vector<int32_t>{id};
+}
+
 // True when `field` is one of FasterTransformer's parameters that must keep its neutral value, and does.
 bool is_neutral(const json& value, std::string_view where, std::string_view field) {
   for (const NeutralParameter& parameter : neutral_parameters()) {
@@ -99,8 +104,12 @@ void set_field(Request& request, const json& value, std::string_view where, std:
     request.sampling.seed = integer<uint64_t>(value, where, field);
   } else if (field == "stop") {
     request.stop = texts(value, where, field);
+  } else if (field == "end_id") {
+    request.end_ids =
+        value.is_array() ? ids(value, where, field) : end_id(integer<int32_t>(value, where, field));
   } else if (field == "ignore_eos") {
-    request.end_id = boolean(value, where, field) ? std::optional<int32_t>(-1) : std::nullopt;
+    request.end_ids.reset();
+    if (boolean(value, where, field)) request.end_ids.emplace();
   } else if (field == "return_log_probs") {
     request.return_log_probs = boolean(value, where, field);
   } else if (!is_neutral(value, where, field)) {
@@ -126,9 +135,12 @@ Request parse_request(std::string_view line, std::string_view where, const Reque
     throw Error(ErrorCode::kCorrupt, fmt::format("{}: give either 'prompt' or 'input_ids'{}", where,
                                                  object.contains("prompt") ? ", not both" : ""));
   }
-  if (object.contains("max_new_tokens") && object.contains("output_len")) {
-    throw Error(ErrorCode::kCorrupt,
-                fmt::format("{}: 'max_new_tokens' and 'output_len' mean the same, give one", where));
+  for (const auto& [one, other] :
+       {std::pair("max_new_tokens", "output_len"), std::pair("end_id", "ignore_eos")}) {
+    if (object.contains(one) && object.contains(other)) {
+      throw Error(ErrorCode::kCorrupt,
+                  fmt::format("{}: '{}' and '{}' exclude each other, give one", where, one, other));
+    }
   }
   return request;
 }

@@ -6,8 +6,11 @@
 Needs torch, transformers, tokenizers and safetensors. Each case is a folder that holds a checkpoint as Hugging Face
 or bigscience would publish it, and
 
-    golden.json         {"prompts": [[id]], "greedy_ids": [[id]], "min_margin": x, ...}
+    golden.json         {"prompts": [[id]], "greedy_ids": [[id]], "leads": [[x]], "min_margin": x, ...}
     logits.safetensors  tensors "0", "1", ...: float32 [tokens, vocab], one for each prompt
+
+A lead is how far a chosen id's logit is above the second best, in units of the row's root mean square. configs.json holds
+what transformers reads in variants of config.json and generation_config.json.
 
 Both are recorded from the folder itself, read back through from_pretrained, with the stored weights widened to
 float32 and eager attention. Weights are redrawn until every greedy choice leads the second best by MIN_MARGIN, so
@@ -19,6 +22,7 @@ import json
 import platform
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +47,7 @@ SHORT = (1, 16, 23)
 HF_KEYS = ("hidden_size", "n_head", "n_layer")
 BIGSCIENCE_KEYS = ("n_embed", "num_attention_heads", "n_layer")
 LONG_KEYS = ("hidden_size", "num_attention_heads", "num_hidden_layers")
+TWIN_KEYS = ("n_embed", "num_attention_heads", "num_hidden_layers")  # which win over the others
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,13 @@ class Case:
     shards: int = 1
     prefix: bool = True  # "transformer." before every name
     lm_head: bool = False  # store the tied head as a second name
+    embedding: bool = True  # False: of the tied pair the head's name alone, as safetensors' save_model keeps one of two
+    head_apart: bool = False  # a head of its own
+    says_tied: bool | None = None  # tie_word_embeddings in config.json; None: no such key
+    buffers: bool = False  # causal masks beside the weights, as old versions wrote them
+    loose_index: bool = False  # the index lists a tied head that no shard holds, and leaves a norm out
     keys: tuple = HF_KEYS
+    contradicts: tuple = ()  # pairs of keys and values that keys of the other name overrule
     lengths: tuple = field(default=SHORT)
     tokenizer: bool = False
 
@@ -82,6 +93,14 @@ CASES = [
     Case("heads3_fp32_bin_prefix_lm_head", 3, 8, 1, 101, container="bin", lm_head=True),
     Case("heads6_postln_fp32_bin_prefix", 6, 4, 2, 101, container="bin", residual_post_norm=True),
     Case("heads4_fp32_lm_head_tokenizer", 4, 8, 2, 320, lm_head=True, tokenizer=True),
+    Case("layers14_fp16", 2, 4, 14, 61, torch.float16, lengths=(3, 17)),
+    Case("head_apart_though_tied", 2, 8, 1, 61, head_apart=True, says_tied=True),
+    Case("head_apart_bf16_bin", 2, 8, 2, 61, torch.bfloat16, container="bin", prefix=False, head_apart=True),
+    Case("head_apart_untied_fp16", 2, 8, 1, 61, torch.float16, head_apart=True, says_tied=False),
+    Case("head_alone", 2, 8, 1, 61, lm_head=True, embedding=False),
+    Case("twin_keys", 4, 4, 2, 61, keys=TWIN_KEYS, contradicts=(("hidden_size", 64), ("n_head", 8), ("n_layer", 30))),
+    Case("buffers", 2, 8, 1, 61, buffers=True),
+    Case("loose_index", 2, 8, 1, 61, shards=2, loose_index=True),
 ]
 
 TOKENIZER_TEXT = [
@@ -98,7 +117,8 @@ def draw_model(case, seed):
     torch.manual_seed(seed)
     config = BloomConfig(vocab_size=case.vocab, hidden_size=case.hidden, n_layer=case.layers, n_head=case.heads,
                          apply_residual_connection_post_layernorm=case.residual_post_norm, hidden_dropout=0.0,
-                         attention_dropout=0.0, bos_token_id=1, eos_token_id=EOS_ID, pad_token_id=3)
+                         attention_dropout=0.0, bos_token_id=1, eos_token_id=EOS_ID, pad_token_id=3,
+                         tie_word_embeddings=not case.head_apart)
     model = BloomForCausalLM(config).eval()
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -121,14 +141,17 @@ def stored_tensors(case, model):
     """The tensors under the names that this case's file uses."""
     tensors = {}
     for name, value in model.state_dict().items():
-        if name == "lm_head.weight":
+        if name == "lm_head.weight" and not case.head_apart:
             continue
         tensors[name if case.prefix else name.removeprefix("transformer.")] = value.detach()
     if case.lm_head:
-        head = tensors["transformer.word_embeddings.weight" if case.prefix else "word_embeddings.weight"]
+        embedding = "transformer.word_embeddings.weight" if case.prefix else "word_embeddings.weight"
+        head = tensors[embedding] if case.embedding else tensors.pop(embedding)
         # In a pickle the head shares the embedding's storage, as torch.save writes tied weights;
         # safetensors cannot share.
         tensors["lm_head.weight"] = head if case.container == "bin" else head.clone()
+    if case.buffers:
+        tensors["transformer.h.0.self_attention.scale_mask_softmax.causal_mask"] = torch.ones(1, 1, 8, 8, dtype=torch.bool)
     if case.container == "bin":
         share_storage(tensors)
     return tensors
@@ -166,6 +189,9 @@ def write_weights(case, model, folder):
             safetensors.torch.save_file({k: v.contiguous() for k, v in shard.items()}, folder / name, {"format": "pt"})
         weight_map.update(dict.fromkeys(shard, name))
     if case.shards > 1:
+        if case.loose_index:
+            weight_map["lm_head.weight"] = name
+            del weight_map["transformer.ln_f.bias"]
         total = sum(value.numel() * value.element_size() for value in tensors.values())
         write_json(folder / f"{stem}.{suffix}.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
 
@@ -191,6 +217,9 @@ def write_config(case, folder):
         "torch_dtype": str(case.dtype).removeprefix("torch."),
         "use_cache": True,
     }
+    config.update(case.contradicts)
+    if case.says_tied is not None:
+        config["tie_word_embeddings"] = case.says_tied
     if case.keys == BIGSCIENCE_KEYS:
         # Keys that bigscience's files carry and that say nothing about the graph.
         config.update({"attention_softmax_in_fp32": True, "bias_dropout_fusion": True, "masked_softmax_fusion": True,
@@ -228,20 +257,22 @@ def draw_prompts(case, seed, tokenizer):
 
 @torch.no_grad()
 def record(model, prompts):
-    """Logits of every prompt, greedy ids, and the smallest lead that a chosen id had."""
-    logits, greedy, margin = {}, [], float("inf")
+    """Logits of every prompt, greedy ids with their leads, and the smallest lead that a chosen id had, as it is."""
+    logits, greedy, leads, margin = {}, [], [], float("inf")
     for index, prompt in enumerate(prompts):
-        ids, new = list(prompt), []
+        ids, new, lead = list(prompt), [], []
         for _ in range(NEW_TOKENS):
             rows = model(torch.tensor([ids]), use_cache=False).logits[0]
             if not new:
                 logits[str(index)] = rows.float().clone()
             best = torch.topk(rows[-1], 2)
             margin = min(margin, (best.values[0] - best.values[1]).item())
+            lead.append(round((best.values[0] - best.values[1]).item() / rows[-1].square().mean().sqrt().item(), 4))
             new.append(best.indices[0].item())
             ids.append(new[-1])
         greedy.append(new)
-    return logits, greedy, margin
+        leads.append(lead)
+    return logits, greedy, leads, margin
 
 
 def load(folder, **options):
@@ -275,17 +306,17 @@ def make_case(case, output):
         model = draw_model(case, seed)
         wide = draw_model(case, seed).float()
         wide.set_attn_implementation("eager")
-        _, greedy, margin = record(wide, prompts)
+        _, greedy, _, margin = record(wide, prompts)
         if is_telling(greedy, margin):
             break
     else:
         raise SystemExit(f"{case.name}: no seed gives greedy ids with a margin of {MIN_MARGIN}")
     write_weights(case, model, folder)
-    logits, greedy, margin = record(check_loaded(case, folder, model), prompts)
+    logits, greedy, leads, margin = record(check_loaded(case, folder, model), prompts)
     if not is_telling(greedy, margin):
         raise SystemExit(f"{case.name}: the model read back behaves differently from the one drawn")
     safetensors.torch.save_file(logits, folder / "logits.safetensors")
-    write_json(folder / "golden.json", {"prompts": prompts, "greedy_ids": greedy, "seed": seed,
+    write_json(folder / "golden.json", {"prompts": prompts, "greedy_ids": greedy, "leads": leads, "seed": seed,
                                         "min_margin": round(margin, 6)})
     spread = torch.cat(list(logits.values())).std().item()
     size = sum(path.stat().st_size for path in folder.iterdir())
@@ -293,7 +324,87 @@ def make_case(case, output):
     return {"name": case.name, "heads": case.heads, "head_size": case.head_size, "layers": case.layers,
             "vocab": case.vocab, "data_type": str(case.dtype).removeprefix("torch."),
             "residual_post_norm": case.residual_post_norm, "container": case.container, "shards": case.shards,
-            "prefix": case.prefix, "lm_head": case.lm_head, "tokenizer": case.tokenizer}
+            "prefix": case.prefix, "lm_head": case.lm_head, "head_apart": case.head_apart, "tokenizer": case.tokenizer,
+            "warns": bool(case.contradicts) or (case.head_apart and case.says_tied is not False)}
+
+
+def read_by_transformers(config, generation_config):
+    """What transformers makes of these two texts; None where it refuses them, or would only later."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("config.json", config), ("generation_config.json", generation_config)):
+            if text is not None:
+                (Path(folder) / name).write_text(text)
+        try:
+            read = transformers.AutoConfig.from_pretrained(folder)
+            model = BloomForCausalLM(read)
+            model.adjust_generation_fn(None, False, False, folder, None, False, None, True, None, "main", "", False)
+            tokens, _ = model._prepare_generation_config(None)
+            model._prepare_special_tokens(tokens, device="cpu")
+        except Exception:  # of any type
+            return None
+        ends = [] if tokens._eos_token_tensor is None else tokens._eos_token_tensor.tolist()
+        return {"hidden_size": read.hidden_size, "n_layer": read.n_layer, "n_head": read.n_head,
+                "inner_size": model.transformer.h[0].mlp.dense_h_to_4h.out_features,
+                "bos_token_id": -1 if read.bos_token_id is None else read.bos_token_id,
+                "eos_token_ids": list(dict.fromkeys(id for id in ends if 0 <= id < read.vocab_size)),  # others never come
+                "layer_norm_epsilon": read.layer_norm_epsilon}
+
+
+def record_configs(output):
+    plain = {"architectures": ["BloomForCausalLM"], "model_type": "bloom", "vocab_size": 200, "hidden_size": 48,
+             "n_layer": 2, "n_head": 4, "layer_norm_epsilon": 1e-5, "bos_token_id": 1, "eos_token_id": EOS_ID,
+             "pad_token_id": 3}
+    cases = []
+
+    def add(name, changes, generation_config=None, without=(), first=(), contradicts=False):
+        config = {key: value for key, value in {**plain, **changes}.items() if key not in without}
+        config = {**{key: config[key] for key in first}, **config}
+        text = json.dumps(config)
+        cases.append({"name": name, "config": text, "contradicts": contradicts,
+                      "transformers": read_by_transformers(text, generation_config)})
+        if generation_config is not None:
+            cases[-1]["generation_config"] = generation_config
+
+    for one, other, values in (("n_head", "num_attention_heads", (8, 4)), ("n_layer", "num_hidden_layers", (3, 2)),
+                               ("hidden_size", "n_embed", (64, 48))):
+        both = {one: values[0], other: values[1]}
+        add(f"{one} first, {other} second", both, first=(one, other), contradicts=True)
+        add(f"{other} first, {one} second", both, first=(other, one), contradicts=True)
+        add(f"{one} and {other} agree", {one: values[1], other: values[1]})
+        add(f"{other} alone", {other: values[1]}, without=(one,))
+    add("n_embed null", {"n_embed": None})
+    add("n_inner null", {"n_inner": None})
+    add("n_inner of another size", {"n_inner": 100}, contradicts=True)
+    add("hidden_act relu", {"hidden_act": "relu"}, contradicts=True)
+    add("offset_alibi, pretraining_tp, slow_but_exact", {"offset_alibi": 100, "pretraining_tp": 4, "slow_but_exact": True})
+    add("an epsilon of its own", {"layer_norm_epsilon": 1e-3})
+    add("no epsilon", {}, without=("layer_norm_epsilon",))
+    add("no begin id", {"bos_token_id": None})
+    add("begin id not said", {}, without=("bos_token_id",))
+    for key, value in (("n_layer", 2.9), ("n_layer", 2.0), ("n_layer", True), ("n_layer", "2"), ("vocab_size", 1e300),
+                       ("eos_token_id", True), ("eos_token_id", 2.0), ("eos_token_id", "2"), ("eos_token_id", [2, 2.5]),
+                       ("bos_token_id", [1]), ("layer_norm_epsilon", "1e-5"), ("layer_norm_epsilon", True),
+                       ("tie_word_embeddings", 1)):
+        add(f"{key} {json.dumps(value)}", {key: value})
+    for name, ends in (("5", 5), ("a list", [5, 6]), ("null", None), ("an empty list", [])):
+        add(f"end id {name} in config.json", {"eos_token_id": ends})
+        for other in (7, [8, 9], None):
+            add(f"end id {name} in config.json, {other} in generation_config.json", {"eos_token_id": ends},
+                json.dumps({"eos_token_id": other}), contradicts=other is None and bool(ends))
+        add(f"end id {name} in config.json, none in generation_config.json", {"eos_token_id": ends}, '{"bos_token_id": 1}',
+            contradicts=bool(ends))
+        for text in ("", "{", "<html></html>", "version https://git-lfs.github.com/spec/v1\n"):
+            add(f"end id {name} in config.json beside {text!r}", {"eos_token_id": ends}, text, contradicts=True)
+        add(f"end id {name} in config.json beside a list", {"eos_token_id": ends}, "[]")
+    add("end id not said", {}, without=("eos_token_id",))
+    add("end id not said in config.json", {}, '{"eos_token_id": 7}', without=("eos_token_id",))
+    add("end id twice", {"eos_token_id": [5, 5, 6]})
+    for outside in (-1, 200, [5, -1], [5, 1000000]):
+        add(f"end id {outside}", {"eos_token_id": outside}, contradicts=True)
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    (output / "configs.json").write_text(json.dumps({"made_by": "tools/make_golden.py", "versions": versions}, indent=1)[:-2]
+                                         + ',\n "cases": [\n  ' + ",\n  ".join(map(json.dumps, cases)) + "\n ]\n}\n")
+    print(f"configs.json: {len(cases)} cases, {sum(case['transformers'] is None for case in cases)} refused")
 
 
 def write_json(path, value):
@@ -314,6 +425,7 @@ def main():
     torch.set_num_threads(1)  # sums are then taken in one order on every machine of a kind
     rows = [make_case(case, args.output) for case in CASES if not args.only or case.name in args.only]
     if not args.only:
+        record_configs(args.output)
         write_json(args.output / "manifest.json", {
             "made_by": "tools/make_golden.py", "new_tokens": NEW_TOKENS, "min_margin": MIN_MARGIN,
             "versions": {"python": platform.python_version(), "torch": torch.__version__,

@@ -85,8 +85,9 @@ struct ModelInfo {
   std::string architecture, device, data_type, instruction_set;
   std::string checkpoint_data_type;  ///< of the files; data_type is what they were converted to
   int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0;
-  int32_t bos_id = -1, eos_id = -1;
-  double norm_eps = 0;  ///< epsilon of the layer norms
+  int32_t bos_id = -1;                ///< -1: none
+  std::vector<int32_t> end_ids = {};  ///< any of them ends a request that names none itself
+  double norm_eps = 0;                ///< epsilon of the layer norms
   /// Of all ranks together.
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_capacity_tokens = 0;
   int tensor_para_size = 1, pipeline_para_size = 1;

@@ -13,7 +13,7 @@ namespace bolide {
 
 enum class FinishReason : uint8_t {
   kLength,      ///< max_new_tokens were made
-  kEndId,       ///< the end id came (it is not part of output_ids)
+  kEndId,       ///< an end id came (it is not part of output_ids)
   kStopString,  ///< a stop string came (text ends before it; output_ids hold all that was made)
   kCancelled,   ///< Engine::cancel, or the streaming callback returned false
 };
@@ -36,7 +36,8 @@ struct Request {
   /// Tells requests of one seed apart for the sampler. Without it (0) the same prompt, seed and parameters
   /// give the same ids.
   std::optional<uint64_t> tag;
-  std::optional<int32_t> end_id;  ///< default: the model's; -1: never stop on an id
+  /// Any of these ids ends the request. Default: the model's; an empty list: never stop on an id.
+  std::optional<std::vector<int32_t>> end_ids;
   std::vector<std::string> stop;  ///< stop strings (need a tokenizer); the text is cut before the match
   bool return_logits = false;     ///< Result::logits gets every prompt row
   bool return_log_probs = false;

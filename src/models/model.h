@@ -23,11 +23,13 @@ struct ModelConfig {
   int64_t inter_size = 0;
   int64_t max_positions = 0;  // 0: no limit of the model's own (ALiBi, rotary)
   double norm_eps = 1e-5;
-  int32_t bos_id = -1;  // -1: none
-  int32_t eos_id = -1;
+  int32_t bos_id = -1;           // -1: none
+  std::vector<int32_t> end_ids;  // any of them ends a text
   DType checkpoint_dtype = DType::kF32;
   bool tied_head = true;             // the head is the token embedding
   bool residual_after_norm = false;  // BLOOM's apply_residual_connection_post_layernorm
+  // What the files say and the model does not follow, a line each; who loads it tells the user once.
+  std::vector<std::string> warnings;
 };
 
 // The part of a model that this rank holds: some layers, and a tensor-parallel slice of each. Immutable after
@@ -46,7 +48,8 @@ class Model {
   virtual void logits(const Context& context, const View& hidden, View logits, const Best& best) const = 0;
   // Makes what is computed rather than loaded, on context.device. Once, after the weights are loaded.
   virtual void prepare(const Context& context) = 0;
-  // Every weight of this rank, bound to the field that it fills. For the loader and the converter.
+  // Every weight of this rank, bound to the field that it fills. For the loader and the converter. Of a whole
+  // model the first is the token embedding, and the last the head where it is not tied.
   virtual std::vector<Slot> slots() = 0;
 };
 

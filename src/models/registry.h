@@ -16,7 +16,7 @@ namespace bolide {
 struct Family {
   std::string_view architecture;  // in config.json's "architectures"
   std::string_view model_type;    // in config.json's "model_type"
-  // `where` names the file in errors.
+  // `where` names the file in errors. End ids and what ties the head are read by open_checkpoint().
   ModelConfig (*read_hf_config)(const Json& json, std::string_view where);
   // Whether an FT config.ini is of this family, and what it says.
   bool (*matches_ft)(const Ini& ini);
@@ -38,12 +38,6 @@ struct Family {
 const Family& find_family(const Json& config, std::string_view where);
 const Family& find_family(const Ini& config, std::string_view where);
 
-// A key of a config.ini, kCorrupt naming file, section and key when it is missing or out of range.
-std::string ini_text(const Ini& ini, const std::string& section, const std::string& key,
-                     std::string_view where);
-int64_t ini_int(const Ini& ini, const std::string& section, const std::string& key, int64_t low, int64_t high,
-                std::string_view where);
-
 // A model folder, opened: config and headers only, and held against the model (see check_complete).
 struct Checkpoint {
   CheckpointFormat format;
@@ -53,6 +47,8 @@ struct Checkpoint {
   int ft_ranks = 1;  // N of an FT folder
 };
 Checkpoint open_checkpoint(const std::filesystem::path& folder);
+// Tells the user what config.warnings holds. Once a run: load_model() does, on rank 0.
+void log_warnings(const ModelConfig& config);
 
 struct ModelOptions {
   std::filesystem::path path;      // a folder; with `dummy` also a config.json
@@ -60,6 +56,10 @@ struct ModelOptions {
   bool dummy = false;              // random weights at the config's shape
   uint64_t dummy_seed = 0;
   LoadProgress on_load = {};
+  // Memory of the CPU that the ranks of `sharing` (this one among them; none: it is alone) may take together;
+  // 0: not known. load_model() throws kResource where their weights take more.
+  int64_t available_bytes = 0;
+  std::vector<Dist> sharing = {};
 };
 struct LoadedModel {
   std::unique_ptr<Model> model;

@@ -137,9 +137,9 @@ void check_config(const EngineConfig& config) {
 std::vector<int32_t> check_request(const Request& request, const ModelConfig& model,
                                    const Tokenizer* tokenizer, int64_t capacity) {
   check_sampling(request.sampling);
-  if (request.end_id && (*request.end_id < -1 || *request.end_id >= model.vocab_size)) {
-    fail(ErrorCode::kUsage, "end_id is {}: it must be -1 (none) or an id below {}", *request.end_id,
-         model.vocab_size);
+  for (const int32_t id : request.end_ids.value_or(std::vector<int32_t>())) {
+    if (id < 0 || id >= model.vocab_size)
+      fail(ErrorCode::kUsage, "end id {} is outside the vocabulary of {} ids", id, model.vocab_size);
   }
   if (!request.stop.empty() && !tokenizer)
     fail(ErrorCode::kUsage, "stop strings need a tokenizer, and the model has none");

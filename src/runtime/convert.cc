@@ -3,6 +3,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "base/log.h"
 #include "base/parallel.h"
 #include "bolide/checkpoint.h"
 #include "checkpoint/ft_writer.h"
@@ -181,6 +182,11 @@ ConvertReport convert(const ConvertOptions& options) {
   const DType to = parse_data_type(options.data_type);
   const Checkpoint checkpoint = open_checkpoint(options.input_dir);
   check_options(options, checkpoint.config);
+  log_warnings(checkpoint.config);
+  if (const size_t end_ids = checkpoint.config.end_ids.size(); end_ids > 1) {
+    log::warn("an FT folder holds one end id: {} is written, the model's {} other(s) are not",
+              checkpoint.config.end_ids.front(), end_ids - 1);
+  }
   const auto model = checkpoint.family->build(checkpoint.config, {});
   const std::vector<Slot> slots = model->slots();
   const std::vector<Job> jobs = plan_jobs(checkpoint, slots, options.tensor_para_size, options.by_shard);

@@ -48,7 +48,7 @@ ModelInfo make_info(const RankParts& parts, const Worker& worker, const EngineCo
   info.head_size = model.head_size;
   info.inter_size = model.inter_size;
   info.bos_id = model.bos_id;
-  info.eos_id = model.eos_id;
+  info.end_ids = model.end_ids;
   info.norm_eps = model.norm_eps;
   info.weight_bytes = total_weight_bytes;
   info.kv_bytes_per_token = cache_config(model, {}, parts.data_type, 1, 1).page_bytes();
@@ -117,7 +117,7 @@ std::unique_ptr<LocalEngine::Task> LocalEngine::make_task(Request& request) cons
   auto task = std::make_unique<Task>(tokenizer_.get(), request);
   task->state.prompt_tokens = static_cast<int64_t>(ids.size());
   task->state.tokens = std::move(ids);
-  task->end_id = request.end_id.value_or(model_.eos_id);
+  task->end_ids = request.end_ids ? std::move(*request.end_ids) : model_.end_ids;
   task->result.prompt_tokens = task->state.prompt_tokens;
   return task;
 }
@@ -408,7 +408,7 @@ void LocalEngine::take_logits(Task& task, std::vector<float>&& rows) {
 
 // A new id of a task: into its result and text, to its callback, and to the question whether it was the last.
 void LocalEngine::accept(Task& task, int32_t id, float log_prob, int64_t position) {
-  if (id == task.end_id) {
+  if (std::find(task.end_ids.begin(), task.end_ids.end(), id) != task.end_ids.end()) {
     std::string rest = task.text.finish();
     const bool stopped = task.text.stopped();
     const bool wanted = rest.empty() || emit(task, -1, std::move(rest));

@@ -57,7 +57,7 @@ class LocalEngine final : public Engine {
     RequestState state;
     OutputText text;
     bool retired = false;  // its last step is on its way: it has left the scheduler
-    int32_t end_id = -1;
+    std::vector<int32_t> end_ids;
     std::function<bool(const StreamEvent&)> on_token;
     Result result;
     std::exception_ptr fault;

@@ -32,6 +32,8 @@ ModelOptions model_options(const EngineConfig& config) {
 struct Neighbours {
   int local_rank = 0, ranks_here = 1;
   int sharing_cores = 1;  // of those, which may use the same cores
+  std::vector<int> ranks = {0};
+  int64_t available_bytes = 0;  // of memory, before any of them has loaded; 0: not known
 };
 // Every rank's text, by rank.
 std::vector<std::string> tell_all(Transport& world, std::span<const std::byte> mine) {
@@ -49,8 +51,9 @@ Neighbours find_neighbours(Transport& world) {
   MessageWriter mine;
   mine.add(std::string_view(machine));
   mine.add(std::string_view(cores));
+  mine.add(available_memory());
   const std::vector<std::string> places = tell_all(world, mine.data());
-  Neighbours found{.local_rank = 0, .ranks_here = 0, .sharing_cores = 0};
+  Neighbours found{.local_rank = 0, .ranks_here = 0, .sharing_cores = 0, .ranks = {}};
   for (int rank = 0; rank < world.size(); ++rank) {
     const std::string& place = places[static_cast<size_t>(rank)];
     MessageReader reader(std::as_bytes(std::span(place)), "a rank's machine");
@@ -58,6 +61,11 @@ Neighbours find_neighbours(Transport& world) {
     found.local_rank += rank < world.rank();
     ++found.ranks_here;
     found.sharing_cores += reader.text() == cores;
+    found.ranks.push_back(rank);
+    // Each sees its own control group's limit, and the lowest holds for what they have in common.
+    const auto available = reader.get<int64_t>();
+    if (found.available_bytes == 0 || (available > 0 && available < found.available_bytes))
+      found.available_bytes = available;
   }
   return found;
 }
@@ -268,8 +276,17 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
   // Where they are not, all ranks know: none has to be told.
   if (transport && transport->name() != "threads") check_alike(*transport, common_settings(config));
   const Device device = parse_device(config.device);
+  ModelOptions options = model_options(config);
   or_abort(parts.ranks, [&] {
-    const Neighbours neighbours = transport ? find_neighbours(*transport) : Neighbours();
+    const Neighbours neighbours =
+        transport ? find_neighbours(*transport) : Neighbours{.available_bytes = available_memory()};
+    options.available_bytes = neighbours.available_bytes;
+    for (const int rank : neighbours.ranks) {
+      options.sharing.push_back({.tensor_size = config.tensor_para_size,
+                                 .tensor_rank = rank % config.tensor_para_size,
+                                 .pipeline_size = config.pipeline_para_size,
+                                 .pipeline_rank = rank / config.tensor_para_size});
+    }
     parts.ranks_here = neighbours.ranks_here;
     parts.threads = resolve_threads(config.threads, neighbours.sharing_cores);
     if (device == Device::kCpu) return;
@@ -283,7 +300,6 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
     Arena arena;
     const Context context{
         .device = device, .device_index = parts.device_index, .threads = parts.threads, .arena = &arena};
-    const ModelOptions options = model_options(config);
     // Ranks that share a layer have products of other shapes than the file was made for.
     const std::optional<GemmConfig> gemms =
         config.tensor_para_size == 1 ? read_gemm_config(config) : std::nullopt;

@@ -67,7 +67,7 @@ void generate(Engine& engine, const Run& run) {
     }
     requests[r].max_new_tokens = kNewTokens;
     requests[r].sampling.top_k = 1;
-    requests[r].end_id = -1;
+    requests[r].end_ids.emplace();
   }
   engine.generate(std::move(requests));
 }

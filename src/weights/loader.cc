@@ -165,6 +165,10 @@ void check_complete(const TensorSource& source, CheckpointFormat format, std::sp
   fail(ErrorCode::kCorrupt, "the checkpoint does not match the model: {}", text);
 }
 
+int64_t load_staging_bytes(int threads) {
+  return threads * kBlockElements * static_cast<int64_t>(sizeof(float));
+}
+
 void load_weights(const Context& context, const TensorSource& source, CheckpointFormat format,
                   std::span<const Slot> slots, const Dist& dist, DType dtype, const LoadProgress& on_load) {
   std::vector<Task> tasks;

@@ -35,6 +35,9 @@ void load_weights(const Context& context, const TensorSource& source, Checkpoint
                   std::span<const Slot> slots, const Dist& dist, DType dtype,
                   const LoadProgress& on_load = {});
 
+// Memory that load_weights() on so many threads may take besides the weights.
+int64_t load_staging_bytes(int threads);
+
 // As load_weights, with reproducible random values instead of a checkpoint.
 void load_dummy_weights(const Context& context, std::span<const Slot> slots, const Dist& dist, DType dtype,
                         uint64_t seed, const LoadProgress& on_load = {});

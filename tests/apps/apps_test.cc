@@ -23,6 +23,8 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Optional;
 
 class TemporaryFile {
  public:
@@ -85,10 +87,30 @@ TEST(RequestJsonl, FieldsOverrideFlags) {
   EXPECT_EQ(full.sampling.top_p, 0.5f);
   EXPECT_EQ(full.sampling.seed, ~uint64_t{0});
   EXPECT_THAT(full.stop, ElementsAre("a", "b"));
-  EXPECT_EQ(full.end_id, -1);
+  ASSERT_TRUE(full.end_ids.has_value());
+  EXPECT_THAT(*full.end_ids, IsEmpty());
   EXPECT_TRUE(full.return_log_probs);
   EXPECT_THAT(parse_request(R"({"prompt": "", "stop": "x", "beam_width": 1})", "F", defaults).stop,
               ElementsAre("x"));
+}
+
+TEST(RequestJsonl, EndIdsAreANumberOrAList) {
+  Request defaults;
+  const auto end_ids = [&](const std::string& field) {
+    return parse_request(R"({"input_ids": [1], )" + field + "}", "F", defaults).end_ids;
+  };
+  EXPECT_THAT(end_ids(R"("end_id": 7)"), Optional(ElementsAre(7)));
+  EXPECT_THAT(end_ids(R"("end_id": [7, 9])"), Optional(ElementsAre(7, 9)));
+  EXPECT_THAT(end_ids(R"("end_id": -1)"), Optional(IsEmpty()));
+  EXPECT_THAT(end_ids(R"("end_id": [])"), Optional(IsEmpty()));
+  EXPECT_EQ(end_ids(R"("top_k": 1)"), std::nullopt);
+  defaults.end_ids.emplace();  // --ignore-eos
+  EXPECT_THAT(end_ids(R"("top_k": 1)"), Optional(IsEmpty()));
+  EXPECT_THAT(end_ids(R"("end_id": 7)"), Optional(ElementsAre(7)));
+  EXPECT_EQ(end_ids(R"("ignore_eos": false)"), std::nullopt);
+  for (const char* field : {R"("end_id": true)", R"("end_id": 2.0)", R"("end_id": "2")",
+                            R"("end_id": [2, null])", R"("end_id": 2, "ignore_eos": true)"})
+    EXPECT_THAT(fault([&] { end_ids(field); }), HasSubstr("end_id")) << field;
 }
 
 TEST(RequestJsonl, FaultsNameTheLineAndTheField) {

@@ -42,11 +42,13 @@ class Parallel(RanksTest):
 
     def test_every_golden_by_threads(self):
         for case in golden_cases():
+            self.may_warn = case["warns"]
             self.check_golden(case["name"], ["threads"], layouts(case["heads"], case["layers"], most=12))
 
     def test_processes(self):
         if harness.ALL:
             for case in golden_cases():
+                self.may_warn = case["warns"]
                 for way in ("mpi", "gloo"):
                     self.check_golden(case["name"], [way], layouts(case["heads"], case["layers"]))
             return

@@ -46,7 +46,7 @@ std::vector<std::vector<int32_t>> generate(const EngineConfig& config, int64_t p
       requests[r].input_ids.push_back(
           static_cast<int32_t>((7 * r + 3 * i) % static_cast<size_t>(engine->info().vocab_size)));
     requests[r].max_new_tokens = 8;
-    requests[r].end_id = -1;
+    requests[r].end_ids.emplace();
   }
   std::vector<std::vector<int32_t>> ids;
   for (const Result& result : engine->generate(std::move(requests))) ids.push_back(result.output_ids);

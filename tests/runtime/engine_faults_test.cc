@@ -36,8 +36,8 @@ TEST(EngineFaults, RequestsThatCanNeverRun) {
   expect("temperature", [](Request& r) { r.sampling.temperature = 0; });
   expect("top_k", [](Request& r) { r.sampling.top_k = -2; });
   expect("top_p", [](Request& r) { r.sampling.top_p = 1.5f; });
-  expect("end_id is 97", [](Request& r) { r.end_id = 97; });
-  expect("end_id is -2", [](Request& r) { r.end_id = -2; });
+  expect("end id 97 is outside the vocabulary of 97 ids", [](Request& r) { r.end_ids = {{5, 97}}; });
+  expect("end id -1 is outside the vocabulary of 97 ids", [](Request& r) { r.end_ids = {{-1}}; });
   expect("stop string is empty", [](Request& r) { r.stop = {"a", ""}; });
   EXPECT_EQ(test.model->steps.load(), 0);
 

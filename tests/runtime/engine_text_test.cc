@@ -100,11 +100,15 @@ TEST_F(TextTest, EndIdEndsAndIsNotPartOfTheOutput) {
   const size_t at = std::find(whole.begin() + 6, whole.end(), whole[10]) - whole.begin();
   const size_t first = std::find(whole.begin(), whole.end(), whole[at]) - whole.begin();
   const std::vector<int32_t> want(whole.begin(), whole.begin() + static_cast<int64_t>(first));
+  // One that does not come before and one that comes later change nothing: the first that comes ends it.
+  int32_t never = 0;
+  while (std::find(whole.begin(), whole.end(), never) != whole.end()) ++never;
+  const std::vector<int32_t> end_ids = {never, whole[at], whole[first + 1]};
   for (bool models_own : {false, true}) {
-    test.options.eos_id = models_own ? whole[at] : -1;
+    test.options.end_ids = models_own ? end_ids : std::vector<int32_t>();
     const auto engine = test.make();
     Request ending = request();
-    if (!models_own) ending.end_id = whole[at];
+    if (!models_own) ending.end_ids = end_ids;
     Streamed streamed;
     const Result result = run(*engine, ending, &streamed);
     EXPECT_EQ(result.finish_reason, FinishReason::kEndId);
@@ -114,7 +118,7 @@ TEST_F(TextTest, EndIdEndsAndIsNotPartOfTheOutput) {
   }
   const auto engine = test.make();  // the model's own end id, switched off
   Request endless = request();
-  endless.end_id = -1;
+  endless.end_ids.emplace();
   EXPECT_EQ(run(*engine, endless).output_ids, whole);
 }
 
@@ -125,7 +129,7 @@ TEST_F(TextTest, EndIdLetsHeldBackTextOut) {
   const std::string text = text_of({whole.begin(), whole.begin() + static_cast<int64_t>(at)});
   const auto engine = test.make();
   Request ending = request();
-  ending.end_id = whole[10];
+  ending.end_ids = {{whole[10]}};
   ending.stop = {text.substr(text.size() - 1) + "?"};
   Streamed streamed;
   const Result result = run(*engine, ending, &streamed);

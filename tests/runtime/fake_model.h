@@ -23,7 +23,7 @@ class FakeModel final : public Model {
     int64_t layers = 2;
     int64_t max_positions = 0;
     int64_t head_size = 2;
-    int32_t eos_id = -1;
+    std::vector<int32_t> end_ids;
     int32_t throw_on_id = -1;  // a batch with this id makes run_layers throw
     int32_t nan_on_id = -1;    // a row of this id has NaN logits
     std::chrono::microseconds step_time{0};
@@ -38,7 +38,7 @@ class FakeModel final : public Model {
     config_.head_size = options.head_size;
     config_.inter_size = 2;
     config_.max_positions = options.max_positions;
-    config_.eos_id = options.eos_id;
+    config_.end_ids = options.end_ids;
   }
 
   const ModelConfig& config() const override { return config_; }

@@ -1,0 +1,134 @@
+#include "models/config.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "base/printable.h"
+
+namespace bolide {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kEndIds = "eos_token_id";
+
+// A number, a list of numbers, or nothing.
+std::vector<int32_t> end_ids_of(const Json& config, std::string_view where) {
+  const Json* found = json_find(config, kEndIds, where);
+  if (!found || found->is_null()) return {};
+  if (!found->is_array()) return {json_get<int32_t>(config, kEndIds, where)};
+  std::vector<int32_t> ids;
+  for (const Json& id : *found) ids.push_back(json_get<int32_t>({{kEndIds, id}}, kEndIds, where));
+  return ids;
+}
+
+// The name of the scheme, as well as the config tells.
+std::string scheme_of(const Json& quantization) {
+  if (!quantization.is_object()) return "unnamed";
+  for (const char* key : {"quant_method", "format"}) {
+    const auto found = quantization.find(key);
+    if (found != quantization.end() && found->is_string()) return printable(found->get<std::string>());
+  }
+  // Written before configs named their method.
+  for (const char* key : {"load_in_8bit", "load_in_4bit"})
+    if (quantization.contains(key)) return "bitsandbytes";
+  return "unnamed";
+}
+
+}  // namespace
+
+int64_t json_twin(const Json& config, const TwinKeys& keys, std::string_view where,
+                  std::vector<std::string>& warnings) {
+  const auto given = [&](const char* key) {
+    const Json* found = json_find(config, key, where);
+    return found && !found->is_null();
+  };
+  if (!given(keys.wins) && !given(keys.usual))
+    fail(ErrorCode::kCorrupt, "{}: key '{}' (or '{}') is missing", where, keys.usual, keys.wins);
+  if (!given(keys.wins)) return json_get<int64_t>(config, keys.usual, where);
+  const int64_t value = json_get<int64_t>(config, keys.wins, where);
+  if (given(keys.usual)) {
+    const int64_t other = json_get<int64_t>(config, keys.usual, where);
+    if (other != value) {
+      warnings.push_back(
+          fmt::format("{}: {} is {} and {}, its other name, is {}: {} is taken, as in transformers", where,
+                      keys.wins, value, keys.usual, other, value));
+    }
+  }
+  return value;
+}
+
+void refuse_quantized(const Json& config, std::string_view where) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    const Json* found = json_find(config, key, where);
+    if (!found || found->is_null()) continue;
+    fail(ErrorCode::kUnsupported,
+         "{}: the weights are quantised ({}: {}), which this version does not read: use the model's fp32, "
+         "fp16 or "
+         "bf16 files",
+         where, key, scheme_of(*found));
+  }
+}
+
+std::vector<int32_t> known_ids(const std::vector<int32_t>& ids, const char* what, int64_t vocab,
+                               std::vector<std::string>& warnings) {
+  std::vector<int32_t> known, unknown;
+  std::set<int32_t> seen;
+  for (const int32_t id : ids)
+    if (seen.insert(id).second) (id >= 0 && id < vocab ? known : unknown).push_back(id);
+  if (!unknown.empty()) {
+    warnings.push_back(fmt::format(
+        "{} {} is outside the vocabulary of {} ids, so it never comes{}", what, unknown.front(), vocab,
+        unknown.size() == 1 ? "" : fmt::format(" (nor do {} others)", unknown.size() - 1)));
+  }
+  return known;
+}
+
+std::vector<int32_t> read_end_ids(const Json& config, const fs::path& config_path, int64_t vocab,
+                                  std::vector<std::string>& warnings) {
+  const fs::path path = config_path.parent_path() / "generation_config.json";
+  const std::vector<int32_t> ids = end_ids_of(config, config_path.string());
+  std::optional<JsonTree> tree;
+  try {
+    tree.emplace(read_json_file(path));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCorrupt) {
+      warnings.push_back(fmt::format("{}: it is left out", error.what()));
+    } else if (error.code() != ErrorCode::kNotFound) {
+      throw;
+    }
+    return known_ids(ids, "end id", vocab, warnings);
+  }
+  const Json& generation = **tree;
+  if (!generation.is_object())
+    fail(ErrorCode::kCorrupt, "{}: not an object of settings, but of type {}", path.string(),
+         generation.type_name());
+  const std::vector<int32_t> winning = end_ids_of(generation, path.string());
+  if (winning.empty() && !ids.empty()) {
+    warnings.push_back(
+        fmt::format("{} names no end id, so that {} of config.json ends no text (as in transformers)",
+                    path.string(), ids.front()));
+  }
+  return known_ids(winning, "end id", vocab, warnings);
+}
+
+int64_t ini_int(const Ini& ini, const std::string& section, const std::string& key, int64_t low, int64_t high,
+                std::string_view where) {
+  const auto value = ini_get<int64_t>(ini, section, key, where);
+  if (value < low || value > high)
+    fail(ErrorCode::kCorrupt, "{}: [{}] {}={} is not from {} to {}", where, section, key, value, low, high);
+  return value;
+}
+
+void ini_must_say(const Ini& ini, const std::string& section, const std::string& key, std::string_view value,
+                  std::string_view where) {
+  const auto said = ini_get<std::string>(ini, section, key, where);
+  const auto same = [](char a, char b) { return std::tolower(a) == std::tolower(b); };
+  if (!std::equal(said.begin(), said.end(), value.begin(), value.end(), same)) {
+    fail(ErrorCode::kCorrupt, "{}: [{}] {}={}: this version reads {} alone", where, section, key,
+         printable(said), value);
+  }
+}
+
+}  // namespace bolide

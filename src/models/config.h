@@ -1,0 +1,44 @@
+#pragma once
+
+// What the config files of all families have in common.
+#include <filesystem>
+
+#include "base/json.h"
+#include "checkpoint/ft_bin.h"
+#include "models/model.h"
+
+namespace bolide {
+
+// Two names of one setting. Where a config.json gives both, `wins` decides, as transformers has it (by its
+// attribute_map, whatever their order in the file); `usual` is the name that errors give.
+struct TwinKeys {
+  const char* wins;
+  const char* usual;
+};
+// The whole number under either name; null counts as not given. Both given and unlike: a warning. kCorrupt
+// when neither is there.
+int64_t json_twin(const Json& config, const TwinKeys& keys, std::string_view where,
+                  std::vector<std::string>& warnings);
+
+// Throws kUnsupported, naming the scheme, for a config.json of quantised weights: read as plain ones they
+// would be noise.
+void refuse_quantized(const Json& config, std::string_view where);
+
+// The end ids of a Hugging Face model: those of generation_config.json where there is one beside
+// `config_path` (none, when it names none), else those of config.json; a number, a list, or none. As in
+// transformers a generation_config.json that is no JSON counts as not there, with a warning; what is neither
+// an id nor a list of ids is kCorrupt.
+std::vector<int32_t> read_end_ids(const Json& config, const std::filesystem::path& config_path, int64_t vocab,
+                                  std::vector<std::string>& warnings);
+// Those that the vocabulary has, once each; a warning for the others, which no model draws.
+std::vector<int32_t> known_ids(const std::vector<int32_t>& ids, const char* what, int64_t vocab,
+                               std::vector<std::string>& warnings);
+
+// ini_get() of a whole number in a range.
+int64_t ini_int(const Ini& ini, const std::string& section, const std::string& key, int64_t low, int64_t high,
+                std::string_view where);
+// kCorrupt when the key does not say `value`, in any case of letters.
+void ini_must_say(const Ini& ini, const std::string& section, const std::string& key, std::string_view value,
+                  std::string_view where);
+
+}  // namespace bolide
