@@ -76,6 +76,7 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
                                          {"gpu_step_bytes", stage.gpu_step_bytes},
                                          {"total_bytes", stage.total()}});
   }
+  object["warnings"] = summary.warnings;
   object["tensors"] = ordered_json::array();
   for (const TensorSummary& tensor : summary.tensors) {
     object["tensors"].push_back({{"name", tensor.name},
@@ -123,6 +124,11 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
   memory.add({"on a GPU: steps", bytes(all.gpu_step_bytes)});
   memory.add({"on a GPU: together", bytes(all.gpu_total())});
   std::string text = tensors.text(fd) + "\n" + config.text(fd) + "\n" + memory.text(fd);
+  if (!summary.warnings.empty()) {
+    Table warnings({"warning"}, true);
+    for (const std::string& warning : summary.warnings) warnings.add({warning});
+    text += "\n" + warnings.text(fd);
+  }
   if (flags.tensor_para_size * flags.pipeline_para_size == 1) return text;
   Table ranks(
       {"each rank of stage", "layers", "weights", "keys and values", "activations", "together", "on a GPU"});

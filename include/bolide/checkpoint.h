@@ -70,6 +70,7 @@ struct CheckpointSummary {
     int64_t gpu_total() const { return weight_bytes + kv_bytes + gpu_step_bytes; }
   };
   std::vector<RankMemory> stages = {};
+  std::vector<std::string> warnings = {};  ///< where its files contradict themselves, and what is taken
 };
 CheckpointSummary inspect(const InspectOptions& options);
 

@@ -47,7 +47,6 @@ CheckpointSummary inspect(const InspectOptions& options) {
                 .pipeline_para_size = options.pipeline_para_size});
   const Checkpoint checkpoint = open_checkpoint(options.model);
   const ModelConfig& config = checkpoint.config;
-  log_warnings(config);
   const DType dtype =
       options.data_type.empty() ? config.checkpoint_dtype : parse_data_type(options.data_type);
   CheckpointSummary summary{.format = checkpoint.format == CheckpointFormat::kFasterTransformer
@@ -62,7 +61,8 @@ CheckpointSummary inspect(const InspectOptions& options) {
                             .head_size = config.head_size,
                             .inter_size = config.inter_size,
                             .bos_id = config.bos_id,
-                            .end_ids = config.end_ids};
+                            .end_ids = config.end_ids,
+                            .warnings = config.warnings};
   for (const std::string& name : checkpoint.source->names()) {
     const TensorInfo info = checkpoint.source->info(name);
     const int64_t bytes = info.shape.count() * static_cast<int64_t>(size_of(info.dtype));

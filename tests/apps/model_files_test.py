@@ -27,7 +27,7 @@ class ModelFilesTest(CommandTest):
         return lines, done.stdout
 
     def inspect(self, model):
-        return json.loads(self.warned("inspect", "--model", model, "--json")[1])
+        return json.loads(self.ok("inspect", "--model", model, "--json"))
 
     def end_id(self, ft_folder):
         config = configparser.ConfigParser()
@@ -48,7 +48,7 @@ class Heads(ModelFilesTest):
         lines, _ = self.warned("convert", "-i", golden(TIED_BUT_APART), "-o", self.folder)
         self.assertEqual(len(lines), 1, lines)
         self.assertTrue((self.folder / "1-gpu" / "model.lm_head.weight.bin").exists())
-        self.assertEqual(self.warned("inspect", "--model", self.folder / "1-gpu")[0], [])
+        self.assertEqual(self.inspect(self.folder / "1-gpu")["warnings"], [])
 
     def test_a_head_that_repeats_the_embedding_is_tied(self):
         for name in ("heads3_fp32_bin_prefix_lm_head", "heads4_fp32_lm_head_tokenizer", "head_alone"):
@@ -74,9 +74,10 @@ class Heads(ModelFilesTest):
             at = 8 + size + header["lm_head.weight"]["data_offsets"][0] + 4 * (row * columns + column)
             changed[at:at + 4] = struct.pack("<f", 1.5)
             path.write_bytes(changed)
-            lines, _ = self.warned("inspect", "--model", model)
-            self.assertEqual(len(lines), 1, (row, column, lines))
-            self.assertIn("lm_head.weight", lines[0])
+            warnings = self.inspect(model)["warnings"]
+            self.assertEqual(len(warnings), 1, (row, column, warnings))
+            self.assertIn("lm_head.weight", warnings[0])
+            self.assertIn("lm_head.weight", self.ok("inspect", "--model", model).split("warning")[-1])
 
     def test_what_is_missing_stays_an_error(self):
         model = self.golden_copy(PLAIN)
@@ -123,7 +124,7 @@ class EndIds(ModelFilesTest):
                 self.check(value if isinstance(value, list) else [value])
         other.write_text("<html>not found</html>")
         self.check([self.stop])
-        self.assertIn("generation_config.json", self.warned("inspect", "--model", self.model)[0][0])
+        self.assertIn("generation_config.json", self.inspect(self.model)["warnings"][0])
 
     def test_requests_name_their_own(self):
         self.edit(self.model / "config.json", eos_token_id=[self.never, self.stop])
