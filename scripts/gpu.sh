@@ -76,6 +76,12 @@ if [ "$gpus" -gt 1 ]; then
   step "100,000 sums over GPUs" env BOLIDE_STRESS=100000 $bin/tests/comm/gpu_one_shot_test --gtest_brief=1 \
     --gtest_filter='*AnyOrderOfCalls/AllGpus'
 fi
+step "shared pages" $bin/tests/cache/cuda_shared_pages_test --gtest_brief=1
+step "memory and limits" python3 tests/apps/gpu_memory_test.py --bolide $bin/apps/bolide --source . --gpus "$gpus" -v
+# Several at once, which share the GPU's memory without having agreed on it.
+step "shapes" python3 tools/shape_sweep.py --bolide $bin/apps/bolide --device cuda --gpus "$gpus" --count 250 --jobs 6 \
+  --most-elements 60000000
+step "shapes on the CPU" python3 tools/shape_sweep.py --bolide $bin/apps/bolide --count 100 --seed 2 --jobs 2
 # Case by case, where fp16 may differ in two.
 commands=(--bolide $bin/apps/bolide --source . --gpus "$gpus" -v)
 step "LAMBADA on the demo model, fp32" python3 tests/apps/lambada_demo_test.py "${commands[@]}"

@@ -26,6 +26,7 @@ class KvView {
  public:
   KvView(const std::vector<View>& k, const std::vector<View>& v, const BatchView& batch)
       : k_(k), v_(v), batch_(batch) {}
+  int64_t layers() const { return std::ssize(k_); }
   PagedKv layer(int64_t l) const { return {k_[l], v_[l], batch_.page_table, batch_.max_pages}; }
   const BatchView& batch() const { return batch_; }
 

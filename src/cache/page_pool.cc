@@ -6,15 +6,19 @@
 
 namespace bolide {
 
-PagePool::PagePool(int64_t pages) {
+PagePool::PagePool(int64_t pages) : pages_(pages) {
   BOLIDE_CHECK(0 < pages && pages <= std::numeric_limits<int32_t>::max(), "{} pages", pages);
-  references_.assign(pages, 0);
-  free_.resize(pages);
-  for (int64_t i = 0; i < pages; ++i) free_[i] = static_cast<int32_t>(pages - 1 - i);
+  // So that nothing allocates later. Memory that is not written costs nothing.
+  references_.reserve(static_cast<size_t>(pages));
+  free_.reserve(static_cast<size_t>(pages));
 }
 
 std::optional<int32_t> PagePool::take() {
-  if (free_.empty()) return std::nullopt;
+  if (free_.empty()) {
+    if (std::ssize(references_) == pages_) return std::nullopt;
+    references_.push_back(1);
+    return static_cast<int32_t>(references_.size() - 1);
+  }
   const int32_t page = free_.back();
   free_.pop_back();
   references_[page] = 1;

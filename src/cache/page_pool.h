@@ -22,12 +22,14 @@ class PagePool {
   void release(int32_t page);
 
   int32_t references(int32_t page) const { return references_[page]; }
-  int64_t free_pages() const { return static_cast<int64_t>(free_.size()); }
-  int64_t pages() const { return static_cast<int64_t>(references_.size()); }
+  int64_t free_pages() const { return pages_ - std::ssize(references_) + std::ssize(free_); }
+  int64_t pages() const { return pages_; }
 
  private:
-  std::vector<int32_t> references_;  // [pages]; 0 = free
-  std::vector<int32_t> free_;        // a stack
+  // A page is touched here when it is first taken: the size of a cache is a limit, not a price.
+  int64_t pages_;
+  std::vector<int32_t> references_;  // of the pages that were ever taken; 0 = free
+  std::vector<int32_t> free_;        // of those, a stack
 };
 
 }  // namespace bolide

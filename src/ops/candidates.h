@@ -18,8 +18,8 @@ struct CandidatesArgs {
                       // or empty
 };
 // A greedy row's largest logit, or the top_k largest of a row; of equals the lowest ids; by rising id. Where
-// the largest is not finite it comes alone, and alone decides: NaN (wherever it is; of id kNanRow), infinity,
-// or nothing but minus infinity. What is left of the k is minus infinity, of id kNanRow.
+// the largest is not finite it comes alone, of id kNoId: NaN (wherever it is), infinity, or nothing but minus
+// infinity. What is left of the k is minus infinity, of id kNoId.
 void candidates(const Context& context, const CandidatesArgs& args);
 
 // Of a row that holds a finite logit: how many candidates it wants.

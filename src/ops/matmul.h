@@ -30,7 +30,7 @@ struct MatmulArgs {
   Norm norm = {};
   bool accumulate = false;  // y, then fp32, += instead of =; without activation
   // With it, y, then fp32 and not accumulated, is scratch that may or may not be written; the result is what
-  // candidates() finds in it with a k of 1: of a row that holds NaN, NaN of id kNanRow. On a GPU products of
+  // candidates() finds in it with a k of 1: what is not finite is of id kNoId. On a GPU products of
   // a head's size with few rows find it themselves, to the bit what is largest of the y that they would
   // write: without 64 MB of logits on their way there and back for 64 rows of BLOOM's vocabulary.
   Best best = {};

@@ -31,10 +31,11 @@ struct SampleArgs {
   View totals = {};  // [parts, rows, 2] fp32, as candidates() gave them; only log_probs need it
 };
 // Draws one id per row. Greedy takes the lowest id among equals. Reproducible from (seed, request, position)
-// alone. A row that holds NaN gets kNanRow: garbage must not become a token.
+// alone. A row whose largest logit is not finite (it holds NaN or infinity, or nothing but minus infinity)
+// gets kNoId, and NaN for its log-probability: garbage must not become a token.
 void sample(const Context& context, const SampleArgs& args);
 
-inline constexpr int32_t kNanRow = -1;
+inline constexpr int32_t kNoId = -1;
 constexpr bool is_greedy(const SampleRow& row) {
   return (row.top_k == 0 && row.top_p == 0) || row.top_k == 1;
 }

@@ -1,6 +1,8 @@
 #include <sys/resource.h>
 
+#include "base/error.h"
 #include "base/parallel.h"
+#include "base/threads.h"
 #include "ops/roof.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
@@ -47,8 +49,15 @@ int64_t peak_memory_bytes(const std::string& device) {
 }
 
 Roof measure_roof(const std::string& device, const std::string& data_type, int threads) {
+  const int team_size = resolve_threads(threads);
+  if (startable_threads(team_size) < team_size) {
+    fail(ErrorCode::kResource,
+         "cannot start {} threads to measure this machine with: lower threads, or the limit on "
+         "threads is too low (ulimit -u, or the pids of a control group)",
+         team_size);
+  }
   Arena arena(parse_device(device));
-  const Context context{.device = parse_device(device), .threads = resolve_threads(threads), .arena = &arena};
+  const Context context{.device = parse_device(device), .threads = team_size, .arena = &arena};
   const DType dtype = parse_data_type(data_type);
   const TeamScope team;
   return {.bytes_per_second = measure_read_bandwidth(context), .flops = measure_peak_flops(context, dtype)};

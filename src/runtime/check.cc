@@ -4,6 +4,7 @@
 
 #include "comm/ranks.h"
 #include "decode/sampling.h"
+#include "ops/limits.h"
 #include "runtime/machine.h"
 #include "tensor/device.h"
 
@@ -64,7 +65,32 @@ void check_ranks(const EngineConfig& config) {
     fail(ErrorCode::kUsage, "all_reduce is 'nccl', which is for GPUs: leave it out, or take device cuda");
 }
 
+// What a grid of a GPU's kernels can hold (ops/limits.h).
+void check_for_gpu(const EngineConfig& config) {
+  if (config.max_batch_size > kMostGpuSequences) {
+    fail(ErrorCode::kUsage, "max_batch_size is {}: on a GPU it must be at most {}", config.max_batch_size,
+         kMostGpuSequences);
+  }
+  if (config.max_chunk_tokens > kMostGpuChunk) {
+    fail(ErrorCode::kUsage, "max_chunk_tokens is {}: on a GPU it must be at most {}", config.max_chunk_tokens,
+         kMostGpuChunk);
+  }
+}
+
 }  // namespace
+
+void check_model_fits(const ModelConfig& model, Device device) {
+  if (model.head_size > kMaxHeadSize) {
+    fail(ErrorCode::kUnsupported,
+         "the model's heads have a size of {}, and attention computes with {} at most", model.head_size,
+         kMaxHeadSize);
+  }
+  if (device == Device::kCuda && model.vocab_size > kMostGpuVocab) {
+    fail(ErrorCode::kUnsupported,
+         "the model's vocabulary has {} ids, and a GPU draws from {} at most: use the CPU", model.vocab_size,
+         kMostGpuVocab);
+  }
+}
 
 Device parse_device(std::string_view name) {
   if (name == "cpu") return Device::kCpu;
@@ -113,6 +139,7 @@ void check_config(const EngineConfig& config) {
   for (const int device : config.devices)
     if (device < 0) fail(ErrorCode::kUsage, "devices has {}: a GPU's number is 0 or more", device);
   check_ranks(config);
+  if (parse_device(config.device) == Device::kCuda) check_for_gpu(config);
   if (!(config.kv_cache_fraction > 0 && config.kv_cache_fraction <= 1)) {
     fail(ErrorCode::kUsage, "kv_cache_fraction is {}: it must be above 0 and at most 1",
          config.kv_cache_fraction);

@@ -10,6 +10,9 @@ namespace bolide {
 // kUsage, naming the field and what it may be, for settings that no engine can have. Looks at no file.
 void check_config(const EngineConfig& config);
 
+// kUnsupported for a model that no kernel of the device computes with: why. Before its weights are read.
+void check_model_fits(const ModelConfig& model, Device device);
+
 // "cpu" or "cuda"; kUsage for a word that is neither, or a device that this build or machine has not.
 Device parse_device(std::string_view name);
 

@@ -1,7 +1,10 @@
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/parallel.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
+#include "runtime/ignored_variables.h"
 
 // From files to an engine.
 namespace bolide {
@@ -21,14 +24,16 @@ std::unique_ptr<Tokenizer> load_tokenizer(const EngineConfig& config) {
 
 }  // namespace
 
-std::unique_ptr<Engine> Engine::create(const EngineConfig& config) {
-  check_config(config);
+std::unique_ptr<Engine> Engine::create(const EngineConfig& asked) {
+  check_config(asked);
+  warn_ignored_variables();
   if (const int rank = process_rank(); rank > 0)
     fail(ErrorCode::kUsage, "Engine::create() is for process 0, and this is process {}: call follow()", rank);
   const TeamScope team;
   EngineParts parts;
-  parts.tokenizer = load_tokenizer(config);  // first: it is quick, and its faults should not wait for weights
-  std::vector<std::unique_ptr<Transport>> world = join_world(config);
+  parts.tokenizer = load_tokenizer(asked);  // first: it is quick, and its faults should not wait for weights
+  std::vector<std::unique_ptr<Transport>> world = join_world(asked);
+  const EngineConfig config = with_startable_threads(asked, std::max(static_cast<int>(world.size()), 1));
   std::vector<std::function<void()>> others;
   EngineConfig theirs = config;
   theirs.on_load = nullptr;  // two that count at once would be no use to anybody

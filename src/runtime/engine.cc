@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/threads.h"
 #include "ops/roof.h"
 #include "runtime/check.h"
 
@@ -29,10 +30,10 @@ std::exception_ptr current_fault() {
   }
 }
 
-ModelInfo make_info(const RankParts& parts, const Worker& worker, const EngineConfig& config,
+ModelInfo make_info(const RankParts& parts, Worker& worker, const EngineConfig& config,
                     int64_t total_weight_bytes) {
   const ModelConfig& model = worker.model().config();
-  const KvCacheConfig& cache = worker.config().cache;
+  const KvCacheConfig& cache = worker.cache().config();
   ModelInfo info;
   info.architecture = model.architecture;
   info.device = config.device;
@@ -82,12 +83,13 @@ LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
     : followers_(std::move(parts.followers)),
       tokenizer_(std::move(parts.tokenizer)),
       rank_(std::move(parts)),
-      worker_(make_worker(rank_, config, total_weight_bytes_)),
+      made_(make_worker(rank_, config, total_weight_bytes_)),
+      worker_(*made_),
       model_(worker_.model().config()),
       info_(make_info(rank_, worker_, config, total_weight_bytes_)),
       scheduler_({.max_batch_size = config.max_batch_size,
                   .max_chunk_tokens = resolve_chunk_tokens(worker_.context().device, config.max_chunk_tokens),
-                  .pages = worker_.config().cache.pages,
+                  .pages = worker_.cache().config().pages,
                   .page_size = config.page_size,
                   .stages = worker_.dist().pipeline_size,
                   .micro_batch_tokens = config.micro_batch_tokens}),
@@ -98,7 +100,7 @@ LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
                                               : 0),
       flights_(ahead_ + 1),
       free_pages_(scheduler_.pool().free_pages()),
-      thread_([this] { run(); }) {}
+      thread_(start_thread([this] { run(); })) {}
 
 LocalEngine::~LocalEngine() {
   {

@@ -103,7 +103,8 @@ class LocalEngine final : public Engine {
   std::unique_ptr<Tokenizer> tokenizer_;
   int64_t total_weight_bytes_ = 0;
   RankParts rank_;  // the worker stands on it
-  Worker worker_;
+  std::unique_ptr<Worker> made_;
+  Worker& worker_;
   ModelConfig model_;
   ModelInfo info_;
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/log.h"
 #include "bolide/checkpoint.h"
 #include "models/registry.h"
 #include "runtime/check.h"
@@ -47,6 +48,11 @@ CheckpointSummary inspect(const InspectOptions& options) {
                 .pipeline_para_size = options.pipeline_para_size});
   const Checkpoint checkpoint = open_checkpoint(options.model);
   const ModelConfig& config = checkpoint.config;
+  try {
+    check_model_fits(config, Device::kCpu);
+  } catch (const Error& error) {
+    log::warn("it cannot be run: {}", error.what());
+  }
   const DType dtype =
       options.data_type.empty() ? config.checkpoint_dtype : parse_data_type(options.data_type);
   CheckpointSummary summary{.format = checkpoint.format == CheckpointFormat::kFasterTransformer

@@ -34,7 +34,7 @@ int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64
                          int64_t wanted) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   struct Gpu {
-    int64_t free_bytes = kMost, step_bytes = 0, token_bytes = 0;
+    int64_t free_bytes = kMost, token_bytes = 0;
     std::vector<size_t> ranks;
   };
   std::map<std::string_view, Gpu> gpus;
@@ -42,22 +42,22 @@ int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64
     const GpuShare& share = ranks[rank];
     Gpu& gpu = gpus[share.gpu];
     gpu.free_bytes = std::min(gpu.free_bytes, share.free_bytes);
-    gpu.step_bytes += share.step_bytes;
     gpu.token_bytes += share.token_bytes;
     gpu.ranks.push_back(rank);
   }
   int64_t fewest = kMost;
   for (const auto& [name, gpu] : gpus) {
-    const int64_t left = gpu.free_bytes - gpu.step_bytes;
-    const int64_t fit =
-        static_cast<int64_t>(static_cast<double>(left) * fraction) / gpu.token_bytes / page_size * page_size;
+    const int64_t left = gpu.free_bytes - (wanted > 0 ? 0 : std::min(kGpuSpareBytes, gpu.free_bytes / 2));
+    const int64_t share =
+        std::min(static_cast<int64_t>(static_cast<double>(gpu.free_bytes) * fraction), left);
+    const int64_t fit = share / gpu.token_bytes / page_size * page_size;
     if (fit < std::max(page_size, wanted)) {
       fail(ErrorCode::kResource,
-           "{} has {} bytes left for the cache{}, {} tokens of {} bytes at a fraction of {}: lower "
-           "max_kv_tokens, or take a GPU with more memory",
-           name, std::max<int64_t>(left, 0),
-           ranks.size() == 1 ? "" : fmt::format(" of rank(s) {}", fmt::join(gpu.ranks, ", ")),
-           std::max<int64_t>(fit, 0), gpu.token_bytes, fraction);
+           "{} has {} bytes left for the cache{}, {} tokens of {} bytes at a fraction of {}: {}", name,
+           gpu.free_bytes, ranks.size() == 1 ? "" : fmt::format(" of rank(s) {}", fmt::join(gpu.ranks, ", ")),
+           fit, gpu.token_bytes, fraction,
+           wanted > 0 ? "lower max_kv_tokens, or take a GPU with more memory"
+                      : "end what else runs there, or take a GPU with more memory");
     }
     fewest = std::min(fewest, fit);
   }

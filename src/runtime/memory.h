@@ -18,17 +18,20 @@ struct StepMemory {
 StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_type, int64_t tokens,
                        int64_t logit_rows);
 
-// What a rank needs of its GPU, all ranks having loaded and none having taken more than its weights.
+// What a rank sees of its GPU, all ranks having taken what they need but for their caches.
 struct GpuShare {
   std::string gpu;          // the same words for the same GPU only
   int64_t free_bytes = 0;   // of the GPU
-  int64_t step_bytes = 0;   // of the rank: StepMemory::total()
-  int64_t token_bytes = 0;  // of its cache
+  int64_t token_bytes = 0;  // of the rank's cache
 };
-// The tokens of cache that each of the ranks can have: `fraction` of what a GPU's ranks leave free beside
-// their steps, for as many whole pages in each of their caches, on the GPU that has the fewest. All of it is
-// taken at once, so a rank must not count on what another takes. kResource, with the GPU and its ranks, where
-// that is less than a page or than `wanted`.
+// Where nobody asks for a size, so much of a GPU is left, or half where that is less: for graphs, arrays of
+// steps and libraries, and for processes that come later. Of an H200 alone the default fraction leaves 14 GB,
+// of which a second process leaves 1.4, and a third could leave nothing.
+inline constexpr int64_t kGpuSpareBytes = int64_t{512} << 20;
+// The tokens of cache that each of the ranks can have: `fraction` of what a GPU has free, for as many whole
+// pages in each of its ranks' caches, on the GPU that has the fewest. All of it is taken at once, so a rank
+// must not count on what another takes. kResource, with the GPU and its ranks, where that is less than a page
+// or than `wanted`.
 int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64_t page_size, int64_t wanted);
 
 }  // namespace bolide

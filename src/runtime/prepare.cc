@@ -1,5 +1,7 @@
 #include "runtime/prepare.h"
 
+#include <system_error>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "ops/tune.h"
@@ -44,7 +46,7 @@ std::future<void> prepare_library(const Context& context, const ModelConfig& mod
   for (const LibraryProduct& p : products) elements += p.out * p.in;
   const int64_t bytes = elements * static_cast<int64_t>(size_of(data_type));
   if (bytes < kFewestBytes) return {};
-  return std::async(std::launch::async, [=, most = std::min(most_tokens, kMostTokens)] {
+  const auto prepare = [=, most = std::min(most_tokens, kMostTokens)] {
     use_cuda_device(context.device_index);
     const Stream stream(context.device);
     Context beside = context;
@@ -56,7 +58,12 @@ std::future<void> prepare_library(const Context& context, const ModelConfig& mod
       if (error.code() != ErrorCode::kResource) throw;
       log::debug("cuBLASLt is not prepared: {}", error.what());  // the weights may still fit
     }
-  });
+  };
+  try {
+    return std::async(std::launch::async, prepare);
+  } catch (const std::system_error&) {  // no more threads: it waits until it is needed
+    return {};
+  }
 }
 
 }  // namespace bolide

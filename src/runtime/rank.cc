@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 
 #include "base/log.h"
 #include "base/parallel.h"
+#include "base/threads.h"
 #include "comm/launcher.h"
 #include "models/registry.h"
+#include "ops/limits.h"
 #include "runtime/alike.h"
 #include "runtime/check.h"
 #include "runtime/gemm_config.h"
@@ -115,22 +116,19 @@ StepMemory step_memory(const EngineConfig& config, const RankParts& parts) {
                      std::min(Worker::logit_block(model, parts.logit_block_bytes), sequences));
 }
 
-// What a rank tells the others once it has loaded.
+// What a rank tells the others once it has all memory but its cache.
 struct Loaded {
   int64_t weight_bytes = 0;
   int64_t tokens = 0;  // on the CPU: of cache, as far as this rank's part of the memory goes
   GpuShare share;      // on a GPU
 };
-Loaded loaded(const EngineConfig& config, const RankParts& parts, Device device) {
-  const ModelConfig& model = parts.model->config();
+Loaded loaded(const EngineConfig& config, const RankParts& parts, const ModelConfig& model, Device device) {
   const int64_t each = cache_config(model, parts.ranks.dist, parts.data_type, 1, 1).page_bytes();
   Loaded mine;
   mine.weight_bytes = parts.weight_bytes;
   if (device == Device::kCuda) {
-    mine.share = {.gpu = this_gpu(),
-                  .free_bytes = static_cast<int64_t>(cuda_memory_free()),
-                  .step_bytes = step_memory(config, parts).total(),
-                  .token_bytes = each};
+    mine.share = {
+        .gpu = this_gpu(), .free_bytes = static_cast<int64_t>(cuda_memory_free()), .token_bytes = each};
   } else if (config.max_kv_tokens > 0) {
     mine.tokens = config.max_kv_tokens;
   } else {
@@ -146,7 +144,6 @@ std::vector<Loaded> tell_loaded(Transport& world, const Loaded& mine) {
   message.add(mine.tokens);
   message.add(std::string_view(mine.share.gpu));
   message.add(mine.share.free_bytes);
-  message.add(mine.share.step_bytes);
   message.add(mine.share.token_bytes);
   std::vector<Loaded> all;
   for (const std::string& text : tell_all(world, message.data())) {
@@ -156,23 +153,22 @@ std::vector<Loaded> tell_loaded(Transport& world, const Loaded& mine) {
     rank.tokens = reader.get<int64_t>();
     rank.share.gpu = reader.text();
     rank.share.free_bytes = reader.get<int64_t>();
-    rank.share.step_bytes = reader.get<int64_t>();
     rank.share.token_bytes = reader.get<int64_t>();
     reader.end();
   }
   return all;
 }
 
-// Tokens of cache, the same for every rank. None takes memory before all know what there is, and none looks
-// before all have loaded: what a rank can have then does not depend on which of them is quicker.
-int64_t cache_tokens(const EngineConfig& config, const RankParts& parts, Device device,
-                     int64_t& total_weight_bytes) {
+// Tokens of cache, the same for every rank. None takes memory for it before all know what there is, and none
+// looks before all have the rest: what a rank can have then does not depend on which of them is quicker.
+int64_t cache_tokens(const EngineConfig& config, const RankParts& parts, const ModelConfig& model,
+                     Device device, double fraction, int64_t& total_weight_bytes) {
   std::vector<Loaded> ranks;
   if (parts.ranks.alone()) {
-    ranks.push_back(loaded(config, parts, device));
+    ranks.push_back(loaded(config, parts, model, device));
   } else {
     parts.ranks.world->barrier(Channel::kStart);
-    ranks = tell_loaded(*parts.ranks.world, loaded(config, parts, device));
+    ranks = tell_loaded(*parts.ranks.world, loaded(config, parts, model, device));
   }
   total_weight_bytes = 0;
   int64_t tokens = ranks.front().tokens;
@@ -183,30 +179,70 @@ int64_t cache_tokens(const EngineConfig& config, const RankParts& parts, Device 
     shares.push_back(std::move(rank.share));
   }
   if (device == Device::kCpu) return tokens;
-  const int64_t fit =
-      gpu_cache_tokens(shares, config.kv_cache_fraction, config.page_size, config.max_kv_tokens);
+  const int64_t fit = gpu_cache_tokens(shares, fraction, config.page_size, config.max_kv_tokens);
   return config.max_kv_tokens > 0 ? config.max_kv_tokens : fit;
 }
 
-WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes) {
-  const ModelConfig& model = parts.model->config();
+// The pages of `tokens`, held against what the kernels can number.
+int64_t cache_pages(const EngineConfig& config, const KvCacheConfig& cache, int64_t tokens) {
+  const int64_t pages = pages_for(tokens, config.page_size);
+  const int64_t most = most_pages(cache.device, cache.kv_heads, config.page_size);
+  if (config.max_kv_tokens > 0 && pages > most) {
+    fail(ErrorCode::kUsage, "max_kv_tokens is {}: with {} key heads a rank the cache has {} tokens at most",
+         config.max_kv_tokens, cache.kv_heads, most * config.page_size);
+  }
+  return std::min(pages, most);
+}
+
+// Whether all ranks could.
+bool all_could(const Ranks& ranks, bool mine) {
+  if (ranks.alone()) return mine;
+  const std::byte word{mine};
+  const std::vector<std::string> words = tell_all(*ranks.world, {&word, 1});
+  return std::all_of(words.begin(), words.end(), [](const std::string& each) { return each[0] != 0; });
+}
+
+// A size that nobody asked for is that of the memory that was free a moment ago. Where somebody else has
+// taken of it meanwhile, or where it is not in one piece, all ranks look again and want a little less.
+void take_cache(Worker& worker, const RankParts& parts, const EngineConfig& config,
+                int64_t& total_weight_bytes) {
+  const Device device = worker.context().device;
+  const ModelConfig& model = worker.model().config();
+  double fraction = config.kv_cache_fraction;
+  constexpr int kMostTries = 16;  // the last with 0.97^15, 63 % of the first's share
+  for (int tries = 1;; ++tries) {
+    KvCacheConfig cache = cache_config(model, parts.ranks.dist, parts.data_type, 0, config.page_size);
+    cache.device = device;
+    cache.spare_page = device == Device::kCuda;
+    cache.pages =
+        cache_pages(config, cache, cache_tokens(config, parts, model, device, fraction, total_weight_bytes));
+    const bool may_fail = device == Device::kCuda && config.max_kv_tokens == 0 && tries < kMostTries;
+    bool could = true;
+    try {
+      worker.take_cache(cache);
+    } catch (const Error& error) {
+      if (!may_fail || error.code() != ErrorCode::kResource) throw;
+      log::info("{}: looking again", error.what());
+      could = false;
+    }
+    // A rank that finds no memory says so here, before there are steps that wait for it.
+    if (all_could(parts.ranks, could)) return;
+    worker.drop_cache();
+    fraction *= 0.97;
+  }
+}
+
+WorkerConfig worker_config(const RankParts& parts, const EngineConfig& config) {
   const Device device = parse_device(config.device);
-  const int64_t tokens = cache_tokens(config, parts, device, total_weight_bytes);
-  // Page ids are 32-bit, and one more page may be spare.
-  const int64_t pages =
-      std::min<int64_t>(pages_for(tokens, config.page_size), std::numeric_limits<int32_t>::max() - 1);
-  WorkerConfig worker{
-      .cache = cache_config(model, parts.ranks.dist, parts.data_type, pages, config.page_size),
-      .device_index = parts.device_index,
-      .activation = activation_dtype(device, parts.data_type),
-      .threads = parts.threads,
-      .max_batch_size = config.max_batch_size,
-      .logit_block_bytes = parts.logit_block_bytes,
-      .deterministic = config.deterministic_batching,
-      .graphs = config.cuda_graphs && parts.ranks.capturable()};
-  worker.cache.device = device;
+  WorkerConfig worker{.device = device,
+                      .device_index = parts.device_index,
+                      .activation = activation_dtype(device, parts.data_type),
+                      .threads = parts.threads,
+                      .max_batch_size = config.max_batch_size,
+                      .logit_block_bytes = parts.logit_block_bytes,
+                      .deterministic = config.deterministic_batching,
+                      .graphs = config.cuda_graphs && parts.ranks.capturable()};
   if (device == Device::kCuda) worker.scratch_bytes = step_memory(config, parts).scratch;
-  worker.cache.spare_page = device == Device::kCuda;
   return worker;
 }
 
@@ -307,8 +343,9 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
                choose_all_reduce(config, device, transport), parts.ranks);
     if (transport) transport->at("loading");
     std::future<void> prepared;
+    const ModelConfig model = read_model_config(options);
+    check_model_fits(model, device);
     if (device == Device::kCuda && !config.deterministic_batching) {
-      const ModelConfig model = read_model_config(options);
       prepared = prepare_library(context, model, parts.ranks.dist,
                                  options.data_type.value_or(model.checkpoint_dtype),
                                  resolve_chunk_tokens(device, config.max_chunk_tokens));
@@ -328,16 +365,20 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
   return parts;
 }
 
-Worker make_worker(RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes) {
+std::unique_ptr<Worker> make_worker(RankParts& parts, const EngineConfig& config,
+                                    int64_t& total_weight_bytes) {
   return or_abort(parts.ranks, [&] {
-    const WorkerConfig how = worker_config(parts, config, total_weight_bytes);
-    return Worker(std::move(parts.model), parts.ranks, how);
+    const WorkerConfig how = worker_config(parts, config);
+    auto worker = std::make_unique<Worker>(std::move(parts.model), parts.ranks, how);
+    take_cache(*worker, parts, config, total_weight_bytes);
+    return worker;
   });
 }
 
 void serve_rank(RankParts&& parts, const EngineConfig& config) {
   int64_t total_weight_bytes = 0;
-  Worker worker = make_worker(parts, config, total_weight_bytes);
+  const std::unique_ptr<Worker> made = make_worker(parts, config, total_weight_bytes);
+  Worker& worker = *made;
   Pipeline& pipeline = worker.pipeline();
   const bool reports = !worker.dist().first_stage() && worker.dist().tensor_rank == 0;
   StepResult result;
@@ -357,28 +398,60 @@ void serve_rank(RankParts&& parts, const EngineConfig& config) {
 }
 
 Followers::Followers(std::vector<std::function<void()>> ranks) {
-  for (std::function<void()>& rank : ranks) {
-    threads_.emplace_back([rank = std::move(rank)] {
-      const TeamScope team;
-      try {
-        rank();
-      } catch (const std::exception& fault) {
-        log::debug("a rank has ended: {}", fault.what());
-      }
-    });
+  // None begins before all are there: they would wait for those that are not.
+  std::promise<bool> all_there;
+  const std::shared_future<bool> go = all_there.get_future().share();
+  try {
+    for (std::function<void()>& rank : ranks) {
+      threads_.push_back(start_thread([rank = std::move(rank), go] {
+        if (!go.get()) return;
+        const TeamScope team;
+        try {
+          rank();
+        } catch (const std::exception& fault) {
+          log::debug("a rank has ended: {}", fault.what());
+        }
+      }));
+    }
+  } catch (...) {
+    all_there.set_value(false);
+    join();
+    throw;
   }
+  all_there.set_value(true);
 }
 
-Followers::~Followers() {
+Followers::~Followers() { join(); }
+
+void Followers::join() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void follow(const EngineConfig& config) {
-  check_config(config);
+void follow(const EngineConfig& asked) {
+  check_config(asked);
   if (process_rank() == 0)
     fail(ErrorCode::kUsage, "follow() is for processes with a rank above 0: this one creates the engine");
   const TeamScope team;
-  serve_rank(load_rank(config, std::move(join_world(config).front())), config);
+  std::unique_ptr<Transport> world = std::move(join_world(asked).front());
+  const EngineConfig config = with_startable_threads(asked, 1);
+  serve_rank(load_rank(config, std::move(world)), config);
+}
+
+EngineConfig with_startable_threads(EngineConfig config, int ranks) {
+  constexpr int kBeside = 4;
+  const int each = resolve_threads(config.threads, ranks), needed = ranks * each + kBeside;
+  const int have = startable_threads(needed);
+  if (have == needed) return config;
+  const int can = std::max(have - kBeside, 0) / ranks;
+  constexpr const char* kLimit = "ulimit -u, or the limit on pids of a control group";
+  if (can < 1 || config.threads > 0) {
+    fail(ErrorCode::kResource,
+         "{} x {} threads need {} with those around them, and this process may start {}: {} ({})", ranks,
+         each, needed, have, can < 1 ? "raise the limit" : fmt::format("lower threads to {}", can), kLimit);
+  }
+  log::warn("this process may start {} threads ({}): {} compute instead of {}", have, kLimit, can, each);
+  config.threads = can;
+  return config;
 }
 
 int process_rank() { return read_launch().rank; }

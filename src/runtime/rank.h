@@ -30,13 +30,19 @@ struct RankParts {
 // agree.
 std::vector<std::unique_ptr<Transport>> join_world(const EngineConfig& config);
 
+// With as many threads as can be started, and a warning, where nobody asked for a number; else kResource
+// where those are too few. For so many ranks of this process: a team of OpenMP each, the engine's own thread,
+// and a few for who calls it and for teams that end late.
+EngineConfig with_startable_threads(EngineConfig config, int ranks);
+
 // From files to one rank: its groups, its part of the weights. `world` null: one rank alone.
 RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world);
 // The rank with the memory that it runs with, but its parts, which must outlive it. All ranks call it
 // together: they agree on the size of the cache, which is what the rank with the least memory can have, learn
 // how many bytes of weights they all hold, and return once all have what they need. kResource where one
 // cannot.
-Worker make_worker(RankParts& parts, const EngineConfig& config, int64_t& total_weight_bytes);
+std::unique_ptr<Worker> make_worker(RankParts& parts, const EngineConfig& config,
+                                    int64_t& total_weight_bytes);
 
 // Runs the steps that rank 0 announces until that stops. Throws what a step throws, and what Transport throws
 // when another rank is gone; the others then know.
@@ -46,7 +52,7 @@ void serve_rank(RankParts&& parts, const EngineConfig& config);
 class Followers {
  public:
   // Each runs one rank from loading to its end, and tells the others of a fault through its transport: what
-  // leaves it is of no more use.
+  // leaves it is of no more use. kResource, and none has run, where the system refuses a thread.
   explicit Followers(std::vector<std::function<void()>> ranks);
   // Waits for their end: rank 0 must have stopped them, or be gone.
   ~Followers();
@@ -54,6 +60,7 @@ class Followers {
   Followers& operator=(const Followers&) = delete;
 
  private:
+  void join();
   std::vector<std::thread> threads_;
 };
 

@@ -259,6 +259,7 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
   result.want_log_probs = plan.want_log_probs;
   if (!result.done) result.done = std::make_unique<Event>(context.device, worker.ranks().limit());
 
+  worker.reserve_draws(static_cast<int64_t>(plan.sample_rows.size()));
   for (const PageCopy& copy : plan.copies) worker.cache().copy_page(context, copy.from, copy.to);
   const bool draws = draws_only(plan);
   Pass pass{.input = {},
@@ -296,10 +297,14 @@ void collect_step(Worker& worker, StepResult& result) {
   const auto* log_probs = reinterpret_cast<const float*>(ids + result.host_capacity);
   for (size_t i = 0; i < result.drawn_for.size(); ++i) {
     const int32_t s = result.drawn_for[i];
-    if (ids[i] == kNanRow) {
+    if (ids[i] == kNoId) {
       result.faults[s] = std::make_exception_ptr(Error(
-          ErrorCode::kInternal,
-          "the logits of a row hold NaN: the model's weights or the cache are damaged; no token was drawn"));
+          ErrorCode::kUnsupported,
+          fmt::format(
+              "the logits of this request are not numbers (NaN or infinity), so no id can be drawn: its "
+              "activations exceed what {} holds, or the weights are damaged{}",
+              name_of(worker.context().activation),
+              worker.context().activation == DType::kF16 ? "; try --data-type bf16 or fp32" : "")));
       continue;
     }
     result.ids[s] = ids[i];

@@ -16,9 +16,9 @@ Worker::Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& c
       pipeline_(ranks_),
       model_(std::move(model)),
       config_(config),
-      stream_(config.cache.device),
-      arena_(config.cache.device),
-      context_{.device = config.cache.device,
+      stream_(config.device),
+      arena_(config.device),
+      context_{.device = config.device,
                .device_index = config.device_index,
                .threads = config.threads,
                .stream = stream_.get(),
@@ -26,19 +26,37 @@ Worker::Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& c
                .deterministic = config.deterministic,
                .arena = &arena_,
                .tensor_comm = ranks_.tensor.get()},
-      cache_(config.cache),
-      input_(config.cache.device, ranks_.limit()) {
+      input_(config.device, ranks_.limit()) {
   if (dist().pipeline_size > 1 && dist().tensor_rank == 0)
     stage_clock_.emplace(context_.device, dist().pipeline_rank);
   logit_block_ = logit_block(model_->config(), config.logit_block_bytes);
   if (config.scratch_bytes > 0) arena_.reserve(static_cast<size_t>(config.scratch_bytes));
+  if (context_.device == Device::kCpu) return;
   const int64_t rows = padded_sequences(config.max_batch_size);
-  draws_ = Tensor::zeros({rows}, DType::kI32, context_.device);
-  log_probs_ = Tensor::zeros({rows}, DType::kF32, context_.device);
+  reserve_draws(rows);
   // Captured steps hold its address, so on a GPU it does not grow.
-  if (context_.device == Device::kCuda && dist().last_stage()) logits(std::min(logit_block_, rows));
-  // A rank that finds no memory says so here, before there are steps that wait for it.
-  if (!ranks_.alone()) ranks_.world->barrier(Channel::kStart);
+  if (dist().last_stage()) logits(std::min(logit_block_, rows));
+}
+
+void Worker::take_cache(const KvCacheConfig& config) { cache_.emplace(config); }
+
+void Worker::drop_cache() {
+  cache_.reset();
+  if (context_.device == Device::kCuda) trim_device_memory();
+}
+
+void Worker::reserve_draws(int64_t count) {
+  const int64_t have = draws_.empty() ? 0 : draws_.shape()[0];
+  if (have > 0 && count <= have) return;
+  const int64_t rows = std::max({count, 2 * have, int64_t{16}});
+  Tensor ids = Tensor::zeros({rows}, DType::kI32, context_.device);
+  Tensor log_probs = Tensor::zeros({rows}, DType::kF32, context_.device);
+  if (have > 0) {  // which the next step may ask for
+    copy_on_device(context_, ids.view().data, draws_.view().data, draws_.bytes());
+    copy_on_device(context_, log_probs.view().data, log_probs_.view().data, log_probs_.bytes());
+  }
+  draws_ = std::move(ids);
+  log_probs_ = std::move(log_probs);
 }
 
 int64_t Worker::logit_block(const ModelConfig& model, int64_t bytes) {

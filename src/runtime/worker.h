@@ -19,7 +19,7 @@ struct WorkerConfig {
   // At most this much memory for a block of logits, but never under 16 rows: each block reads the whole head.
   static constexpr int64_t kLogitBlockBytes = int64_t{128} << 20;
 
-  KvCacheConfig cache;  // its device is where the worker runs
+  Device device = Device::kCpu;
   int device_index = 0;
   DType activation = DType::kF32;
   int threads = 1;
@@ -34,8 +34,9 @@ struct WorkerConfig {
 // time.
 class Worker {
  public:
-  // Returns once all ranks have theirs. Throws kResource when the cache cannot be had. `ranks` must outlive
-  // the worker, so that whoever meets its faults can still tell the others why it ends.
+  // With all memory that it needs but the cache, which take_cache() brings. Throws kResource when it cannot
+  // be had. `ranks` must outlive the worker, so that whoever meets its faults can still tell the others why
+  // it ends.
   Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& config);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -46,7 +47,10 @@ class Worker {
   const Ranks& ranks() const { return ranks_; }
   const Dist& dist() const { return ranks_.dist; }
   Pipeline& pipeline() { return pipeline_; }
-  KvCache& cache() { return cache_; }
+  // Once before the first step. Throws as KvCache does, and can then be called again.
+  void take_cache(const KvCacheConfig& config);
+  void drop_cache();
+  KvCache& cache() { return *cache_; }
   StepInput& input() { return input_; }
   // Null where nobody asks how long this rank computes: in a pipeline the first tensor rank of a stage tells
   // for all of them.
@@ -61,8 +65,10 @@ class Worker {
   // [rows, this tensor rank's ids] fp32, rows <= logit_block(). The same memory each time; grows when first
   // needed.
   View logits(int64_t rows);
-  // The ids that steps draw [max_batch_size and padding] and their log-probabilities, on the device; a step
-  // reads what the one before has left there.
+  // The ids that steps draw and their log-probabilities, on the device; a step reads what the one before has
+  // left there. On a GPU there is room for max_batch_size and padding from the start, as graphs hold the
+  // address; on the CPU for what reserve_draws() was asked for, so that a large max_batch_size costs nothing.
+  void reserve_draws(int64_t count);
   std::span<int32_t> draws() const { return {draws_.as<int32_t>(), static_cast<size_t>(draws_.shape()[0])}; }
   std::span<float> draw_log_probs() const {
     return {log_probs_.as<float>(), static_cast<size_t>(log_probs_.shape()[0])};
@@ -86,7 +92,7 @@ class Worker {
   Stream stream_;
   Arena arena_;
   Context context_;
-  KvCache cache_;
+  std::optional<KvCache> cache_;
   StepInput input_;
   std::optional<StageClock> stage_clock_;
   int64_t logit_block_;

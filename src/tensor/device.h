@@ -33,6 +33,8 @@ size_t cuda_memory_free();
 
 // Memory on the device: zero-filled never, 256-byte aligned on a GPU. kResource naming size and free bytes.
 std::shared_ptr<std::byte> allocate_device(size_t bytes);
+// Gives the driver back what was freed, for others to take. No-op without CUDA.
+void trim_device_memory();
 // Page-locked host memory, for copies that overlap with kernels.
 std::shared_ptr<std::byte> allocate_pinned(size_t bytes);
 // Bytes that allocate_device() has given out and that still live, and the most that ever lived at once.

@@ -16,6 +16,7 @@ void use_cuda_device(int) { no_cuda(); }
 DeviceProperties cuda_properties() { no_cuda(); }
 size_t cuda_memory_free() { no_cuda(); }
 std::shared_ptr<std::byte> allocate_device(size_t) { no_cuda(); }
+void trim_device_memory() {}
 std::shared_ptr<std::byte> allocate_pinned(size_t) { no_cuda(); }
 size_t device_bytes_in_use() { return 0; }
 size_t device_bytes_peak() { return 0; }

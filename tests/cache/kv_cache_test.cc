@@ -25,6 +25,7 @@ TEST(KvCache, LayersHaveTheContractsShapeAndDoNotOverlap) {
   KvCache cache({.layers = 3, .kv_heads = 2, .head_size = 5, .pages = 4, .page_size = 8});
   const Batch batch;
   const KvView view = cache.view(host_view(batch));
+  EXPECT_EQ(view.layers(), 3);
   float value = 0;
   for (int64_t l = 0; l < 3; ++l) {
     for (const View& side : {view.layer(l).k, view.layer(l).v}) {

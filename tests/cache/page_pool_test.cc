@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <set>
 #include <string>
 
@@ -22,6 +23,26 @@ TEST(PagePool, GivesEachPageOnceAndThenNothing) {
   }
   EXPECT_EQ(pool.free_pages(), 0);
   EXPECT_FALSE(pool.take().has_value());
+}
+
+TEST(PagePool, PagesThatNobodyTookCostNothing) {
+  const auto resident = [] {
+    std::ifstream status("/proc/self/statm");
+    int64_t size = 0, pages = 0;
+    status >> size >> pages;
+    return pages * 4096;
+  };
+  const int64_t before = resident();
+  PagePool pool((int64_t{1} << 31) - 1);
+  EXPECT_EQ(pool.free_pages(), pool.pages());
+  EXPECT_EQ(pool.take(), 0);
+  EXPECT_EQ(pool.take(), 1);
+  EXPECT_EQ(pool.free_pages(), pool.pages() - 2);
+  pool.release(0);
+  EXPECT_EQ(pool.free_pages(), pool.pages() - 1);
+  EXPECT_EQ(pool.take(), 0);  // the one freed last comes first
+  EXPECT_EQ(pool.take(), 2);
+  EXPECT_LT(resident() - before, int64_t{4} << 20);
 }
 
 TEST(PagePool, SharedPageIsFreeAfterItsLastOwner) {
@@ -172,6 +193,40 @@ TEST(SequencePages, LastFreePagesAreEnoughForAForksCopies) {
   ASSERT_TRUE(second.append(6, copies));  // a copy and one page
   EXPECT_EQ(pool.free_pages(), 0);
   EXPECT_EQ(second.pages().size(), 3u);
+}
+
+TEST(SequencePages, OfThreeOwnersTheLastWritesInPlace) {
+  PagePool pool(8);
+  SequencePages first(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(first.append(3, copies));
+  SequencePages second = first.fork(), third = second.fork();
+  EXPECT_EQ(pool.references(first.pages()[0]), 3);
+  ASSERT_TRUE(first.append(0, copies));  // writes nothing, so takes nothing
+  EXPECT_EQ(pool.free_pages(), 7);
+  for (SequencePages* each : {&first, &second, &third}) ASSERT_TRUE(each->append(1, copies));
+  EXPECT_EQ(copies.size(), 2u);
+  EXPECT_EQ(pool.free_pages(), 5);
+  for (const SequencePages* each : {&first, &second, &third}) EXPECT_EQ(pool.references(each->pages()[0]), 1);
+}
+
+TEST(SequencePages, ReserveOfWhatIsThereTakesNothing) {
+  PagePool pool(4);
+  SequencePages pages(pool, 4);
+  ASSERT_TRUE(pages.reserve(8));
+  EXPECT_EQ(pages.tokens(), 0);
+  ASSERT_TRUE(pages.reserve(8));
+  ASSERT_TRUE(pages.reserve(1));
+  EXPECT_EQ(pool.free_pages(), 2);
+  ASSERT_TRUE(pages.reserve(16));
+  EXPECT_FALSE(pages.reserve(17));
+  EXPECT_EQ(pages.pages().size(), 4u);
+  pages.clear();
+  EXPECT_EQ(pool.free_pages(), 4);
+}
+
+TEST(SequencePagesDeathTest, AForkOfNothingIsOurFault) {
+  EXPECT_CHECK(SequencePages().fork(), "pool_ != nullptr");
 }
 
 TEST(SequencePages, ForkThatCannotCopyChangesNothing) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "ops/cases.h"
 #include "ops/guarded.h"
@@ -19,10 +20,10 @@ struct Tokens {
 class AttentionCase : public OpCase {
  public:
   explicit AttentionCase(const AttentionShape& s)
-      : OpCase(fmt::format("attention/{}/{}/queries{}/lengths{}/{}x{}x{}/page{}{}{}", name_of(s.dtype),
+      : OpCase(fmt::format("attention/{}/{}/queries{}/lengths{}/{}x{}x{}/page{}{}{}{}", name_of(s.dtype),
                            name_of(s.activation), fmt::join(s.queries, "+"), fmt::join(s.lengths, "+"),
                            s.heads, s.kv_heads, s.head_size, s.page_size, s.alibi ? "/alibi" : "",
-                           s.fused ? "/fused" : "")),
+                           s.fused ? "/fused" : "", s.poisoned ? "/poisoned" : "")),
         shape_(s) {
     Source source(23);
     std::vector<int32_t> offsets = {0}, lengths;
@@ -55,6 +56,10 @@ class AttentionCase : public OpCase {
     const int64_t width = s.heads * s.head_size;
     q_ = Guarded::random(offsets.back(), width, s.gap, source, 1, s.activation);
     y_ = Guarded(offsets.back(), width, s.gap, s.activation);
+    if (s.poisoned) {  // of head 0, the rows in which each sequence ends
+      q_.set(offsets[1] - 1, 0, std::numeric_limits<float>::quiet_NaN());
+      q_.set(offsets[2] - 1, s.head_size - 1, std::numeric_limits<float>::infinity());
+    }
     slopes_ = Guarded(1, s.heads, 0);
     for (int64_t h = 0; h < s.heads; ++h) slopes_.row(0)[h] = alibi_slopes(s.heads)[static_cast<size_t>(h)];
   }
@@ -80,8 +85,9 @@ class AttentionCase : public OpCase {
     const auto same = [](const Mirrored& a, const Tensor& b) {
       return std::memcmp(a.host().view().data, b.view().data, b.bytes()) == 0;
     };
-    if (!same(k_, wanted_k_)) return "the pages of keys are not as they should be";
-    if (!same(v_, wanted_v_)) return "the pages of values are not as they should be";
+    // (NaN has many patterns.)
+    if (!shape_.poisoned && !same(k_, wanted_k_)) return "the pages of keys are not as they should be";
+    if (!shape_.poisoned && !same(v_, wanted_v_)) return "the pages of values are not as they should be";
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
     const std::vector<double>& expected = expected_.get([&] {
       AttentionArgs like = args({});
@@ -162,10 +168,26 @@ class AttentionCase : public OpCase {
       tokens->k = Guarded::random(count, width, shape_.gap, source, 1, shape_.activation);
       tokens->v = Guarded::random(count, width, shape_.gap, source, 1, shape_.activation);
       tokens->slots = Mirrored(tokens->places);
+      if (shape_.poisoned) poison(*tokens, table);
       for (int64_t t = 0; t < count; ++t) {
         place(tokens->k, t, tokens->places[static_cast<size_t>(t)], wanted_k_);
         place(tokens->v, t, tokens->places[static_cast<size_t>(t)], wanted_v_);
       }
+    }
+  }
+  // The newest key of the third sequence, and the first value of the fourth, of the last kv head.
+  void poison(Tokens& tokens, const std::vector<int32_t>& table) const {
+    const auto slot = [&](size_t sequence, int64_t j) {
+      return table[sequence * static_cast<size_t>(max_pages_) + static_cast<size_t>(j / shape_.page_size)] *
+                 shape_.page_size +
+             j % shape_.page_size;
+    };
+    const int64_t column = shape_.kv_heads * shape_.head_size - 1;
+    for (size_t t = 0; t < tokens.places.size(); ++t) {
+      const auto row = static_cast<int64_t>(t);
+      if (tokens.places[t] == slot(2, shape_.lengths[2] - 1))
+        tokens.k.set(row, column, std::numeric_limits<float>::quiet_NaN());
+      if (tokens.places[t] == slot(3, 0)) tokens.v.set(row, column, std::numeric_limits<float>::quiet_NaN());
     }
   }
   void place(const Guarded& from, int64_t row, int64_t slot, const Tensor& pages) const {

@@ -113,7 +113,7 @@ class BestCase : public OpCase {
     const float* row = plain_.row(t);
     const bool nan = std::any_of(row, row + shape_.out, [](float x) { return std::isnan(x); });
     const int64_t column = std::max_element(row, row + shape_.out) - row;  // the first of equals
-    const int64_t id = nan ? kNanRow : kBegin + column;
+    const int64_t id = nan || !std::isfinite(row[column]) ? kNoId : kBegin + column;
     const int32_t got = ids_.view().as<int32_t>()[t];
     const float value = values_.row(t)[0];
     if (got != id || (nan ? !std::isnan(value) : value != row[column]))

@@ -285,7 +285,7 @@ class EmbeddingCase : public OpCase {
     const auto draw = [&] {
       return static_cast<int32_t>(vocab_begin ? source.below(vocab + 2 * vocab_begin) : source.below(vocab));
     };
-    // What the step before drew: the last of it is kNanRow, which has no embedding.
+    // What the step before drew: the last of it is kNoId, which has no embedding.
     std::vector<int32_t> previous = {draw(), draw(), -1}, ids;
     for (int64_t t = 0; t < tokens; ++t) {
       const bool late = t % 3 == 2;

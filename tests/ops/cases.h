@@ -71,6 +71,9 @@ struct AttentionShape {
   bool alibi = true;
   bool fused = false;  // attention() stores the keys and values of its queries itself
   int64_t gap = 3;     // between rows of q, k, v and y
+  // A query of NaN, one of infinity, a newest key of NaN and a first value of NaN, in a sequence each: what
+  // they are a part of must be NaN, and nothing else. Four sequences, the second of several tokens.
+  bool poisoned = false;
 };
 Case attention_case(const AttentionShape& shape);
 

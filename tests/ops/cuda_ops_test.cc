@@ -123,6 +123,8 @@ TEST_F(CudaOps, MatmulBestOfHeads) { expect_right(matmul_best_of_heads()); }
 TEST_F(CudaOps, Rows) { expect_right(row_ops(Device::kCuda)); }
 TEST_F(CudaOps, SampleParts) { expect_right(sample_parts()); }
 TEST_F(CudaOps, SampleLargeParts) { expect_right(sample_large_parts()); }
+TEST_F(CudaOps, AttentionGroups) { expect_right(attention_groups(Device::kCuda)); }
+TEST_F(CudaOps, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCuda)); }
 TEST_F(CudaOps, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
 TEST_F(CudaOps, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda)); }
 
@@ -156,7 +158,7 @@ TEST_F(CudaOps, SamplePartsDrawAsTheWhole) {
 TEST_F(CudaOps, SampleTiesByRisingId) { expect_ties_by_rising_id(drawer()); }
 TEST_F(CudaOps, SampleGreedyTakesTheLowestOfEquals) { expect_lowest_of_equals(drawer()); }
 TEST_F(CudaOps, SampleNanMarksTheRow) { expect_nan_marks_the_row(drawer()); }
-TEST_F(CudaOps, SampleInfinitiesAreLegal) { expect_infinities_are_legal(drawer()); }
+TEST_F(CudaOps, SampleDrawsFromFiniteRowsOnly) { expect_only_finite_rows_draw(drawer()); }
 TEST_F(CudaOps, SampleReproducibleAndFair) { expect_reproducible_and_fair(drawer()); }
 
 // Rows [begin, end) of y, as they are on the host.

@@ -158,6 +158,11 @@ class Guarded {
                  share = dtype() == DType::kF32 ? 0 : half_ulp(dtype());
     for (int64_t i = 0; i < rows_ * columns_; ++i) {
       const double got = get(i / columns_, i % columns_), want = expected[static_cast<size_t>(i)];
+      if (std::isnan(want)) {
+        if (!std::isnan(got))
+          return fmt::format("[{}, {}] is {} instead of NaN", i / columns_, i % columns_, got);
+        continue;
+      }
       const double before = relative * bound[static_cast<size_t>(i)];
       const double allowed = before + tiny + share * (std::abs(want) + before);
       if (!(std::abs(got - want) <= allowed))

@@ -43,6 +43,8 @@ TEST_P(Ops, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCpu));
 TEST_P(Ops, MatmulBest) { expect_right(matmul_best(Device::kCpu)); }
 TEST_P(Ops, Rows) { expect_right(row_ops(Device::kCpu)); }
 TEST_P(Ops, SampleParts) { expect_right(sample_parts()); }
+TEST_P(Ops, AttentionGroups) { expect_right(attention_groups(Device::kCpu)); }
+TEST_P(Ops, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCpu)); }
 TEST_P(Ops, AttentionDecode) { expect_right(attention_decode(Device::kCpu)); }
 TEST_P(Ops, AttentionPrefill) { expect_right(attention_prefill(Device::kCpu)); }
 

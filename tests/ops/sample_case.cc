@@ -192,7 +192,7 @@ class CandidatesCase : public OpCase {
     for (int64_t i = 0; i < values_.view().shape[1]; ++i) {
       const bool left = i >= static_cast<int64_t>(want.columns.size());
       const int64_t column = left ? 0 : want.columns[static_cast<size_t>(i)];
-      const int64_t id = left || std::isnan(want.max) ? kNanRow : kBegin + column;
+      const int64_t id = left || !std::isfinite(want.max) ? kNoId : kBegin + column;
       const double value = left                   ? -std::numeric_limits<double>::infinity()
                            : std::isnan(want.max) ? want.max
                                                   : logits[column];

@@ -96,7 +96,7 @@ void expect_nan_marks_the_row(const Drawer& draw) {
         std::vector<SampleRow> rows(4);
         for (int kind = 0; kind < 2; ++kind) {
           const std::vector<int32_t> ids = draw(logits, rows, nullptr);
-          for (size_t r = 0; r < 4; ++r) EXPECT_EQ(ids[r] == kNanRow, r == 2) << at;
+          for (size_t r = 0; r < 4; ++r) EXPECT_EQ(ids[r] == kNoId, r == 2) << at;
           rows.assign(4, {.top_k = 3});
         }
       }
@@ -104,18 +104,20 @@ void expect_nan_marks_the_row(const Drawer& draw) {
   }
 }
 
-void expect_infinities_are_legal(const Drawer& draw) {
+void expect_only_finite_rows_draw(const Drawer& draw) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   for (int64_t vocab : {40, 20000}) {
     Guarded logits(3, vocab, 0);
     for (int64_t r = 0; r < 3; ++r) std::fill_n(logits.row(r), vocab, -kInf);
-    logits.row(0)[7] = 1;      // all others banned
-    logits.row(1)[30] = kInf;  // forced
+    logits.row(0)[7] = 1;  // all others banned
+    logits.row(1)[30] = kInf;
     for (const SampleRow& row : {SampleRow{.top_p = 0.9f}, SampleRow{.top_k = 4}, SampleRow{}}) {
       std::vector<float> log_probs(3);
       const std::vector<SampleRow> rows(3, row);
-      EXPECT_EQ(draw(logits, rows, &log_probs), (std::vector<int32_t>{7, 30, 0}));
-      EXPECT_EQ(log_probs, (std::vector<float>{0, 0, 0}));
+      EXPECT_EQ(draw(logits, rows, &log_probs), (std::vector<int32_t>{7, kNoId, kNoId}));
+      EXPECT_EQ(log_probs[0], 0);
+      EXPECT_TRUE(std::isnan(log_probs[1]) && std::isnan(log_probs[2])) << log_probs[1] << log_probs[2];
+      EXPECT_EQ(draw(logits, rows, nullptr), (std::vector<int32_t>{7, kNoId, kNoId}));
     }
   }
 }

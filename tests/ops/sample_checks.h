@@ -17,7 +17,7 @@ void expect_oracles_draws(const Drawer& draw, const std::vector<int64_t>& vocabs
 void expect_ties_by_rising_id(const Drawer& draw);
 void expect_lowest_of_equals(const Drawer& draw);
 void expect_nan_marks_the_row(const Drawer& draw);
-void expect_infinities_are_legal(const Drawer& draw);
+void expect_only_finite_rows_draw(const Drawer& draw);
 void expect_reproducible_and_fair(const Drawer& draw);
 
 }  // namespace bolide::test

@@ -38,7 +38,7 @@ TEST_P(Sample, AgreesWithTheOracle) {
 TEST_P(Sample, TiesByRisingId) { expect_ties_by_rising_id(draw_with(1)); }
 TEST_P(Sample, GreedyTakesTheLowestOfEquals) { expect_lowest_of_equals(draw_with(1)); }
 TEST_P(Sample, NanMarksTheRow) { expect_nan_marks_the_row(draw_with(2)); }
-TEST_P(Sample, InfinitiesAreLegal) { expect_infinities_are_legal(draw_with(1)); }
+TEST_P(Sample, DrawsFromFiniteRowsOnly) { expect_only_finite_rows_draw(draw_with(1)); }
 TEST_P(Sample, ReproducibleAndFair) { expect_reproducible_and_fair(draw_with(2)); }
 
 INSTANTIATE_TEST_SUITE_P(Isa, Sample, testing::ValuesIn(cpu::available_isas()),

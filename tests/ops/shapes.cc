@@ -300,6 +300,68 @@ Cases sample_large_parts() {
   return cases;
 }
 
+// Fewer key heads than heads: one for all of them, and some.
+Cases attention_groups(Device device) {
+  Cases cases;
+  for (DType dtype : kDtypes)
+    for (int64_t kv_heads : {1, 2, 4})
+      for (int64_t head_size : {5, 16, 64, 128})
+        for (bool prompts : {false, true})
+          add(cases,
+              {.queries = prompts ? std::vector<int64_t>{70, 1, 9} : std::vector<int64_t>{1, 1, 1},
+               .lengths = prompts ? std::vector<int64_t>{200, 33, 9} : std::vector<int64_t>{200, 33, 1},
+               .heads = 8,
+               .kv_heads = kv_heads,
+               .head_size = head_size,
+               .page_size = head_size == 5 ? 3 : 16,
+               .dtype = dtype,
+               .activation = activation_dtype(device, dtype),
+               .alibi = head_size != 16,
+               .fused = head_size != 64 || !prompts,
+               .gap = head_size == 128 ? 64 : 3});
+  return cases;
+}
+
+// What each of the kernels makes of numbers that are none.
+Cases attention_poisoned(Device device) {
+  struct Kind {
+    std::vector<int64_t> queries, lengths;
+    int64_t heads, kv_heads, head_size;
+  };
+  const std::vector<int64_t> ones(4, 1), uneven = {40, 300, 1, 17}, longer = {9, 140, 70, 300};
+  std::vector<Kind> kinds = {{ones, uneven, 2, 2, 64},
+                             {ones, uneven, 2, 2, 31},
+                             {{9, 12, 8, 20}, longer, 4, 2, 64},
+                             {{9, 12, 8, 20}, longer, 2, 2, 20}};
+  if (device == Device::kCuda) {
+    std::vector<int64_t> crowd(140, 1), lengths(140);
+    for (size_t i = 0; i < lengths.size(); ++i) lengths[i] = 1 + static_cast<int64_t>(i) * 7 % 150;
+    kinds.insert(kinds.end(), {{ones, uneven, 8, 2, 64},
+                               {ones, uneven, 4, 4, 128},
+                               {ones, {900, 2000, 3000, 40}, 4, 4, 128},
+                               {crowd, lengths, 24, 24, 64},
+                               {crowd, lengths, 24, 4, 128},
+                               {{9, 130, 70, 200}, {9, 140, 70, 300}, 4, 2, 64},
+                               {{9, 130, 70, 200}, {9, 140, 70, 300}, 2, 2, 128},
+                               {{9, 130, 70, 200}, {9, 140, 70, 300}, 2, 1, 256}});
+  }
+  Cases cases;
+  for (const Kind& kind : kinds)
+    for (DType dtype : kDtypes)
+      add(cases, {.queries = kind.queries,
+                  .lengths = kind.lengths,
+                  .heads = kind.heads,
+                  .kv_heads = kind.kv_heads,
+                  .head_size = kind.head_size,
+                  .dtype = dtype,
+                  .activation = activation_dtype(device, dtype),
+                  .alibi = kind.head_size != 128,
+                  .fused = true,
+                  .gap = 64,
+                  .poisoned = true});
+  return cases;
+}
+
 Cases attention_decode(Device device) {
   Cases cases;
   for (DType dtype : kDtypes) {

@@ -20,6 +20,8 @@ Cases matmul_best_of_heads();
 Cases row_ops(Device device);
 Cases sample_parts();
 Cases sample_large_parts();
+Cases attention_groups(Device device);
+Cases attention_poisoned(Device device);
 Cases attention_decode(Device device);
 Cases attention_prefill(Device device);
 

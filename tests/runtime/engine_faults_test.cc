@@ -157,7 +157,7 @@ TEST(EngineFaults, RowOfNanEndsItsOwnRequestOnly) {
   const uint64_t good = engine->submit(request_of(prompt, 1)), bad = engine->submit(request_of({3, 95}, 5)),
                  other = engine->submit(request_of(prompt, 1));
   go = true;
-  EXPECT_ERROR(engine->wait(bad), ErrorCode::kInternal, "NaN");
+  EXPECT_ERROR(engine->wait(bad), ErrorCode::kUnsupported, "the logits of this request are not numbers");
   EXPECT_EQ(engine->wait(good).output_ids, test.twin().expected_ids(prompt, 1));
   EXPECT_EQ(engine->wait(other).output_ids, test.twin().expected_ids(prompt, 1));
 }
@@ -286,6 +286,19 @@ TEST(EngineFaults, ConfigurationsThatCannotBe) {
   EXPECT_ERROR(measure_roof("tpu", "fp32", 1), ErrorCode::kUsage, "unknown device");
   EXPECT_ERROR(measure_roof("cpu", "fp12", 1), ErrorCode::kUsage, "unknown data type");
   EXPECT_ERROR(measure_roof("cpu", "fp32", -1), ErrorCode::kUsage, "threads");
+}
+
+TEST(EngineFaults, ModelsThatNoKernelComputesWith) {
+  ModelConfig model;
+  model.head_size = 256;
+  model.vocab_size = (1 << 20) + 1;
+  EXPECT_NO_THROW(check_model_fits(model, Device::kCpu));
+  EXPECT_ERROR(check_model_fits(model, Device::kCuda), ErrorCode::kUnsupported, "1048577 ids");
+  model.vocab_size = 1 << 20;
+  EXPECT_NO_THROW(check_model_fits(model, Device::kCuda));
+  model.head_size = 257;
+  for (const Device device : {Device::kCpu, Device::kCuda})
+    EXPECT_ERROR(check_model_fits(model, device), ErrorCode::kUnsupported, "a size of 257");
 }
 
 TEST(EngineFaults, InfoSaysWhatWasMade) {

@@ -130,9 +130,10 @@ void run_alone(int stages, bool graphs, std::vector<Ran>& steps, std::vector<Sta
   const Followers followers(std::move(others));  // first: they end once rank 0's transport has
   RankParts parts = load_rank(config, std::move(world.front()));
   int64_t total = 0;
-  Worker worker = make_worker(parts, config, total);
+  const std::unique_ptr<Worker> made = make_worker(parts, config, total);
+  Worker& worker = *made;
   Scheduler scheduler(
-      {.pages = worker.config().cache.pages, .page_size = config.page_size, .stages = stages});
+      {.pages = worker.cache().config().pages, .page_size = config.page_size, .stages = stages});
   RequestState request;
   request.tokens = {5, 6, 7, 8, 9};
   request.prompt_tokens = 5;

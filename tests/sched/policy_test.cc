@@ -90,6 +90,19 @@ TEST(MicroBatch, TheBestOfAllSizes) {
   }
 }
 
+TEST(MicroBatch, AStepIsNeverMoreThanItMayBeNorLessThanTheFewest) {
+  // As few steps as possible, of which one is too large: the next.
+  EXPECT_EQ(micro_batch_tokens(1024, equal_stages(2, 1, 0), 1024), 1024);
+  EXPECT_EQ(micro_batch_tokens(1024, equal_stages(2, 1, 0), 1023), 512);
+  // Down to 32 tokens a step, unless all are fewer.
+  EXPECT_EQ(micro_batch_tokens(63, equal_stages(2, 0, 1), 512), 32);
+  EXPECT_EQ(micro_batch_tokens(62, equal_stages(2, 0, 1), 512), 62);
+  EXPECT_EQ(micro_batch_tokens(31, equal_stages(2, 0, 1), 512), 31);
+  EXPECT_EQ(micro_batch_tokens(0, equal_stages(2, 0, 1), 77), 77);
+  // Of equal times the fewest steps.
+  EXPECT_EQ(micro_batch_tokens(256, std::vector<StageTime>{{0, 1}}, 512), 256);
+}
+
 TEST(MicroBatch, DecodingIsDividedWhereThatPays) {
   // Rows that cost what they weigh: a step a stage. Steps that cost the same whatever their size, on stages
   // of unequal length: one step, since the slow stage would see each of two.
@@ -99,12 +112,28 @@ TEST(MicroBatch, DecodingIsDividedWhereThatPays) {
   EXPECT_EQ(decode_micro_batches(0, equal_stages(4, 0, 1)), 1);
 }
 
+TEST(MicroBatch, DecodingHasAtMostAStepAStageAndASequence) {
+  EXPECT_EQ(decode_micro_batches(2, equal_stages(4, 0, 1)), 2);
+  EXPECT_EQ(decode_micro_batches(3, equal_stages(3, 0, 1)), 3);
+  EXPECT_EQ(decode_micro_batches(100, equal_stages(3, 0, 1)), 3);
+  EXPECT_EQ(decode_micro_batches(0, equal_stages(3, 0, 1)), 1);
+  // Three stages of which one is as slow as the others together: two steps keep it busy, three gain nothing.
+  EXPECT_EQ(decode_micro_batches(60, std::vector<StageTime>{{0, 1}, {0, 2}, {0, 1}}), 2);
+  // The slowest is the largest at that size, not at another: 4 + 1 * 30 against 0 + 2 * 30.
+  EXPECT_EQ(decode_micro_batches(60, std::vector<StageTime>{{4, 1}, {0, 2}}), 2);
+}
+
 TEST(MicroBatch, AFewReadySequencesWaitForTheirShare) {
   EXPECT_EQ(decode_share(8, 8, 2), 4);
   EXPECT_EQ(decode_share(8, 1, 2), 0);
   EXPECT_EQ(decode_share(9, 4, 2), 5);  // the other 5 are on their way
   EXPECT_EQ(decode_share(3, 3, 4), 1);
   EXPECT_EQ(decode_share(1, 1, 1), 1);
+  EXPECT_EQ(decode_share(8, 3, 2), 0);
+  EXPECT_EQ(decode_share(8, 4, 2), 4);
+  EXPECT_EQ(decode_share(9, 3, 2), 0);
+  EXPECT_EQ(decode_share(0, 0, 2), 0);
+  EXPECT_EQ(decode_share(1, 0, 2), 1);  // none is ready, and none is held back
 }
 
 TEST(LineFit, FindsTheLineAndFollowsItWhenItMoves) {

@@ -246,6 +246,104 @@ TEST(Scheduler, StepsFollowMeasuredTimes) {
   EXPECT_EQ(decode_step(asked), 4);
 }
 
+TEST(Scheduler, AnIdOfZeroIsKnown) {
+  Scheduler scheduler(kTwoStages);
+  const auto first = make_request(1, 1, 5), second = make_request(2, 1, 5);
+  for (RequestState* state : {first.get(), second.get()}) scheduler.add(*state);
+  scheduler.next_step();
+  for (RequestState* state : {first.get(), second.get()}) state->tokens.push_back(0);
+  EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(first.get()));
+}
+
+// The prompts of a step are as long as what waits of them, in tokens, divided by the stages.
+TEST(Scheduler, PromptsShareAStagesPartUntilItIsMeasured) {
+  SchedulerConfig config = kTwoStages;
+  config.max_chunk_tokens = 100;
+  Scheduler scheduler(config);
+  const auto done = make_request(1, 8, 3), first = make_request(2, 120, 1), second = make_request(3, 40, 1);
+  scheduler.add(*done);
+  EXPECT_EQ(scheduler.next_step().prefill_tokens, 8);  // less than the fewest, 32, is not divided
+  append_token(*done);
+  scheduler.add(*first);
+  scheduler.add(*second);
+  EXPECT_EQ(scheduler.next_step().prefill_tokens, 80);  // half of 160
+  EXPECT_EQ(scheduler.next_step().prefill_tokens, 40);  // of 80: the decoding sequence has none left
+  EXPECT_EQ(scheduler.next_step().prefill_tokens, 32);  // of 40
+  const auto long_one = make_request(4, 900, 1);
+  scheduler.add(*long_one);
+  EXPECT_EQ(scheduler.next_step().prefill_tokens, 100);  // as many as a step may take
+}
+
+// One stage plans ahead of what it does not know yet.
+TEST(Scheduler, WithoutAPipelineNobodyWaitsForAnId) {
+  Scheduler scheduler({.max_batch_size = 2, .max_chunk_tokens = 8, .pages = 8, .page_size = 4});
+  const auto request = make_request(1, 2, 4);
+  scheduler.add(*request);
+  scheduler.next_step();
+  request->tokens.push_back(-1);
+  StepPlan& plan = scheduler.next_step();
+  EXPECT_EQ(plan.decode_rows, 1);
+  EXPECT_THAT(plan.batch.token_ids, ElementsAre(-1));
+}
+
+TEST(Scheduler, AStepOfAPipelineIsNoLongerThanItMayBe) {
+  SchedulerConfig config = kTwoStages;
+  config.max_chunk_tokens = 5;
+  Scheduler scheduler(config);
+  const auto request = make_request(1, 40, 1);
+  scheduler.add(*request);
+  EXPECT_EQ(scheduler.next_step().prefill_tokens, 5);
+}
+
+TEST(Scheduler, AdmitsAsPagesAndPlacesAllow) {
+  Scheduler scheduler({.max_batch_size = 3, .max_chunk_tokens = 100, .pages = 6, .page_size = 4});
+  // 2, 3, 1 and 1 pages: the third needs a page that is left, the fourth a place that is not.
+  const auto a = make_request(1, 4, 4), b = make_request(2, 8, 1), c = make_request(3, 3, 1),
+             d = make_request(4, 1, 1);
+  for (RequestState* state : {a.get(), b.get(), c.get(), d.get()}) scheduler.add(*state);
+  EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(a.get(), b.get(), c.get()));
+  EXPECT_EQ(scheduler.pool().free_pages(), 0);
+  EXPECT_FALSE(scheduler.idle());
+  scheduler.remove(*b);
+  EXPECT_EQ(scheduler.pool().free_pages(), 3);
+  StepPlan& plan = scheduler.next_step();
+  EXPECT_EQ(plan.sequences.back(), d.get());
+  EXPECT_EQ(scheduler.pool().free_pages(), 2);
+  for (RequestState* state : {a.get(), c.get(), d.get()}) scheduler.remove(*state);
+  EXPECT_TRUE(scheduler.idle());
+}
+
+TEST(Scheduler, LogProbabilitiesAreWantedByWhoDraws) {
+  Scheduler scheduler({.max_batch_size = 2, .max_chunk_tokens = 4, .pages = 20, .page_size = 4});
+  const auto plain = make_request(1, 2, 3), wants = make_request(2, 6, 3);
+  wants->return_log_probs = true;
+  scheduler.add(*plain);
+  scheduler.add(*wants);
+  EXPECT_FALSE(scheduler.next_step().want_log_probs);  // two tokens of each: the second draws nothing yet
+  append_token(*plain);
+  StepPlan& plan = scheduler.next_step();
+  EXPECT_TRUE(plan.want_log_probs);
+  ASSERT_EQ(plan.sample_rows.size(), 2u);
+  EXPECT_EQ(plan.sample_rows[0].position, 3u);
+  EXPECT_EQ(plan.sample_rows[0].request, 1u);
+  EXPECT_EQ(plan.sample_rows[1].position, 6u);
+}
+
+TEST(SchedulerDeathTest, WhatCannotBeIsOurFault) {
+  EXPECT_CHECK(Scheduler({.max_batch_size = 0, .pages = 1}), "max_batch_size > 0");
+  EXPECT_CHECK(Scheduler({.max_chunk_tokens = 0, .pages = 1}), "max_chunk_tokens > 0");
+  EXPECT_CHECK(Scheduler({.pages = 1, .page_size = 0}), "page_size > 0");
+  Scheduler scheduler({.max_batch_size = 2, .pages = 2, .page_size = 4});
+  const auto fits = make_request(1, 4, 4), long_one = make_request(2, 5, 4), empty = make_request(3, 0, 4);
+  EXPECT_CHECK(scheduler.add(*long_one), "request 2: 9 tokens");
+  EXPECT_CHECK(scheduler.add(*empty), "request 3");
+  EXPECT_CHECK(scheduler.remove(*fits), "request 1 is not scheduled");
+  EXPECT_CHECK(scheduler.measured({.stage = 1}), "stage < ");
+  scheduler.measured({.stage = 0, .tokens = 1, .seconds = 1});
+  scheduler.add(*fits);
+  EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(fits.get()));
+}
+
 // Whatever comes, in whatever order it goes: every step has work, no slot is written twice in a step, nobody
 // overtakes, and all pages come back.
 TEST(Scheduler, RandomLoadAlwaysEnds) {

@@ -8,6 +8,7 @@
 #include "ops/cpu/gemm_kernels.h"
 #include "ops/cpu/isa.h"
 #include "ops/cpu/parallel.h"
+#include "ops/limits.h"
 
 namespace bolide::cpu {
 namespace {
@@ -16,7 +17,6 @@ constexpr int64_t kBlockKeys = 128;    // keys whose scores are held at once
 constexpr int64_t kBlockQueries = 48;  // 4 register tiles of AVX-512, 8 of AVX2
 constexpr int64_t kTaskQueries = 192;  // that share one conversion of keys and values into panels
 constexpr int64_t kFewQueries = 4;     // fewer than this go query by query: nothing to share
-constexpr int64_t kMaxHeadSize = 256;
 constexpr int64_t kPanel = PackedMatrix::kPanelRows;
 
 // Some queries of one head of one sequence.

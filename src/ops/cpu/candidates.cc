@@ -29,7 +29,7 @@ void candidates(const Context& context, const CandidatesArgs& args) {
       int64_t count = 0;
       const auto put = [&](float value, int64_t column) {
         values[count] = value;
-        ids[count++] = std::isnan(value) ? kNanRow : static_cast<int32_t>(args.begin + column);
+        ids[count++] = std::isfinite(max) ? static_cast<int32_t>(args.begin + column) : kNoId;
       };
       if (std::isfinite(max) && candidates_of(row) > 1) {
         Largest largest(logits, columns, max, scratch.as<int32_t>() + mine);
@@ -37,10 +37,10 @@ void candidates(const Context& context, const CandidatesArgs& args) {
         largest.sort();
         for (int32_t column : largest.kept()) put(logits[column], column);
       } else if (columns > 0) {
-        put(max, std::isnan(max) ? 0 : find_value(logits, columns, max));
+        put(max, std::isfinite(max) ? find_value(logits, columns, max) : 0);
       }
       std::fill(values + count, values + k, -kInfinity);
-      std::fill(ids + count, ids + k, kNanRow);
+      std::fill(ids + count, ids + k, kNoId);
       if (args.totals.empty()) continue;
       float* totals = args.totals.as<float>() + r * args.totals.row_stride;
       totals[0] = max;

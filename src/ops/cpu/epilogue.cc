@@ -43,7 +43,7 @@ HWY_INLINE V activate(D d, V x) {
   } else if constexpr (kActivation == Activation::kGeluErf) {
     return gelu_erf(d, x);
   } else if constexpr (kActivation == Activation::kRelu) {
-    return hn::Max(x, hn::Zero(d));
+    return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x);  // Max() drops NaN
   } else if constexpr (kActivation == Activation::kSilu) {
     return hn::Mul(x, sigmoid(d, x));
   } else {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -35,7 +36,7 @@ class Draw {
   }
   // The sum of all weights.
   double total() {
-    if (total_ == 0) total_ = exp_row(logits_, count_, max_, 1 / row_.temperature, weights_);
+    if (total_ == 0) total_ = exp_row(logits_, count_, max_, scale(), weights_);
     return total_;
   }
 
@@ -54,14 +55,14 @@ class Draw {
         largest_.sort();  // a sum in one order, however the k were found, and whatever else the row has
         double mass = 0;
         for (int32_t id : largest_.kept()) mass += weight(id);
-        largest_.keep_fewest(row_.top_p * mass, 1 / row_.temperature, weigh);
+        largest_.keep_fewest(row_.top_p * mass, scale(), weigh);
       }
     } else {
       // Ids lighter than (1 - p) / count of the total weigh less than 1 - p together: the nucleus has none.
       const double all = total();
       largest_.keep_at_least(weights_, static_cast<float>(all * (1 - static_cast<double>(row_.top_p)) /
                                                           static_cast<double>(count_) * 0.999));
-      largest_.keep_fewest(row_.top_p * all, 1 / row_.temperature, weigh);
+      largest_.keep_fewest(row_.top_p * all, scale(), weigh);
     }
     largest_.sort();
     const std::vector<int32_t>& kept = largest_.kept();
@@ -74,6 +75,7 @@ class Draw {
   }
 
  private:
+  float scale() const { return std::min(1 / row_.temperature, 3e38f); }
   double weight(int32_t id) const {
     if (!some_) return static_cast<double>(weights_[id]);
     return std::exp((static_cast<double>(logits_[id]) - max_) / row_.temperature);
@@ -149,12 +151,11 @@ void sample(const Context& context, const SampleArgs& args) {
     for (int64_t r = begin; r < end; ++r) {
       const float* logits = args.logits.as<float>() + r * args.logits.row_stride;
       const float max = row_max(logits, count);
-      args.ids[r] = kNanRow;
-      if (!args.log_probs.empty()) args.log_probs[r] = std::isnan(max) ? max : 0.0f;
-      if (std::isnan(max)) continue;
+      args.ids[r] = kNoId;
+      if (!args.log_probs.empty()) args.log_probs[r] = std::numeric_limits<float>::quiet_NaN();
+      if (!std::isfinite(max)) continue;
       auto column = static_cast<int32_t>(find_value(logits, count, max));
-      // Nothing to draw from when all are minus infinity; plus infinity wins by itself.
-      if (std::isfinite(max) && (drawn(r) || !args.log_probs.empty())) column = draw(r, logits, max, column);
+      if (drawn(r) || !args.log_probs.empty()) column = draw(r, logits, max, column);
       args.ids[r] = whole ? column : args.ids_of.as<int32_t>()[r * args.ids_of.row_stride + column];
     }
   });

@@ -95,6 +95,7 @@ void run_block_max(const float* x, int64_t blocks, int64_t size, float* out) {
 double run_exp_row(const float* x, int64_t count, float max, float scale, float* out) {
   const D d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  scale = std::min(scale, 3e38f);  // 1 / a tiny temperature is infinite, and 0 * infinity NaN
   const V offset = hn::Set(d, max), factor = hn::Set(d, scale);
   double total = 0;
   int64_t i = 0;

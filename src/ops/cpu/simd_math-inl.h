@@ -12,13 +12,15 @@ HWY_BEFORE_NAMESPACE();
 namespace bolide::cpu {
 namespace HWY_NAMESPACE {
 
-// e^x with a relative error under 2e-7 for x in [-87, 88]; 0 below, e^88 above; NaN gives anything.
+// e^x with a relative error under 2e-7 for x in [-87, 88], 0 below, NaN for NaN: a weight that is not a
+// number must show in what it is a part of. Nobody asks for more than 88.
 template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE V exp(D d, V x) {
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::RebindToSigned<D> di;
   const auto underflow = hn::Lt(x, hn::Set(d, -87.0f));
-  x = hn::Min(hn::Max(x, hn::Set(d, -87.0f)), hn::Set(d, 88.0f));
+  // Not Max(), which drops NaN on most machines.
+  x = hn::IfThenElse(underflow, hn::Set(d, -87.0f), x);
   // x = n ln2 + r, |r| <= ln2 / 2; ln2 in two parts, so that n ln2 is exact in the first.
   const auto n = hn::NearestInt(hn::Mul(x, hn::Set(d, 1.44269504f)));
   const V nf = hn::ConvertTo(d, n);

@@ -6,6 +6,7 @@
 #include "ops/cuda/device/attention_pages.cuh"
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/launch.h"
+#include "ops/limits.h"
 
 namespace bolide::cuda {
 namespace {
@@ -14,7 +15,6 @@ namespace {
 constexpr int64_t kFlashQueries = 8;
 // And from which tiles of 128 of them are better than tiles of 64.
 constexpr int64_t kHopperQueries = 65;
-constexpr int64_t kMaxHeadSize = 256;
 
 // Grid: x = tokens, y = k and v. One block stores one token's keys or values of all heads.
 template <class T, bool kVectors>
@@ -62,12 +62,9 @@ Matrix matrix(const View& view, int64_t head_size) {
 // What k and v pages have in common; indices into them are 32-bit rows of head_size elements.
 void set_pages(AttentionParams& p, const View& k, const View& v) {
   const int64_t head_size = k.shape[3];
-  if (head_size > kMaxHeadSize)
-    fail(ErrorCode::kUnsupported, "head size {} is more than the {} that attention on a GPU computes with",
-         head_size, kMaxHeadSize);
-  BOLIDE_CHECK(k.shape[0] * k.shape[1] * k.shape[2] <= std::numeric_limits<uint32_t>::max() &&
-                   k.shape[0] * k.shape[2] <= std::numeric_limits<int32_t>::max(),
-               "pages are {}", k.shape.str());
+  BOLIDE_CHECK(
+      head_size <= kMaxHeadSize && k.shape[0] - 1 <= most_pages(Device::kCuda, k.shape[1], k.shape[2]),
+      "pages are {}", k.shape.str());
   BOLIDE_CHECK(reinterpret_cast<uintptr_t>(k.data) % 16 == 0 &&
                reinterpret_cast<uintptr_t>(v.data) % 16 == 0);
   p.k_pages = k.data;

@@ -32,7 +32,12 @@ FlashGrid flash_grid(const AttentionParams& p, int64_t tile_rows, int64_t max_kv
   // A third of the L2 of the smallest GPU of note, so that it holds the next heads' keys as well.
   constexpr int64_t kL2 = int64_t{16} << 20;
   const int64_t slots = p.rows / tile_rows + p.sequences, group = p.heads / p.kv_heads;
-  BOLIDE_CHECK(slots * p.heads <= std::numeric_limits<int32_t>::max());
+  if (slots * p.heads > std::numeric_limits<int32_t>::max()) {
+    fail(ErrorCode::kUnsupported,
+         "a step of {} tokens of {} heads is more than a GPU's grid holds: lower "
+         "max_chunk_tokens",
+         p.rows, p.heads);
+  }
   const int64_t key_heads =
       kL2 / (std::max<int64_t>(max_kv_length, 1) * p.head_size * 4);  // 16-bit keys and values
   const int64_t section = std::clamp<int64_t>(key_heads, 1, p.kv_heads) * group;

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kPickThreads) pick(Task task) {
   if (thread != 0) return;
   const Top top = top_of(best);
   task.values[row * task.values_stride] = top.max;
-  task.ids[row * task.ids_stride] = top.max != top.max ? kNanRow : task.begin + top.column;
+  task.ids[row * task.ids_stride] = top.finite ? task.begin + top.column : kNoId;
 }
 
 }  // namespace

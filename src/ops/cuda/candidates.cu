@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(kDrawThreads) list_candidates(Task task) {
   int32_t* ids = task.ids + r * task.ids_stride;
   const auto put = [&](int64_t place, float logit, int column) {
     values[place] = logit;
-    ids[place] = logit != logit ? kNanRow : task.begin + column;
+    ids[place] = task.begin + column;
   };
   Draw draw(task.logits, shared.exchange, reinterpret_cast<float*>(dynamic + sizeof(Shared)));
   const Top top = draw.find_max();
@@ -52,10 +52,13 @@ __global__ void __launch_bounds__(kDrawThreads) list_candidates(Task task) {
   if (team.rank() != 0) return;
   for (int i = count + static_cast<int>(threadIdx.x); i < task.k; i += kDrawThreads) {
     values[i] = -INFINITY;
-    ids[i] = kNanRow;
+    ids[i] = kNoId;
   }
   if (threadIdx.x != 0) return;
-  if (!selected && count > 0) put(0, top.max, top.column);
+  if (!selected && count > 0) {
+    values[0] = top.max;
+    ids[0] = top.finite ? task.begin + top.column : kNoId;
+  }
   if (!task.totals) return;
   float* totals = task.totals + r * task.totals_stride;
   totals[0] = top.max;

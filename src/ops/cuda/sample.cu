@@ -1,6 +1,7 @@
 #include "base/rng.h"
 #include "ops/cuda/device/draw.cuh"
 #include "ops/cuda/device/grid.cuh"
+#include "ops/limits.h"
 #include "ops/sample.h"
 
 namespace bolide::cuda {
@@ -64,11 +65,9 @@ __global__ void __launch_bounds__(kDrawThreads) draw_rows(Task task) {
     }
   }
   if (!draw.leads()) return;
-  const bool nan = top.max != top.max;
-  task.ids[r] = nan ? kNanRow : task.ids_of ? task.ids_of[r * task.ids_stride + column] : column;
+  task.ids[r] = !top.finite ? kNoId : task.ids_of ? task.ids_of[r * task.ids_stride + column] : column;
   if (!task.log_probs) return;
-  // What holds infinity, or nothing else than minus infinity, is certain.
-  float log_prob = nan ? NAN : 0.0f;
+  float log_prob = NAN;
   if (top.finite) {
     const double x = task.logits.logits[r * task.logits.stride + column];
     const double all =
@@ -93,7 +92,7 @@ size_t most_shared_bytes() {
 
 DrawLaunch draw_launch(const View& logits, bool select) {
   const int64_t rows = logits.shape[0], columns = logits.shape[1];
-  BOLIDE_CHECK(columns <= int64_t{1} << 20, "{} logits a row: sums of weights would overflow", columns);
+  BOLIDE_CHECK(columns <= kMostGpuVocab, "{} logits a row", columns);
   // Of fewer logits one block is done before a cluster has met.
   constexpr int64_t kOneBlock = 8192;
   const int blocks = has_clusters() && columns > kOneBlock ? kDrawCluster : 1;

@@ -1,8 +1,11 @@
 #include "tensor/device.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <optional>
 #include <thread>
 
 #include "tensor/cuda/check.h"
@@ -17,7 +20,53 @@ std::atomic<size_t> g_peak{0};    // NOLINT
 
 cudaStream_t stream_of(const Context& context) { return static_cast<cudaStream_t>(context.stream); }
 
+struct DeviceMemory {
+  size_t available = 0, total = 0;
+};
+// By the driver's management library, which needs no context: a full GPU has no memory for one. Nothing where
+// there is no such library.
+std::optional<DeviceMemory> managed_memory(int device) {
+  struct Memory {  // nvmlMemory_t
+    unsigned long long total, available, used;
+  };
+  char address[32] = {};
+  if (cudaDeviceGetPCIBusId(address, sizeof(address), device) != cudaSuccess) return std::nullopt;
+  void* library = ::dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (!library) return std::nullopt;
+  const auto init = reinterpret_cast<int (*)()>(::dlsym(library, "nvmlInit_v2"));
+  const auto find =
+      reinterpret_cast<int (*)(const char*, void**)>(::dlsym(library, "nvmlDeviceGetHandleByPciBusId_v2"));
+  const auto ask = reinterpret_cast<int (*)(void*, Memory*)>(::dlsym(library, "nvmlDeviceGetMemoryInfo"));
+  const auto end = reinterpret_cast<int (*)()>(::dlsym(library, "nvmlShutdown"));
+  std::optional<DeviceMemory> found;
+  if (init && find && ask && end && init() == 0) {
+    void* handle = nullptr;
+    Memory memory{};
+    if (find(address, &handle) == 0 && ask(handle, &memory) == 0)
+      found = {.available = static_cast<size_t>(memory.available),
+               .total = static_cast<size_t>(memory.total)};
+    end();
+  }
+  ::dlclose(library);
+  return found;
+}
+
 }  // namespace
+
+void cuda::fail_for_memory(const char* what, int device) {
+  std::optional<DeviceMemory> memory;
+  if (device < 0) {
+    DeviceMemory asked;
+    if (cudaGetDevice(&device) == cudaSuccess &&
+        cudaMemGetInfo(&asked.available, &asked.total) == cudaSuccess)
+      memory = asked;
+  }
+  if (!memory && device >= 0) memory = managed_memory(device);
+  cudaGetLastError();
+  fail(ErrorCode::kResource,
+       "GPU {} has no memory left for {}{}: end what else runs there, or take another GPU", device, what,
+       memory ? fmt::format(": {} of its {} bytes are free", memory->available, memory->total) : "");
+}
 
 int cuda_device_count() {
   int count = 0;
@@ -34,7 +83,9 @@ void use_cuda_device(int index) {
     fail(ErrorCode::kUsage, "GPU {} is not there: this process sees {} (CUDA_VISIBLE_DEVICES limits them)",
          index, count);
   }
-  check(cudaSetDevice(index), "cudaSetDevice");
+  const cudaError_t status = cudaSetDevice(index);  // makes its context, too
+  if (status == cudaErrorMemoryAllocation) cuda::fail_for_memory("this process", index);
+  check(status, "cudaSetDevice");
   const DeviceProperties properties = cuda_properties();
   if (properties.compute_capability < 80) {
     fail(ErrorCode::kUnsupported, "{} has compute capability {}.{}, and 8.0 is the least: use --device cpu",
@@ -89,9 +140,22 @@ std::shared_ptr<std::byte> allocate_device(size_t bytes) {
           }};
 }
 
+void trim_device_memory() {
+  int index = 0;
+  cudaMemPool_t pool = nullptr;
+  check(cudaGetDevice(&index), "cudaGetDevice");
+  check(cudaDeviceGetDefaultMemPool(&pool, index), "cudaDeviceGetDefaultMemPool");
+  check(cudaMemPoolTrimTo(pool, 0), "cudaMemPoolTrimTo");
+}
+
 std::shared_ptr<std::byte> allocate_pinned(size_t bytes) {
   void* memory = nullptr;
-  check(cudaMallocHost(&memory, std::max<size_t>(bytes, 1)), "cudaMallocHost");
+  const cudaError_t status = cudaMallocHost(&memory, std::max<size_t>(bytes, 1));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail(ErrorCode::kResource, "out of page-locked host memory: {} bytes wanted", bytes);
+  }
+  check(status, "cudaMallocHost");
   return {static_cast<std::byte*>(memory), [](std::byte* p) { cudaFreeHost(p); }};
 }
 

@@ -16,7 +16,7 @@ __device__ __forceinline__ float activate(Activation activation, float x) {
     case Activation::kGeluErf:
       return x * 0.5f * erfcf(x * -0.70710678f);
     case Activation::kRelu:
-      return fmaxf(x, 0.0f);
+      return x < 0.0f ? 0.0f : x;  // fmaxf() drops NaN
     case Activation::kSilu:
       return x * sigmoid(x);
     case Activation::kNone:

@@ -23,7 +23,7 @@ __device__ __forceinline__ uint64_t candidate_of(float x, int column) {
   return x != x ? kNanBest : uint64_t{key_of(x)} << 32 | ~static_cast<uint32_t>(column);
 }
 
-// A row's largest logit and the first column of it. A NaN, and nothing but minus infinity, are at column 0.
+// A row's largest logit and the first column of it. Where it is not finite the column means nothing.
 struct Top {
   float max;
   int column;
