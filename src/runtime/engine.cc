@@ -14,6 +14,13 @@
 namespace bolide {
 namespace {
 
+// Made while there is memory for it.
+const std::exception_ptr& out_of_memory() {
+  static const std::exception_ptr fault = std::make_exception_ptr(
+      Error(ErrorCode::kResource, "out of memory in a step: lower max_batch_size or max_chunk_tokens"));
+  return fault;
+}
+
 // The fault being handled, as the one exception type that leaves the library.
 std::exception_ptr current_fault() {
   try {
@@ -21,8 +28,7 @@ std::exception_ptr current_fault() {
   } catch (const Error&) {
     return std::current_exception();
   } catch (const std::bad_alloc&) {
-    return std::make_exception_ptr(
-        Error(ErrorCode::kResource, "out of memory in a step: lower max_batch_size or max_chunk_tokens"));
+    return out_of_memory();
   } catch (const std::exception& e) {
     return std::make_exception_ptr(Error(ErrorCode::kInternal, fmt::format("a step failed: {}", e.what())));
   } catch (...) {
@@ -202,6 +208,7 @@ void LocalEngine::set_step_observer(std::function<void(const StepInfo&)> observe
 }
 
 void LocalEngine::run() {
+  out_of_memory();
   if (worker_.context().device == Device::kCuda) use_cuda_device(worker_.context().device_index);
   while (collect()) {
     try {
@@ -279,6 +286,8 @@ bool LocalEngine::collect() {
     step_observer_ = observer_;
     stopping = stopping_;
   }
+  finished_.reserve(tasks_.size() +
+                    inbox.size());  // so that finish() needs no memory, even where there is none
   for (std::unique_ptr<Task>& task : inbox) {
     scheduler_.add(task->state);
     const uint64_t id = task->state.id;

@@ -141,6 +141,23 @@ TEST(EngineFaults, ThrowingModelEndsItsBatchAndNothingElse) {
   EXPECT_EQ(engine->free_pages(), 256);
 }
 
+TEST(EngineFaults, AStepWithoutMemoryIsAFaultOfItsRequests) {
+  EngineUnderTest test;
+  test.options.no_memory_on_id = 96;
+  test.config.max_batch_size = 1;
+  const auto engine = test.make();
+  const uint64_t bad = engine->submit(request_of({1, 96, 2}, 4)),
+                 good = engine->submit(request_of({1, 2}, 4));
+  if (EngineUnderTest::kRanks >
+      1) {  // of several ranks it ends all: rank 0 found none, or another that says less
+    EXPECT_THAT(fault_of([&] { engine->wait(bad); }),
+                testing::ContainsRegex("out of memory in a step|bad_alloc"));
+    return;
+  }
+  EXPECT_ERROR(engine->wait(bad), ErrorCode::kResource, "out of memory in a step: lower max_batch_size");
+  EXPECT_EQ(engine->wait(good).output_ids, test.twin().expected_ids({1, 2}, 4));
+}
+
 TEST(EngineFaults, RowOfNanEndsItsOwnRequestOnly) {
   EngineUnderTest test;
   test.options.nan_on_id = 95;

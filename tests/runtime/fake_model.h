@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -24,8 +25,9 @@ class FakeModel final : public Model {
     int64_t max_positions = 0;
     int64_t head_size = 2;
     std::vector<int32_t> end_ids;
-    int32_t throw_on_id = -1;  // a batch with this id makes run_layers throw
-    int32_t nan_on_id = -1;    // a row of this id has NaN logits
+    int32_t throw_on_id = -1;      // a batch with this id makes run_layers throw
+    int32_t no_memory_on_id = -1;  // a batch with this id finds no memory in run_layers
+    int32_t nan_on_id = -1;        // a row of this id has NaN logits
     std::chrono::microseconds step_time{0};
     Dist dist;  // its layers and its columns of the logits; what the cache holds is the same on tensor ranks
   };
@@ -58,6 +60,8 @@ class FakeModel final : public Model {
     for (int64_t t = 0; t < batch.tokens(); ++t) {
       if (options_.throw_on_id >= 0 && id_of(batch, t) == options_.throw_on_id)
         throw std::runtime_error("the fake model was told to fail");
+      if (options_.no_memory_on_id >= 0 && id_of(batch, t) == options_.no_memory_on_id)
+        throw std::bad_alloc();
     }
     float* values = hidden.as<float>();
     const Dist::Range layers = options_.dist.stage_layers(config_.layers);
