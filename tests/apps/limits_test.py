@@ -1,4 +1,6 @@
 """What the command takes of a machine that gives little: threads and memory; and variables that it does not follow."""
+import json
+import math
 import os
 import resource
 import subprocess
@@ -49,6 +51,35 @@ class Limits(CommandTest):
             return usage.ru_maxrss * 1024
 
         self.assertLess(peak(536870911), peak(1) + (64 << 20))
+
+    def test_heads_that_no_kernel_computes(self):
+        """`generate` refuses them before it reads weights, and `inspect` says so."""
+        hidden, ids = 257, 3
+        shapes = {"word_embeddings.weight": [ids, hidden]}
+        for name in ("word_embeddings_layernorm", "ln_f", "h.0.input_layernorm", "h.0.post_attention_layernorm"):
+            shapes[name + ".weight"] = shapes[name + ".bias"] = [hidden]
+        for name, out, width in (("self_attention.query_key_value", 3 * hidden, hidden), ("self_attention.dense", hidden, hidden),
+                                 ("mlp.dense_h_to_4h", 4 * hidden, hidden), ("mlp.dense_4h_to_h", hidden, 4 * hidden)):
+            shapes[f"h.0.{name}.weight"], shapes[f"h.0.{name}.bias"] = [out, width], [out]
+        header, data = {}, b""
+        for name, shape in sorted(shapes.items()):
+            begin = len(data)
+            data += bytes(4 * math.prod(shape))
+            header["transformer." + name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, len(data)]}
+        model = self.folder / "model"
+        model.mkdir()
+        harness.write_safetensors(model / "model.safetensors", header, data)
+        config = {"architectures": ["BloomForCausalLM"], "model_type": "bloom", "vocab_size": ids, "hidden_size": hidden,
+                  "n_layer": 1, "n_head": 1, "layer_norm_epsilon": 1e-5, "bos_token_id": 1, "eos_token_id": 2,
+                  "torch_dtype": "float32"}
+        (model / "config.json").write_text(json.dumps(config))
+        rows = self.jsonl("row.jsonl", [{"input_ids": [1]}])
+        self.refused("generate", "--model", model, "--input", rows, codes=[1], says=("size of 257", "256 at most"))
+        self.refused("generate", "--load-format", "dummy", "--model", model / "config.json", "--input", rows, codes=[1],
+                     says=("size of 257", "256 at most"))
+        done = self.run_bolide("inspect", "--model", model)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"^.*warning.* it cannot be run: the model's heads have a size of 257.*\n$")
 
     def test_variables_that_are_not_followed(self):
         """A warning of each, once, unless its value asks for what is done anyway."""
