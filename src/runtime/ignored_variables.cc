@@ -31,8 +31,7 @@ void warn_ignored_variables() {
     for (const Variable& variable : kIgnored) {
       const char* value = std::getenv(variable.name);
       if (!value || std::string_view(value).empty() || value == variable.as_here) continue;
-      log::warn("{}={} is ignored: {}", variable.name, printable(std::string_view(value).substr(0, 200)),
-                variable.instead);
+      log::warn("{}={} is ignored: {}", variable.name, printable(value), variable.instead);
     }
   });
 }

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "base/log.h"
 #include "bolide/checkpoint.h"
 #include "models/registry.h"
 #include "runtime/check.h"
@@ -48,11 +47,6 @@ CheckpointSummary inspect(const InspectOptions& options) {
                 .pipeline_para_size = options.pipeline_para_size});
   const Checkpoint checkpoint = open_checkpoint(options.model);
   const ModelConfig& config = checkpoint.config;
-  try {
-    check_model_fits(config, Device::kCpu);
-  } catch (const Error& error) {
-    log::warn("it cannot be run: {}", error.what());
-  }
   const DType dtype =
       options.data_type.empty() ? config.checkpoint_dtype : parse_data_type(options.data_type);
   CheckpointSummary summary{.format = checkpoint.format == CheckpointFormat::kFasterTransformer
@@ -69,6 +63,11 @@ CheckpointSummary inspect(const InspectOptions& options) {
                             .bos_id = config.bos_id,
                             .end_ids = config.end_ids,
                             .warnings = config.warnings};
+  try {
+    check_model_fits(config, Device::kCpu);
+  } catch (const Error& error) {
+    summary.warnings.push_back(fmt::format("it cannot be run: {}", error.what()));
+  }
   for (const std::string& name : checkpoint.source->names()) {
     const TensorInfo info = checkpoint.source->info(name);
     const int64_t bytes = info.shape.count() * static_cast<int64_t>(size_of(info.dtype));
