@@ -1,11 +1,11 @@
 // One torch.save file: the archive, its pickle, and the tensors that the two describe.
-#include "checkpoint/mapped_source.h"
+#include "checkpoint/file_source.h"
 #include "support.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bolide::MemoryFile file(data, size);
   bolide::only_errors([&] {
-    bolide::MappedSource source;
+    bolide::FileSource source;
     bolide::read_torch_file(file.path(), source);
     bolide::read_everything(source);
   });

@@ -1,7 +1,6 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,37 +121,47 @@ void refuse_stand_in(std::string_view bytes, const std::filesystem::path& path) 
     fail(ErrorCode::kCorrupt, "{} {}", shown(path), what);
 }
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  Descriptor file = open_regular(path, &size_);
-  if (size_ == 0) return;  // mmap refuses length 0
-  void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (mapped == MAP_FAILED) cannot("map", path, errno);
-  data_ = static_cast<const std::byte*>(mapped);
+InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
+  size_t size = 0;
+  Descriptor file = open_regular(path, &size);
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) cannot("read", path, errno);
+  id_ = {.device = info.st_dev, .inode = info.st_ino, .size = size};
+  fd_ = std::exchange(file.fd, -1);
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), id_(other.id_) {}
 
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+InputFile& InputFile::operator=(InputFile&& other) noexcept {
   std::swap(path_, other.path_);
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
+  std::swap(fd_, other.fd_);
+  std::swap(id_, other.id_);
   return *this;
 }
 
-MappedFile::~MappedFile() {
-  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+InputFile::~InputFile() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
-void MappedFile::release(size_t offset, size_t size) const {
-  if (!data_) return;
-  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const size_t begin = (offset + page - 1) / page * page;  // whole pages only: neighbours may still be wanted
-  const size_t end = (offset + size) / page * page;
-  if (begin < end && end <= size_)
-    ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+void InputFile::read(size_t offset, std::span<std::byte> into) const {
+  while (!into.empty()) {
+    const ssize_t got = ::pread(fd_, into.data(), into.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(ErrorCode::kResource, "cannot read {}: {}", path_.string(), std::strerror(errno));
+    if (got == 0) {
+      fail(ErrorCode::kCorrupt, "{} ended at byte {} while it was read: it had {} bytes when it was opened",
+           path_.string(), offset, size());
+    }
+    offset += static_cast<size_t>(got);
+    into = into.subspan(static_cast<size_t>(got));
+  }
+}
+
+std::string InputFile::text(size_t offset, size_t size) const {
+  std::string text(size, '\0');
+  read(offset, std::as_writable_bytes(std::span(text)));
+  return text;
 }
 
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) {

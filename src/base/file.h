@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -22,34 +23,41 @@ std::vector<std::filesystem::path> list_folder(const std::filesystem::path& fold
 // `path` from the root on, without "." and ".." and without a slash at its end.
 std::filesystem::path absolute_path(const std::filesystem::path& path);
 
-// A whole file mapped read-only. Movable, not copyable; the span stays valid for the object's life.
-// The size is taken once at open: a file that shrinks afterwards is outside what this class can report.
-class MappedFile {
- public:
-  // kNotFound when it is not there or is no regular file: a pipe or a device is named as such, never waited
-  // for.
-  explicit MappedFile(const std::filesystem::path& path);
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-  ~MappedFile();
+// Which file a path led to, and its size: the same again unless the file was replaced or changed its size.
+struct FileId {
+  uint64_t device = 0, inode = 0, size = 0;
+  bool operator==(const FileId&) const = default;
+};
 
-  std::span<const std::byte> bytes() const { return {data_, size_}; }
-  size_t size() const { return size_; }
+// A file open for reading at any place. Movable, not copyable; const methods are thread-safe.
+class InputFile {
+ public:
+  // kNotFound when it is not there, kCorrupt when it is no regular file: a pipe or a device is named as such,
+  // never waited for.
+  explicit InputFile(const std::filesystem::path& path);
+  InputFile(InputFile&& other) noexcept;
+  InputFile& operator=(InputFile&& other) noexcept;
+  ~InputFile();
+
   const std::filesystem::path& path() const { return path_; }
-  // Tells the kernel that [offset, offset + size) will not be read again, so that it leaves this process's
-  // memory.
-  void release(size_t offset, size_t size) const;
+  const FileId& id() const { return id_; }
+  size_t size() const { return static_cast<size_t>(id_.size); }  // when it was opened
+  // Fills `into` with the bytes from `offset` on; kCorrupt naming the file when it has become too short for
+  // that, kResource when the disk has a fault.
+  void read(size_t offset, std::span<std::byte> into) const;
+  std::string text(size_t offset, size_t size) const;
 
  private:
   std::filesystem::path path_;
-  const std::byte* data_ = nullptr;
-  size_t size_ = 0;
+  int fd_ = -1;
+  FileId id_;
 };
 
 // What the first bytes of a file show it to be, where weights, settings or a tokenizer are expected: "is a
 // Git LFS pointer, ...", "is a web page, ...", "is empty, ...", each with what to do. Empty when they show
 // none of these.
 std::string stand_in(std::string_view bytes);
+inline constexpr size_t kStandInBytes = 4096;  // of a large file are enough
 // kCorrupt, naming the file, when there is such a stand_in().
 void refuse_stand_in(std::string_view bytes, const std::filesystem::path& path);
 

@@ -2,9 +2,13 @@
 
 #include <omp.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <thread>
+#include <vector>
 
 namespace bolide {
 
@@ -20,25 +24,33 @@ class TeamScope {
   TeamScope& operator=(const TeamScope&) = delete;
 };
 
-// Runs body(i) for every i in [0, count), in any order, on `threads` OpenMP threads; rethrows the first
-// exception once all have ended. After a fault the bodies that have not begun are skipped.
+// Runs body(i) for every i in [0, count), in any order, on this thread and up to `threads` - 1 others: on
+// fewer where the system gives no more (a limit on processes or on memory). Rethrows the first exception once
+// all have ended; after a fault the bodies that have not begun are skipped. Not on OpenMP's threads: when it
+// gets none, libgomp ends the process.
 template <class Body>
 void parallel_for(int threads, int64_t count, const Body& body) {
   std::exception_ptr fault;
   std::mutex mutex;
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-  for (int64_t i = 0; i < count; ++i) {
-    {
-      std::lock_guard lock(mutex);
-      if (fault) continue;
+  std::atomic<int64_t> next{0};
+  const auto work = [&] {
+    for (int64_t i = next++; i < count; i = next++) {
+      try {
+        body(i);
+      } catch (...) {
+        std::lock_guard lock(mutex);
+        if (!fault) fault = std::current_exception();
+        next = count;
+      }
     }
-    try {
-      body(i);
-    } catch (...) {
-      std::lock_guard lock(mutex);
-      if (!fault) fault = std::current_exception();
-    }
+  };
+  std::vector<std::thread> others;
+  try {
+    for (int64_t t = 1; t < std::min<int64_t>(threads, count); ++t) others.emplace_back(work);
+  } catch (const std::exception&) {  // the others do without it
   }
+  work();
+  for (std::thread& thread : others) thread.join();
   if (fault) std::rethrow_exception(fault);
 }
 

@@ -2,97 +2,112 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "base/error.h"
 
 namespace bolide {
 namespace {
 
-// Mapped pages are given back in steps of this many bytes: far above the cost of the system call (about 1
-// us), far below what would show in the process's memory.
-constexpr size_t kReleaseStep = size_t{8} << 20;
-// Boxes under this are left to the page cache: their pages are likely shared with the next tensor.
-constexpr size_t kReleaseLeast = size_t{256} << 10;
+// Reading over a hole of this size costs about as much as one more system call.
+constexpr int64_t kHole = 8 << 10;
+// A run of this size is worth a system call of its own: it needs no second copy then.
+constexpr int64_t kLongRun = 16 << 10;
+constexpr int64_t kBuffer = 1 << 20;
 
 struct Axis {
   int64_t extent, src, into;
 };
 
-// The box with axes of extent 1 dropped and neighbours merged where both sides run on contiguously.
-struct Plan {
-  std::array<Axis, Shape::kMaxRank> axes;
-  int rank = 0;
-  size_t src_span;  // bytes from the first to past the last source element
-  bool ascending;   // source addresses only grow during the copy
-};
-
-Plan make_plan(const BoxCopy& box) {
-  Plan plan;
-  plan.src_span = box.element_bytes;
-  for (int i = 0; i < box.extents.rank(); ++i) {
-    const Axis axis{box.extents[i], box.src_strides[i], box.into_strides[i]};
-    if (axis.extent == 1) continue;
-    plan.src_span += static_cast<size_t>((axis.extent - 1) * axis.src);
-    Axis* last = plan.rank ? &plan.axes[plan.rank - 1] : nullptr;
-    if (last && last->src == axis.extent * axis.src && last->into == axis.extent * axis.into) {
-      *last = {last->extent * axis.extent, axis.src, axis.into};
-    } else {
-      plan.axes[plan.rank++] = axis;
-    }
-  }
-  plan.ascending = true;
-  for (int i = 0; i + 1 < plan.rank; ++i)
-    plan.ascending &= plan.axes[i].src >= plan.axes[i + 1].extent * plan.axes[i + 1].src;
-  return plan;
-}
-
 class Copier {
  public:
-  Copier(const BoxCopy& box, const Plan& plan) : box_(box), plan_(plan) {}
-
-  void run() {
-    const Axis* inner = plan_.rank ? &plan_.axes[plan_.rank - 1] : nullptr;
-    const auto element = static_cast<int64_t>(box_.element_bytes);
-    runs_ = !inner || (inner->src == element && inner->into == element);
-    run_bytes_ =
-        inner && runs_ ? static_cast<size_t>(inner->extent) * box_.element_bytes : box_.element_bytes;
-    released_ = box_.offset;
-    walk(0, box_.offset, box_.into);
-    if (plan_.src_span >= kReleaseLeast)
-      box_.file.release(released_, box_.offset + plan_.src_span - released_);
+  explicit Copier(const BoxCopy& box) : box_(box), element_(static_cast<int64_t>(box.element_bytes)) {
+    std::array<Axis, Shape::kMaxRank> axes;
+    int count = 0;
+    for (int i = 0; i < box.extents.rank(); ++i)
+      if (box.extents[i] != 1) axes[count++] = {box.extents[i], box.src_strides[i], box.into_strides[i]};
+    // In the order of the file, whatever order the tensor has in memory.
+    std::stable_sort(axes.begin(), axes.begin() + count,
+                     [](const Axis& a, const Axis& b) { return a.src > b.src; });
+    for (int i = 0; i < count; ++i) {
+      const Axis& axis = axes[i];
+      Axis* last = rank_ ? &axes_[rank_ - 1] : nullptr;
+      if (last && last->src == axis.extent * axis.src && last->into == axis.extent * axis.into) {
+        *last = {last->extent * axis.extent, axis.src, axis.into};  // both sides run on
+      } else {
+        axes_[rank_++] = axis;
+      }
+    }
+    span_[rank_] = element_;
+    close_[rank_] = true;
+    for (int i = rank_ - 1; i >= 0; --i) {
+      span_[i] = span_[i + 1] + (axes_[i].extent - 1) * axes_[i].src;
+      close_[i] = close_[i + 1] && axes_[i].src <= span_[i + 1] + kHole;
+    }
   }
+
+  int64_t span() const { return span_[0]; }
+  void run() { read(0, box_.offset, box_.into); }
 
  private:
-  void walk(int axis, size_t from, std::byte* to) {
-    if (axis >= plan_.rank - (runs_ ? 1 : 0)) {
-      copy_run(from, to);
-      return;
-    }
-    const Axis& a = plan_.axes[axis];
-    if (axis == plan_.rank - 1) {
-      scatter(a, from, to);
-      return;
-    }
-    for (int64_t i = 0; i < a.extent; ++i)
-      walk(axis + 1, from + static_cast<size_t>(i * a.src), to + i * a.into);
+  // The axes from `axis` on are one run of bytes on both sides.
+  bool is_run(int axis) const {
+    return axis == rank_ ||
+           (axis == rank_ - 1 && axes_[axis].src == element_ && axes_[axis].into == element_);
   }
 
-  void copy_run(size_t from, std::byte* to) {
-    for (size_t done = 0; done < run_bytes_;) {
-      const size_t step = std::min(run_bytes_ - done, kReleaseStep);
-      std::memcpy(to + done, box_.file.bytes().data() + from + done, step);
-      done += step;
-      passed(from + done);
+  void read(int axis, size_t from, std::byte* to) {
+    if (is_run(axis)) {
+      box_.file.read(from, {to, static_cast<size_t>(span_[axis])});
+      return;
+    }
+    const Axis& a = axes_[axis];
+    const bool long_runs = is_run(axis + 1) && span_[axis + 1] >= kLongRun;
+    int64_t step = 1;  // indices of this axis that are read at once
+    const bool buffered = close_[axis] && !long_runs && span_[axis + 1] <= kBuffer;
+    if (buffered) step += (kBuffer - span_[axis + 1]) / std::max<int64_t>(a.src, 1);
+    for (int64_t i = 0; i < a.extent; i += step) {
+      const size_t begin = from + static_cast<size_t>(i * a.src);
+      if (buffered) {
+        read_through_buffer(axis, std::min(step, a.extent - i), begin, to + i * a.into);
+      } else {
+        read(axis + 1, begin, to + i * a.into);
+      }
     }
   }
 
-  // The innermost axis when it is not contiguous on both sides (a tensor saved transposed).
-  void scatter(const Axis& a, size_t from, std::byte* to) {
-    const std::byte* src = box_.file.bytes().data() + from;
+  void read_through_buffer(int axis, int64_t count, size_t from, std::byte* to) {
+    const int64_t bytes = span_[axis + 1] + (count - 1) * axes_[axis].src;
+    if (!buffer_) {
+      buffer_bytes_ = std::min(kBuffer, span_[axis]);
+      buffer_ = std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(buffer_bytes_));
+    }
+    BOLIDE_CHECK(bytes <= buffer_bytes_);
+    box_.file.read(from, {buffer_.get(), static_cast<size_t>(bytes)});
+    copy(axis, count, buffer_.get(), to);
+  }
+
+  // `count` indices of this axis, out of the buffer.
+  void copy(int axis, int64_t count, const std::byte* from, std::byte* to) {
+    const Axis& a = axes_[axis];
+    if (axis == rank_ - 1) {
+      copy_elements(a, count, from, to);
+      return;
+    }
+    for (int64_t i = 0; i < count; ++i, from += a.src, to += a.into) {
+      if (is_run(axis + 1)) {
+        std::memcpy(to, from, static_cast<size_t>(span_[axis + 1]));
+      } else {
+        copy(axis + 1, axes_[axis + 1].extent, from, to);
+      }
+    }
+  }
+
+  void copy_elements(const Axis& a, int64_t count, const std::byte* from, std::byte* to) const {
     auto loop = [&]<size_t kBytes>() {
-      for (int64_t i = 0; i < a.extent; ++i) std::memcpy(to + i * a.into, src + i * a.src, kBytes);
+      for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * a.into, from + i * a.src, kBytes);
     };
-    switch (box_.element_bytes) {
+    switch (element_) {
       case 1:
         return loop.template operator()<1>();
       case 2:
@@ -102,21 +117,20 @@ class Copier {
       case 8:
         return loop.template operator()<8>();
       default:
-        BOLIDE_CHECK(false, "element of {} bytes", box_.element_bytes);
+        BOLIDE_CHECK(false, "element of {} bytes", element_);
     }
   }
 
-  void passed(size_t offset) {
-    if (!plan_.ascending || offset < released_ + kReleaseStep) return;
-    box_.file.release(released_, offset - released_);
-    released_ = offset;
-  }
-
   const BoxCopy& box_;
-  const Plan& plan_;
-  bool runs_ = true;  // the innermost axis is contiguous on both sides
-  size_t run_bytes_ = 0;
-  size_t released_ = 0;
+  const int64_t element_;
+  std::array<Axis, Shape::kMaxRank> axes_;  // merged, in the order of the file
+  int rank_ = 0;
+  // Of the axes from i on: bytes from the first to past the last element, and whether no hole in there is
+  // worth leaving out.
+  std::array<int64_t, Shape::kMaxRank + 1> span_;
+  std::array<bool, Shape::kMaxRank + 1> close_;
+  std::unique_ptr<std::byte[]> buffer_;
+  int64_t buffer_bytes_ = 0;
 };
 
 }  // namespace
@@ -133,9 +147,10 @@ ByteStrides c_order(const Shape& shape, size_t element_bytes) {
 
 void copy_box(const BoxCopy& box) {
   if (box.extents.count() == 0) return;
-  const Plan plan = make_plan(box);
-  BOLIDE_CHECK(box.offset <= box.file.size() && plan.src_span <= box.file.size() - box.offset);
-  Copier(box, plan).run();
+  Copier copier(box);
+  BOLIDE_CHECK(box.offset <= box.file.size() &&
+               copier.span() <= static_cast<int64_t>(box.file.size() - box.offset));
+  copier.run();
 }
 
 }  // namespace bolide

@@ -14,9 +14,9 @@ using ByteStrides = std::array<int64_t, Shape::kMaxRank>;
 // The strides of C order.
 ByteStrides c_order(const Shape& shape, size_t element_bytes);
 
-// A box of elements to copy out of a mapped file.
+// A box of elements to copy out of a file.
 struct BoxCopy {
-  const MappedFile& file;
+  const InputFile& file;
   size_t offset;            // of the box's first element in the file
   Shape extents;            // of the box
   ByteStrides src_strides;  // never negative
@@ -25,9 +25,10 @@ struct BoxCopy {
   size_t element_bytes;  // 1, 2, 4 or 8
 };
 
-// Copies in the longest runs that both sides allow: a whole tensor is one memcpy, a slice of columns one
-// memcpy a row. Pages of large boxes are given back while the copy goes on, so that reading a checkpoint
-// never doubles memory.
+// Reads in the longest runs that both sides allow: a whole tensor is one read, a slice of wide columns one
+// read a row. What lies close together in the file, but not so in memory, goes through a buffer of 1 MiB at
+// most. Files are read and not mapped: one that is truncated meanwhile gives an Error instead of SIGBUS, and
+// its pages never count as this process's memory.
 void copy_box(const BoxCopy& box);
 
 }  // namespace bolide

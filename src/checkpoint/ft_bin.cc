@@ -5,9 +5,9 @@
 
 #include "base/file.h"
 #include "checkpoint/copy_box.h"
+#include "checkpoint/file_source.h"
 #include "checkpoint/findings.h"
 #include "checkpoint/ft_writer.h"
-#include "checkpoint/mapped_source.h"
 
 namespace bolide {
 namespace {
@@ -16,12 +16,11 @@ namespace fs = std::filesystem;
 
 // stand_in() of a file: only its first bytes are read.
 std::string stand_in_of(const fs::path& path) {
-  const MappedFile file(path);
-  return stand_in({reinterpret_cast<const char*>(file.bytes().data()), file.size()});
+  const InputFile file(path);
+  return stand_in(file.text(0, std::min(file.size(), kStandInBytes)));
 }
 
-// Maps a file for the length of one read: a folder of BLOOM-176B at 8 ranks has 7,000 files, and an open map
-// of each would come near the kernel's limit of 65,530.
+// Opens a file for the length of one read: a folder of BLOOM-176B at 8 ranks has 7,000 of them.
 class FtSource final : public TensorSource {
  public:
   FtSource(fs::path folder, int ranks, DType dtype)
@@ -74,6 +73,12 @@ class FtSource final : public TensorSource {
   std::string where(const std::string& name) const override {
     return (folder_ / file_name(find(name), 0)).string();
   }
+  std::string where(const std::string& name, const Slice& part) const override {
+    const FtTensor& tensor = find(name);
+    const int axis = tensor.split_axis;
+    const int64_t rank = axis < 0 ? 0 : part.begin[static_cast<size_t>(axis)] / file_shape(tensor)[axis];
+    return (folder_ / file_name(tensor, static_cast<int>(rank))).string();
+  }
 
   void read(const std::string& name, const Slice& slice, void* into) const override {
     const FtTensor& tensor = find(name);
@@ -118,9 +123,8 @@ class FtSource final : public TensorSource {
 
   void read_file(const FtTensor& tensor, int rank, const Shape& stored, const Slice& part, std::byte* into,
                  const ByteStrides& into_strides) const {
-    const MappedFile file(folder_ / file_name(tensor, rank));
-    if (file.size() != static_cast<size_t>(stored.count()) * size_of(dtype_))
-      fail(ErrorCode::kCorrupt, "{} changed its size while it was read", file.path().string());
+    const InputFile file(folder_ / file_name(tensor, rank));
+    if (file.size() != static_cast<size_t>(stored.count()) * size_of(dtype_)) fail_changed(file.path());
     const ByteStrides strides = c_order(stored, size_of(dtype_));
     size_t offset = 0;
     for (int i = 0; i < stored.rank(); ++i) offset += static_cast<size_t>(part.begin[i] * strides[i]);
@@ -147,8 +151,8 @@ void check_ft_ranks(const fs::path& folder, int tensor_para_size) {
   const std::string name = absolute_path(folder).filename().string();
   constexpr std::string_view kSuffix = "-gpu";
   int ranks = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), ranks);
-  if (error != std::errc() || std::string_view(end) != kSuffix) return;
+  const auto [end, fault] = std::from_chars(name.data(), name.data() + name.size(), ranks);
+  if (fault != std::errc() || std::string_view(end) != kSuffix) return;
   if (ranks != tensor_para_size) {
     fail(ErrorCode::kCorrupt, "{}: its config.ini says tensor_para_size={}, but the folder is named for {}",
          folder.string(), tensor_para_size, ranks);

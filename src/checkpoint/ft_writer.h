@@ -33,10 +33,12 @@ class FtFile {
 };
 
 // Writes `<output_dir>/<ranks>-gpu/` all or nothing: files go to a hidden sibling folder, which commit()
-// renames into place and the destructor removes otherwise.
+// renames into place and the destructor removes otherwise. Where the target is a link to a folder, that
+// folder is replaced, and the link stays.
 class FtWriter {
  public:
-  // kUsage when the target already holds files and `force` is false: says so and names --force.
+  // kUsage when the target already holds files and `force` is false: says so and names --force. Removes what
+  // killed writers have left in output_dir, and puts a folder back that one of them had moved aside.
   FtWriter(const std::filesystem::path& output_dir, int ranks, bool force);
   ~FtWriter();
   FtWriter(const FtWriter&) = delete;
@@ -49,11 +51,17 @@ class FtWriter {
   using Section = IniText::value_type;
   void write_ini(const std::vector<Section>& sections) const;
   // Makes the folder appear under its final name, which is returned, once the device has all of it. With
-  // force, the old one is moved aside, removed once the new one is in place, and put back if that fails.
+  // force, the old one changes places with it in one step, where the file system can do that, or else is
+  // moved aside, and is removed then.
   std::filesystem::path commit();
+  // The folder that commit() will put in place, or would replace.
+  const std::filesystem::path& target() const { return final_; }
 
  private:
+  void replace();
+
   std::filesystem::path final_, partial_;
+  int lock_ = -1;  // descriptor of partial_, locked for as long as this writer lives
   int ranks_;
   bool force_;
   bool committed_ = false;

@@ -8,7 +8,8 @@
 namespace bolide {
 namespace {
 
-constexpr size_t kMaxIni = size_t{16} << 20;
+// Real ones have 1 kB. An entry of three bytes takes some 150 of memory.
+constexpr size_t kMaxIni = size_t{1} << 20;
 
 std::string_view trim(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\f\v";

@@ -66,10 +66,8 @@ enum Op : uint8_t {
   kFrame = 0x95,
 };
 
-// A state dict of 100,000 tensors takes about 10 nodes, 25 items and 10 memo slots a tensor, and a stack of a
-// thousand.
-constexpr size_t kMaxNodes = size_t{1} << 20, kMaxItems = size_t{1} << 23, kMaxMemo = size_t{1} << 22,
-                 kMaxStack = size_t{1} << 20;
+// Picklers put a dict's items in a thousand at a time, so a state dict takes a stack of some two thousand.
+constexpr size_t kMaxStack = size_t{1} << 16;
 
 }  // namespace
 
@@ -114,13 +112,17 @@ T Unpickler::get() {
 }
 
 PickleValue Unpickler::make(PickleKind kind, std::string text, std::vector<PickleValue> items) {
-  if (nodes_.size() >= kMaxNodes || (items_ += items.size()) > kMaxItems)
-    corrupt("it builds more values than a state dict has");
+  charge(sizeof(PickleNode) + text.size() + items.size() * sizeof(PickleValue));
   nodes_.push_back({std::move(text), std::move(items)});
   PickleValue value;
   value.kind = kind;
   value.node = &nodes_.back();
   return value;
+}
+
+void Unpickler::charge(size_t bytes) {
+  if (bytes > left_) corrupt("it builds more than a state dict of its size has");
+  left_ -= bytes;
 }
 
 void Unpickler::push(PickleValue value) {
@@ -168,8 +170,11 @@ void Unpickler::add_integer(std::string_view little_endian) {
 
 void Unpickler::memoize(uint64_t index) {
   // A pickler numbers its memo upwards, at least two bytes an entry: a larger number would only cost memory.
-  if (index >= kMaxMemo || index > bytes_.size()) corrupt("its memo grows beyond any state dict's");
-  if (index >= memo_.size()) memo_.resize(static_cast<size_t>(index) + 1);
+  if (index > bytes_.size()) corrupt("its memo grows beyond any state dict's");
+  if (index >= memo_.size()) {
+    charge((static_cast<size_t>(index) + 1 - memo_.size()) * sizeof(memo_[0]));
+    memo_.resize(static_cast<size_t>(index) + 1);
+  }
   memo_[static_cast<size_t>(index)] = {true, top()};
 }
 
@@ -186,7 +191,7 @@ void Unpickler::fill(PickleKind kind, size_t begin) {
   PickleValue& container = top();
   if (!container.is(kind)) corrupt(fmt::format("it adds items to a {}", name_of(container.kind)));
   if (kind == PickleKind::kDict && values.size() % 2) corrupt("a dict has a key without a value");
-  if ((items_ += values.size()) > kMaxItems) corrupt("it builds more values than a state dict has");
+  charge(2 * values.size() * sizeof(PickleValue));  // a list that grows has up to twice the room
   container.node->items.insert(container.node->items.end(), values.begin(), values.end());
 }
 

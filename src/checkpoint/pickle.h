@@ -57,13 +57,21 @@ class PickleHost {
   virtual PickleValue persistent(Unpickler& unpickler, const PickleValue& id) = 0;
 };
 
-// Runs one pickle. Values live as long as the Unpickler. Nodes, stack and memo are bounded (kCorrupt beyond),
-// and nothing recurses, so that a hostile pickle costs at most a few hundred MB and its own length in time.
+// Runs one pickle. Values live as long as the Unpickler. Nothing recurses, and what is built is counted in
+// bytes, with the texts and lists that it copies by its memo: at most kMostBytes a byte of the pickle, and
+// 4 MiB (kCorrupt beyond). So a hostile pickle costs no more memory or time than its length allows.
 class Unpickler {
  public:
+  // torch.save's take 16 to 21, with names of two letters 35: some 100 bytes of pickle a tensor make 10
+  // nodes, 25 items, 10 places in the memo and the host's records.
+  static constexpr size_t kMostBytes = 48;
+
   Unpickler(std::span<const std::byte> pickle, std::string_view where, PickleHost& host)
-      : bytes_(pickle), where_(where), host_(host) {}
+      : bytes_(pickle), where_(where), host_(host), left_(kMostBytes * pickle.size() + (size_t{1} << 20)) {}
   PickleValue run();
+
+  // Counts memory that something built takes, by the host too.
+  void charge(size_t bytes);
 
   // For the host: a new string, tuple, list, dict or object.
   PickleValue make(PickleKind kind, std::string text = {}, std::vector<PickleValue> items = {});
@@ -101,7 +109,7 @@ class Unpickler {
   std::vector<PickleValue> stack_;
   std::vector<size_t> marks_;  // stack sizes at open MARKs
   std::vector<std::pair<bool, PickleValue>> memo_;
-  size_t items_ = 0;  // values moved into containers so far
+  size_t left_;  // bytes that may still be built
 };
 
 }  // namespace bolide

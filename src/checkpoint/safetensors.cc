@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "base/json.h"
+#include "checkpoint/file_source.h"
 #include "checkpoint/findings.h"
-#include "checkpoint/mapped_source.h"
 
 namespace bolide {
 namespace {
@@ -113,30 +113,30 @@ void check_metadata(const Json& metadata, const std::string& where) {
 
 }  // namespace
 
-void read_safetensors_file(const std::filesystem::path& path, MappedSource& source) {
+void read_safetensors_file(const std::filesystem::path& path, FileSource& source) {
   const std::string where = path.string();
-  const size_t index = source.map(path);
-  const std::span<const std::byte> bytes = source.file(index).bytes();
+  const InputFile file(path);
+  const size_t index = source.add_file(file);
   uint64_t header_bytes = 0;
-  if (bytes.size() < sizeof header_bytes)
-    fail(ErrorCode::kCorrupt, "{} has {} bytes, too few for a safetensors file", where, bytes.size());
-  std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
+  if (file.size() < sizeof header_bytes)
+    fail(ErrorCode::kCorrupt, "{} has {} bytes, too few for a safetensors file", where, file.size());
+  file.read(0, std::as_writable_bytes(std::span(&header_bytes, 1)));
   if (header_bytes > kMaxHeader) {
     fail(ErrorCode::kCorrupt, "{}: its header claims {} bytes, more than the {} that the format allows",
          where, header_bytes, kMaxHeader);
   }
-  if (header_bytes > bytes.size() - sizeof header_bytes) {
+  if (header_bytes > file.size() - sizeof header_bytes) {
     fail(ErrorCode::kCorrupt, "{}: its header claims {} bytes, but the file has {}: it is truncated", where,
-         header_bytes, bytes.size());
+         header_bytes, file.size());
   }
-  const char* text = reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes;
-  const JsonTree tree = parse_json({text, static_cast<size_t>(header_bytes)}, where);
+  const std::string text = file.text(sizeof header_bytes, static_cast<size_t>(header_bytes));
+  const JsonTree tree = parse_json(text, where);
   const Json& header = *tree;
-  if (!header.is_object() || text[0] != '{')
+  if (!header.is_object() || text.front() != '{')
     fail(ErrorCode::kCorrupt, "{}: its header is not a JSON object", where);
 
   const size_t data = sizeof header_bytes + static_cast<size_t>(header_bytes);
-  const uint64_t buffer = bytes.size() - data;
+  const uint64_t buffer = file.size() - data;
   std::vector<Entry> entries;
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {
@@ -153,12 +153,17 @@ void read_safetensors_file(const std::filesystem::path& path, MappedSource& sour
                             .shape = entry.shape,
                             .strides = c_order(entry.shape, size_of(entry.dtype))});
   }
+  // save_model() of safetensors.torch writes tensors that share memory once, and names the others here.
+  if (const auto metadata = header.find("__metadata__"); metadata != header.end() && metadata->is_object()) {
+    for (const auto& [alias, name] : metadata->items())
+      if (name.is_string()) source.add_alias(alias, name.get<std::string>());
+  }
 }
 
 std::unique_ptr<TensorSource> try_open_safetensors(const std::filesystem::path& folder) {
   const auto single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
   if (path_exists(single)) {
-    auto source = std::make_unique<MappedSource>();
+    auto source = std::make_unique<FileSource>();
     read_safetensors_file(single, *source);
     return source;
   }

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "checkpoint/mapped_source.h"
+#include "checkpoint/file_source.h"
 
 namespace bolide {
 namespace {

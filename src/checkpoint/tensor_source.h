@@ -34,12 +34,20 @@ class TensorSource {
   // All tensor names, sorted.
   virtual std::vector<std::string> names() const = 0;
   virtual bool contains(const std::string& name) const = 0;
+  // The one of names() that holds this tensor: another than `name` where that is an alias of it.
+  virtual std::string stored_name(const std::string& name) const { return name; }
   // kNotFound naming the tensor and the checkpoint when it is not there.
   virtual TensorInfo info(const std::string& name) const = 0;
-  // Writes the box's elements, C order, in the tensor's own dtype, to `into`.
+  // Writes the box's elements, C order, in the tensor's own dtype, to `into`. kCorrupt when the file is not
+  // any more what it was when it was opened.
   virtual void read(const std::string& name, const Slice& slice, void* into) const = 0;
   // For messages: the file (or folder) that holds the tensor.
   virtual std::string where(const std::string& name) const = 0;
+  // The file with the first element of this part of it.
+  virtual std::string where(const std::string& name, const Slice& part) const {
+    (void)part;
+    return where(name);
+  }
 };
 
 // model.safetensors or model.safetensors.index.json in `folder`.

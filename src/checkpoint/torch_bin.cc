@@ -4,8 +4,8 @@
 #include <cstring>
 #include <regex>
 
+#include "checkpoint/file_source.h"
 #include "checkpoint/findings.h"
-#include "checkpoint/mapped_source.h"
 #include "checkpoint/torch_pickle.h"
 #include "checkpoint/zip.h"
 
@@ -15,22 +15,18 @@ namespace {
 // BLOOM-176B's whole state dict pickles to under 200 kB; hostile files gain nothing beyond this.
 constexpr size_t kMaxPickle = size_t{64} << 20;
 
-std::string_view text_of(const MappedFile& file, const ZipEntry& entry) {
-  return {reinterpret_cast<const char*>(file.bytes().data()) + entry.offset, entry.size};
-}
-
-void refuse_other_formats(const MappedFile& file) {
+void refuse_other_formats(const InputFile& file) {
   // torch.save before 1.6: a bare pickle (protocol 2) of the long integer 0x1950a86a20f9469cfc6c.
   constexpr unsigned char kLegacy[] = {0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C,
                                        0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19};
-  const auto bytes = file.bytes();
-  if (bytes.size() >= sizeof kLegacy && std::memcmp(bytes.data(), kLegacy, sizeof kLegacy) == 0) {
+  const std::string begin = file.text(0, std::min(file.size(), sizeof kLegacy));
+  if (begin.size() == sizeof kLegacy && std::memcmp(begin.data(), kLegacy, sizeof kLegacy) == 0) {
     fail(
         ErrorCode::kUnsupported,
         "{} is in torch's format from before version 1.6: re-save it with torch.save(torch.load(file), file)",
         file.path().string());
   }
-  if (bytes.size() < 4 || std::memcmp(bytes.data(), "PK", 2) != 0) {
+  if (begin.size() < 4 || !begin.starts_with("PK")) {
     fail(ErrorCode::kCorrupt, "{} is not a zip archive, so not a file that torch.save wrote",
          file.path().string());
   }
@@ -117,33 +113,36 @@ std::unique_ptr<TensorSource> open_numbered(const std::filesystem::path& folder,
   if (static_cast<int64_t>(files.size()) != files[0].of)
     findings.add(fmt::format("{} of {} pytorch_model files are there", files.size(), files[0].of));
   findings.raise_if_any(ErrorCode::kNotFound);
-  auto source = std::make_unique<MappedSource>();
+  auto source = std::make_unique<FileSource>();
   for (const NumberedFile& file : files) read_torch_file(file.path, *source);
   return source;
 }
 
 }  // namespace
 
-void read_torch_file(const std::filesystem::path& path, MappedSource& source) {
+void read_torch_file(const std::filesystem::path& path, FileSource& source) {
   const std::string where = path.string();
-  const size_t index = source.map(path);
-  const MappedFile& file = source.file(index);
+  const InputFile file(path);
+  const size_t index = source.add_file(file);
   refuse_other_formats(file);
-  const auto entries = read_zip(file.bytes(), where);
+  const auto entries = read_zip(file);
   const std::string prefix = find_prefix(entries, where);
   const auto order = entries.find(prefix + "byteorder");
-  if (order != entries.end() && text_of(file, order->second) != "little") {
-    fail(ErrorCode::kUnsupported,
-         "{}: its tensors are in {}-endian byte order: re-save it on a little-endian "
-         "machine",
-         where, printable(text_of(file, order->second)));
+  if (order != entries.end()) {
+    const std::string word = file.text(order->second.offset, std::min<size_t>(order->second.size, 16));
+    if (word != "little") {
+      fail(ErrorCode::kUnsupported,
+           "{}: its tensors are in {}-endian byte order: re-save it on a little-endian machine", where,
+           printable(word));
+    }
   }
   const ZipEntry& pickle = entries.at(prefix + "data.pkl");
   if (pickle.size > kMaxPickle) {
     fail(ErrorCode::kCorrupt, "{}: its data.pkl has {} bytes, more than the {} that a state dict may have",
          where, pickle.size, kMaxPickle);
   }
-  const auto tensors = read_state_dict(file.bytes().subspan(pickle.offset, pickle.size), where);
+  const std::string bytes = file.text(pickle.offset, pickle.size);
+  const auto tensors = read_state_dict(std::as_bytes(std::span(bytes)), where);
   for (const PickledTensor& tensor : tensors) {
     const auto storage = entries.find(prefix + "data/" + tensor.storage);
     if (storage == entries.end()) {
@@ -157,7 +156,7 @@ void read_torch_file(const std::filesystem::path& path, MappedSource& source) {
 std::unique_ptr<TensorSource> try_open_torch_bin(const std::filesystem::path& folder) {
   const auto single = folder / "pytorch_model.bin", index = folder / "pytorch_model.bin.index.json";
   if (path_exists(single)) {
-    auto source = std::make_unique<MappedSource>();
+    auto source = std::make_unique<FileSource>();
     read_torch_file(single, *source);
     return source;
   }

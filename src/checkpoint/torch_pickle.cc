@@ -1,5 +1,6 @@
 #include "checkpoint/torch_pickle.h"
 
+#include <deque>
 #include <optional>
 
 #include "base/json.h"
@@ -75,23 +76,27 @@ class TorchHost final : public PickleHost {
            printable(type));
     }
     if (storage.numel < 0) unpickler.corrupt("a storage has a negative size");
+    unpickler.charge(sizeof storage + storage.key.size());
     storages_.push_back(std::move(storage));
     return object(unpickler, static_cast<int64_t>(storages_.size()) - 1);
   }
 
-  std::vector<PickledTensor> state_dict(const PickleValue& root) {
+  std::vector<PickledTensor> state_dict(Unpickler& unpickler, const PickleValue& root) {
     if (!root.is(PickleKind::kDict)) {
       fail(ErrorCode::kUnsupported, "{}: it holds a {}, not a state dict (a dict of names and tensors)",
            where_, name_of(root.kind));
     }
     std::vector<PickledTensor> state;
     const std::vector<PickleValue>& items = root.node->items;
+    unpickler.charge(items.size() / 2 * sizeof(PickledTensor));
+    state.reserve(items.size() / 2);
     for (size_t i = 0; i + 1 < items.size(); i += 2) {
       if (!items[i].is(PickleKind::kString)) {
         fail(ErrorCode::kUnsupported, "{}: its dict has a {} as a key: it is not a state dict", where_,
              name_of(items[i].kind));
       }
       const std::string& name = items[i].node->text;
+      unpickler.charge(name.size());
       check_name(name);
       if (!is_tensor(items[i + 1])) {
         fail(ErrorCode::kUnsupported,
@@ -99,7 +104,9 @@ class TorchHost final : public PickleHost {
              "(torch.save(model.state_dict()))",
              where_, printable(name), name_of(items[i + 1].kind));
       }
-      state.push_back(tensors_[static_cast<size_t>(-1 - items[i + 1].node->handle)]);
+      const PickledTensor& tensor = tensors_[static_cast<size_t>(-1 - items[i + 1].node->handle)];
+      unpickler.charge(tensor.storage.size());
+      state.push_back(tensor);
       state.back().name = name;
     }
     return state;
@@ -163,6 +170,7 @@ class TorchHost final : public PickleHost {
       extents[i] = sizes[i].integer;
       tensor.strides[i] = strides[i].integer;
     }
+    unpickler.charge(sizeof tensor + storage.key.size());
     tensor.shape = Shape(std::span<const int64_t>(extents.data(), sizes.size()));
     tensors_.push_back(std::move(tensor));
     return object(unpickler, -static_cast<int64_t>(tensors_.size()));
@@ -178,8 +186,8 @@ class TorchHost final : public PickleHost {
   }
 
   std::string_view where_;
-  std::vector<Storage> storages_;
-  std::vector<PickledTensor> tensors_;
+  std::deque<Storage> storages_;  // deques never hold more room than what is in them
+  std::deque<PickledTensor> tensors_;
 };
 
 }  // namespace
@@ -188,7 +196,7 @@ std::vector<PickledTensor> read_state_dict(std::span<const std::byte> pickle, st
   TorchHost host(where);
   Unpickler unpickler(pickle, where, host);
   const PickleValue root = unpickler.run();
-  return host.state_dict(root);
+  return host.state_dict(unpickler, root);
 }
 
 }  // namespace bolide

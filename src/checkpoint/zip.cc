@@ -1,5 +1,6 @@
 #include "checkpoint/zip.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -17,40 +18,57 @@ constexpr uint16_t kEncrypted = 1, kSizesFollow = 8;  // flag bits; with the sec
 
 class Reader {
  public:
-  Reader(std::span<const std::byte> archive, std::string_view where) : bytes_(archive), where_(where) {}
+  explicit Reader(const InputFile& archive) : file_(archive), where_(archive.path().string()) {}
 
   [[noreturn]] void corrupt(std::string_view what) const {
     fail(ErrorCode::kCorrupt, "{}: damaged zip archive: {}", where_, what);
   }
   void need(uint64_t offset, uint64_t size, std::string_view what) const {
-    if (offset > bytes_.size() || size > bytes_.size() - offset)
+    if (offset > this->size() || size > this->size() - offset)
       corrupt(fmt::format("{} lies outside the file, which is truncated or damaged", what));
   }
   template <class T>
-  T get(uint64_t offset) const {
+  T get(uint64_t offset) {
     need(offset, sizeof(T), "a header");
     T value;
-    std::memcpy(&value, bytes_.data() + offset, sizeof value);
+    std::memcpy(&value, at(offset, sizeof value), sizeof value);
     return value;
   }
-  std::string_view text(uint64_t offset, uint64_t size) const {
+  std::string text(uint64_t offset, uint64_t size) {
     need(offset, size, "a name");
-    return {reinterpret_cast<const char*>(bytes_.data()) + offset, static_cast<size_t>(size)};
+    return {at(offset, size), static_cast<size_t>(size)};
   }
-  size_t size() const { return bytes_.size(); }
+  size_t size() const { return file_.size(); }
+  const std::string& where() const { return where_; }
+  // Reads these bytes at once, for what is to be looked at in them.
+  void load(uint64_t offset, uint64_t size) {
+    window_ = file_.text(offset, size);
+    begin_ = offset;
+  }
 
  private:
-  std::span<const std::byte> bytes_;
-  std::string_view where_;
+  // Headers lie close together in a directory, and one by one before their data.
+  const char* at(uint64_t offset, uint64_t size) {
+    constexpr uint64_t kWindow = 4096;
+    if (offset < begin_ || offset + size > begin_ + window_.size())
+      load(offset, std::min<uint64_t>(std::max(size, kWindow), this->size() - offset));
+    return window_.data() + (offset - begin_);
+  }
+
+  const InputFile& file_;
+  const std::string where_;
+  std::string window_;  // bytes of the file from begin_ on
+  uint64_t begin_ = 0;
 };
 
 struct Directory {
   uint64_t offset, size, count;
 };
 
-Directory find_directory(const Reader& zip) {
+Directory find_directory(Reader& zip) {
   if (zip.size() < kEndBytes) zip.corrupt("it is too short");
   const size_t lowest = zip.size() - std::min(zip.size(), kEndBytes + kMaxComment);
+  zip.load(lowest, zip.size() - lowest);
   size_t end = zip.size() - kEndBytes;
   while (zip.get<uint32_t>(end) != kEndMark || end + kEndBytes + zip.get<uint16_t>(end + 20) != zip.size()) {
     if (end == lowest) zip.corrupt("it has no directory at its end, as a truncated file");
@@ -76,7 +94,7 @@ struct Central {
 };
 
 // Replaces the fields that are all ones by those of the zip64 extra field.
-void widen(const Reader& zip, uint64_t extra, uint64_t extra_end, Central& entry) {
+void widen(Reader& zip, uint64_t extra, uint64_t extra_end, Central& entry) {
   constexpr uint32_t kInExtra = 0xFFFFFFFF;
   if (entry.size != kInExtra && entry.stored != kInExtra && entry.local != kInExtra) return;
   while (extra + 4 <= extra_end) {
@@ -99,7 +117,7 @@ void widen(const Reader& zip, uint64_t extra, uint64_t extra_end, Central& entry
 }
 
 // Checks the local header against the directory and returns where the data is.
-ZipEntry locate(const Reader& zip, const Central& entry, std::string_view name, uint64_t data_limit) {
+ZipEntry locate(Reader& zip, const Central& entry, std::string_view name, uint64_t data_limit) {
   zip.need(entry.local, kLocalBytes, "a local header");
   const auto name_size = zip.get<uint16_t>(entry.local + 26),
              extra_size = zip.get<uint16_t>(entry.local + 28);
@@ -117,8 +135,9 @@ ZipEntry locate(const Reader& zip, const Central& entry, std::string_view name, 
 
 }  // namespace
 
-std::map<std::string, ZipEntry> read_zip(std::span<const std::byte> archive, std::string_view where) {
-  const Reader zip(archive, where);
+std::map<std::string, ZipEntry> read_zip(const InputFile& archive) {
+  Reader zip(archive);
+  const std::string& where = zip.where();
   const Directory directory = find_directory(zip);
   std::map<std::string, ZipEntry> entries;
   uint64_t at = directory.offset;

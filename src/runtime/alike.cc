@@ -13,8 +13,8 @@ namespace fs = std::filesystem;
 
 uint64_t hash_of_file(const fs::path& path) {
   if (!is_regular(path)) return 0;  // whoever reads it says what is wrong
-  const MappedFile file(path);
-  return text::hash_bytes({reinterpret_cast<const char*>(file.bytes().data()), file.size()});
+  const InputFile file(path);
+  return text::hash_bytes(file.text(0, file.size()));
 }
 
 // Names and sizes of the files, and what the config says: hosts may hold the model under different paths.

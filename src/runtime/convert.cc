@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <set>
 
 #include "base/log.h"
 #include "base/parallel.h"
@@ -9,6 +10,7 @@
 #include "checkpoint/ft_writer.h"
 #include "models/registry.h"
 #include "weights/block_plan.h"
+#include "weights/value_check.h"
 
 namespace bolide {
 namespace {
@@ -73,6 +75,8 @@ void place(const BlockRead& read, const BlockRead::Part& part, const std::byte* 
 }
 
 constexpr int64_t kBlockElements = int64_t{4} << 20;
+// More have nothing to gain, and each has a whole file in memory.
+constexpr int kMostThreads = 256;
 
 // Reads what the job's file holds block by block and writes the file. An embedding goes straight through; all
 // other matrices are turned in memory first, since a row of the input is a column of the file.
@@ -89,6 +93,7 @@ int64_t write_job(const Checkpoint& checkpoint, const Job& job, DType to, FtWrit
     const size_t count = static_cast<size_t>(read.shape.count());
     staging.resize(count * size_of(from));
     source.read(job.source_name, read.slice, staging.data());
+    check_values(source, job.source_name, read.slice, staging.data(), to);
     if (job.embedding()) {
       content.resize(count * size_of(to));
       convert_elements(staging.data(), from, content.data(), to, count);
@@ -175,6 +180,36 @@ void check_options(const ConvertOptions& options, const ModelConfig& config) {
   }
 }
 
+// With --force the output folder is replaced: it must not be what is read, nor hold it.
+void check_output(const ConvertOptions& options, const Checkpoint& checkpoint) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path target = options.output_dir / fmt::format("{}-gpu", options.tensor_para_size);
+  if (!fs::exists(target, error)) return;
+  std::set<fs::path> inputs = {options.input_dir};
+  for (const std::string& name : checkpoint.source->names()) inputs.insert(checkpoint.source->where(name));
+  std::set<fs::path> folders;  // which hold an input, by links too
+  for (const fs::path& input : inputs) {
+    for (fs::path folder = fs::canonical(input, error); !folder.empty() && folders.insert(folder).second;
+         folder = folder.parent_path()) {
+      if (fs::equivalent(folder, target, error)) {
+        fail(ErrorCode::kUsage,
+             "{} holds what is read, {}: writing it would destroy that; choose another "
+             "output folder",
+             target.string(), input.string());
+      }
+    }
+  }
+}
+
+// The name under which FT's config.ini knows the input folder: as it was given, in one line.
+std::string model_name(const ConvertOptions& options) {
+  std::string name = options.input_dir.string();
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+  return name;
+}
+
 }  // namespace
 
 ConvertReport convert(const ConvertOptions& options) {
@@ -191,12 +226,12 @@ ConvertReport convert(const ConvertOptions& options) {
   const std::vector<Slot> slots = model->slots();
   const std::vector<Job> jobs = plan_jobs(checkpoint, slots, options.tensor_para_size, options.by_shard);
 
-  const TeamScope team;
+  check_output(options, checkpoint);
   FtWriter writer(options.output_dir, options.tensor_para_size, options.force);
   ConvertReport report;
   Teller teller(checkpoint, slots, options);
   std::atomic<int64_t> total_bytes{0};
-  parallel_for(options.processes, static_cast<int64_t>(jobs.size()), [&](int64_t i) {
+  parallel_for(std::min(options.processes, kMostThreads), static_cast<int64_t>(jobs.size()), [&](int64_t i) {
     const Job& job = jobs[i];
     const int64_t bytes = write_job(checkpoint, job, to, writer);
     total_bytes += bytes;
@@ -205,7 +240,7 @@ ConvertReport convert(const ConvertOptions& options) {
   report.tensors = static_cast<int64_t>(slots.size());
   report.files = static_cast<int64_t>(jobs.size());
   report.bytes = total_bytes;
-  writer.write_ini({{"gpt", checkpoint.family->write_ft_config(checkpoint.config, options.input_dir.string(),
+  writer.write_ini({{"gpt", checkpoint.family->write_ft_config(checkpoint.config, model_name(options),
                                                                options.tensor_para_size, to)}});
   report.folder = writer.commit();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -3,6 +3,7 @@
 #include "bolide/checkpoint.h"
 #include "models/registry.h"
 #include "runtime/check.h"
+#include "runtime/exact.h"
 #include "runtime/memory.h"
 #include "runtime/worker.h"
 
@@ -17,20 +18,22 @@ CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Di
   CheckpointSummary::RankMemory memory{.first_layer = layers.begin, .layers = layers.size()};
   memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->slots(), dist, dtype);
   const KvCacheConfig cache = cache_config(config, dist, dtype, 0, KvCacheConfig().page_size);
-  const int64_t pages = options.batch_size * pages_for(options.length, cache.page_size);
-  memory.kv_bytes = pages * cache.page_bytes();
+  const Exact batch = options.batch_size, length = options.length;
+  const int64_t pages = (length + (cache.page_size - 1)).value() / cache.page_size;
+  memory.kv_bytes = (batch * pages * cache.page_bytes()).value();
   // hidden, normed, delta and the larger of qkv + mixed and the MLP's inner width, a token; logits, a
   // sequence.
   const int64_t heads = dist.tensor_part(config.heads).size();
   const int64_t widest = std::max((2 * heads + 2 * cache.kv_heads) * config.head_size,
                                   dist.tensor_part(config.inter_size).size());
   const int64_t ids = dist.last_stage() ? dist.vocab_part(config.vocab_size).size() : 0;
-  memory.activation_bytes = 4 * (options.batch_size * options.length * (3 * config.hidden_size + widest) +
-                                 options.batch_size * ids);
-  const int64_t chunk =
-      std::min<int64_t>(options.batch_size * options.length, resolve_chunk_tokens(Device::kCuda, 0));
+  memory.activation_bytes = ((batch * length * (3 * config.hidden_size + widest) + batch * ids) * 4).value();
+  const int64_t chunk = std::min((batch * length).value(), resolve_chunk_tokens(Device::kCuda, 0));
   memory.gpu_step_bytes =
-      step_memory(config, dist, dtype, chunk + options.batch_size, options.batch_size).total();
+      step_memory(config, dist, dtype, (batch + chunk).value(), options.batch_size).total();
+  // What is told is the sum of all, over all ranks.
+  (void)((Exact(memory.weight_bytes) + memory.kv_bytes + memory.activation_bytes + memory.gpu_step_bytes) *
+         dist.tensor_size * dist.pipeline_size);
   return memory;
 }
 

@@ -8,11 +8,13 @@
 
 #include "base/error.h"
 #include "ops/matmul.h"
+#include "runtime/exact.h"
 
 namespace bolide {
 
-StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_type, int64_t tokens,
-                       int64_t logit_rows) {
+StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_type, int64_t step_tokens,
+                       int64_t rows) {
+  const Exact tokens = step_tokens, logit_rows = rows;
   constexpr int64_t kRounding = 4096;  // of a few dozen blocks to whole lines
   const int64_t hidden = model.hidden_size, bytes = static_cast<int64_t>(size_of(data_type));
   const int64_t heads = dist.tensor_part(model.heads).size(),
@@ -22,12 +24,15 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_ty
   const int64_t attention = (2 * heads + 2 * kv_heads) * model.head_size;
   // The residual stream; then of the sublayers the wider one, with a normed copy of its input or, where ranks
   // share it, this rank's part of the sum; or the head's rows.
-  const int64_t sublayer = tokens * (std::max(attention, inter) + hidden) * bytes;
+  const Exact sublayer = tokens * (std::max(attention, inter) + hidden) * bytes;
   // Rows of logits of all ranks, where somebody wants whole ones: each rank's part on its way, and the whole.
-  const int64_t whole = dist.tensor_size == 1 ? 0 : 2 * logit_rows * (ids * dist.tensor_size) * 4;
-  const int64_t head = logit_rows * hidden * (4 + bytes) + whole;
-  return {.scratch = tokens * hidden * 4 + std::max(sublayer, head) + kMatmulWorkspaceBytes + kRounding,
-          .logits = logit_rows * ids * 4};
+  const Exact whole = dist.tensor_size == 1 ? 0 : logit_rows * (2 * ids * dist.tensor_size) * 4;
+  const Exact head = logit_rows * hidden * (4 + bytes) + whole;
+  const Exact logits = logit_rows * ids * 4;
+  const Exact scratch =
+      tokens * hidden * 4 + std::max(sublayer.value(), head.value()) + kMatmulWorkspaceBytes + kRounding;
+  (void)(scratch + logits);  // StepMemory::total()
+  return {.scratch = scratch.value(), .logits = logits.value()};
 }
 
 int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64_t page_size,

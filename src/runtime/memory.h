@@ -14,7 +14,8 @@ struct StepMemory {
   int64_t logits = 0;
   int64_t total() const { return scratch + logits; }
 };
-// Of one rank, for steps of up to `tokens` tokens, with `logit_rows` rows of logits at once.
+// Of one rank, for steps of up to `tokens` tokens, with `logit_rows` rows of logits at once. kUsage where
+// that is beyond 2^63 bytes.
 StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_type, int64_t tokens,
                        int64_t logit_rows);
 

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "weights/block_plan.h"
 #include "weights/staging.h"
+#include "weights/value_check.h"
 
 namespace bolide {
 namespace {
@@ -140,7 +141,7 @@ void check_complete(const TensorSource& source, CheckpointFormat format, std::sp
       findings.push_back(fmt::format("'{}' is missing", wanted.names.front()));
       continue;
     }
-    known.insert(name);
+    known.insert(source.stored_name(name));
     const TensorInfo info = source.info(name);
     const Shape shape = source_shape(slot, wanted.layout);
     if (info.shape != shape) {
@@ -188,6 +189,8 @@ void load_weights(const Context& context, const TensorSource& source, Checkpoint
     const Task& task = tasks[i];
     std::byte* data = staging.next(static_cast<size_t>(task.bytes()));
     source.read(task.name, task.read.slice, data);
+    check_values(source, task.name, task.read.slice, data,
+                 task.slot->is_matrix() ? dtype : std::get<Tensor*>(task.slot->into)->dtype());
     store(staging, data, *task.slot, task.read, task.dtype);
     progress.add(task.bytes());
   });

@@ -30,7 +30,8 @@ void check_complete(const TensorSource& source, CheckpointFormat format, std::sp
 using LoadProgress = std::function<void(int64_t done_bytes, int64_t total_bytes)>;
 
 // Fills every slot's field with this rank's part on context.device, matrices as `dtype`, vectors as fp32 or
-// context.activation. check_complete() must have passed. Reads and packs on context.threads threads.
+// context.activation. check_complete() must have passed. Reads and packs on context.threads threads. Refuses
+// NaN, infinity and what the type cannot hold, see check_values().
 void load_weights(const Context& context, const TensorSource& source, CheckpointFormat format,
                   std::span<const Slot> slots, const Dist& dist, DType dtype,
                   const LoadProgress& on_load = {});

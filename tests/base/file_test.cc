@@ -31,57 +31,57 @@ class FileTest : public testing::Test {
     std::ofstream(folder_ / name, std::ios::binary) << content;
     return folder_ / name;
   }
-  static std::string text(const MappedFile& file) {
-    return {reinterpret_cast<const char*>(file.bytes().data()), file.size()};
-  }
   fs::path folder_;
 };
 
-TEST_F(FileTest, MapsAFile) {
-  const MappedFile file(make("a", std::string("bytes\0more", 10)));
-  EXPECT_EQ(text(file), std::string("bytes\0more", 10));
+TEST_F(FileTest, ReadsAnyPlaceOfAFile) {
+  const InputFile file(make("a", std::string("bytes\0more", 10)));
+  EXPECT_EQ(file.size(), 10u);
+  EXPECT_EQ(file.text(0, 10), std::string("bytes\0more", 10));
+  EXPECT_EQ(file.text(6, 4), "more");
+  EXPECT_EQ(file.text(10, 0), "");
   EXPECT_EQ(file.path(), folder_ / "a");
+  EXPECT_EQ(InputFile(make("empty", "")).size(), 0u);
 }
 
-TEST_F(FileTest, MapsAnEmptyFile) {
-  const MappedFile file(make("empty", ""));
-  EXPECT_EQ(file.size(), 0u);
-  EXPECT_TRUE(file.bytes().empty());
-  file.release(0, 0);
-}
-
-TEST_F(FileTest, MovesKeepTheMapping) {
-  MappedFile first(make("a", "first"));
-  const std::byte* data = first.bytes().data();
-  MappedFile moved(std::move(first));
-  EXPECT_EQ(moved.bytes().data(), data);
-  MappedFile other(make("b", "second"));
+TEST_F(FileTest, MovesKeepTheFile) {
+  InputFile first(make("a", "first"));
+  InputFile moved(std::move(first));
+  EXPECT_EQ(moved.text(0, 5), "first");
+  InputFile other(make("b", "second"));
   other = std::move(moved);
-  EXPECT_EQ(text(other), "first");
+  EXPECT_EQ(other.text(0, 5), "first");
   EXPECT_EQ(other.path().filename(), "a");
 }
 
-TEST_F(FileTest, ReleasedBytesReadTheSameAgain) {
-  std::string content;
-  for (int i = 0; i < 20000; ++i) content += static_cast<char>('a' + i % 26);
-  const MappedFile file(make("big", content));
-  file.release(100, 15000);
-  file.release(19990, 10);
-  file.release(0, content.size());
-  EXPECT_EQ(text(file), content);
+TEST_F(FileTest, TellsFilesApart) {
+  const FileId first = InputFile(make("a", "12345")).id();
+  EXPECT_EQ(InputFile(folder_ / "a").id(), first);
+  fs::resize_file(folder_ / "a", 4);
+  EXPECT_NE(InputFile(folder_ / "a").id(), first);
+  fs::rename(make("b", "12345"), folder_ / "a");
+  EXPECT_NE(InputFile(folder_ / "a").id(), first);
+}
+
+TEST_F(FileTest, SaysThatAFileWasTruncatedWhileItWasRead) {
+  const InputFile file(make("a", std::string(100'000, 'x')));
+  fs::resize_file(folder_ / "a", 50'000);
+  EXPECT_EQ(file.text(49'999, 1), "x");
+  EXPECT_ERROR(file.text(49'999, 2), ErrorCode::kCorrupt,
+               "a ended at byte 50000 while it was read: it had 100000 bytes when it was opened");
 }
 
 TEST_F(FileTest, RefusesWhatIsNoRegularFile) {
-  EXPECT_ERROR(MappedFile(folder_ / "none"), ErrorCode::kNotFound, "none");
-  EXPECT_ERROR(MappedFile(folder_), ErrorCode::kCorrupt, folder_.string() + " is a folder, not a file");
+  EXPECT_ERROR(InputFile(folder_ / "none"), ErrorCode::kNotFound, "none");
+  EXPECT_ERROR(InputFile(folder_), ErrorCode::kCorrupt, folder_.string() + " is a folder, not a file");
   EXPECT_ERROR(read_text_file("/dev/null", 10), ErrorCode::kCorrupt, "/dev/null is a device, not a file");
-  EXPECT_ERROR(MappedFile(make("a", "x") / "b"), ErrorCode::kNotFound, std::strerror(ENOTDIR));
+  EXPECT_ERROR(InputFile(make("a", "x") / "b"), ErrorCode::kNotFound, std::strerror(ENOTDIR));
 }
 
 TEST_F(FileTest, NeverWaitsForAPipe) {
   const fs::path pipe = folder_ / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  EXPECT_ERROR(MappedFile{pipe}, ErrorCode::kCorrupt, "pipe is a pipe, not a file");
+  EXPECT_ERROR(InputFile{pipe}, ErrorCode::kCorrupt, "pipe is a pipe, not a file");
   EXPECT_ERROR(read_text_file(pipe, 10), ErrorCode::kCorrupt, "pipe is a pipe, not a file");
 }
 

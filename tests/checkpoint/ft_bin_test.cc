@@ -52,6 +52,8 @@ TEST(FtFolder, ReadsOtherTypes) {
   EXPECT_EQ(read_all<uint16_t>(*source, "w"), (std::vector<uint16_t>{1, 3, 2, 4}));
   EXPECT_EQ(source->info("w").dtype, DType::kBF16);
   EXPECT_NE(source->where("w").find("w.0.bin"), std::string::npos);
+  EXPECT_NE(source->where("w", Slice::along({2, 2}, 1, 0, 1)).find("w.0.bin"), std::string::npos);
+  EXPECT_NE(source->where("w", Slice::along({2, 2}, 1, 1, 2)).find("w.1.bin"), std::string::npos);
   EXPECT_ERROR(source->info("x"), ErrorCode::kNotFound, "'x'");
 }
 
@@ -133,6 +135,22 @@ TEST(Ini, NamesTheLineOfAnythingElse) {
   const TempFolder folder;
   EXPECT_ERROR(read_ini(folder.path() / "config.ini"), ErrorCode::kNotFound, "config.ini");
   EXPECT_ERROR(read_ini(folder.put("config.ini", "[gpt]\n?\n")), kCorrupt, "config.ini:2");
+  EXPECT_ERROR(read_ini(folder.put("config.ini", std::string((1 << 20) + 1, '#'))), kCorrupt,
+               "config.ini has 1048577 bytes, more than the 1048576");
+  EXPECT_TRUE(read_ini(folder.put("config.ini", std::string(1 << 20, '#'))).empty());
+  EXPECT_ERROR(parse_ini("[a]\nx=1\n\ty=2\n", "c.ini"), kCorrupt, "c.ini:3: an indented line");
+  EXPECT_ERROR(parse_ini("[a]x\n", "c.ini"), kCorrupt, "c.ini:1: not a section header");
+}
+
+TEST(Ini, KnowsPythonsWordsAndLetters) {
+  const Ini ini = parse_ini("[a]\nAZ@[`{=1\nt1=yes\nt2=On\nt3=1\nf1=no\nf2=OFF\nf3=0\nb=\t x \f\n", "c.ini");
+  EXPECT_EQ(ini.at("a").at("az@[`{"), "1");
+  EXPECT_EQ(ini.at("a").at("b"), "x");
+  for (const char* key : {"t1", "t2", "t3"}) EXPECT_TRUE(ini_get<bool>(ini, "a", key, "c.ini"));
+  for (const char* key : {"f1", "f2", "f3"}) EXPECT_FALSE(ini_get<bool>(ini, "a", key, "c.ini"));
+  EXPECT_ERROR(ini_get<double>(ini, "a", "t1", "c.ini"), kCorrupt, "'yes' instead of a number");
+  EXPECT_ERROR(ini_get<int64_t>(parse_ini("[a]\nx=1 2\n", "c"), "a", "x", "c"), kCorrupt, "'1 2' instead of");
+  EXPECT_EQ(format_ini({{"a", {{"x", "1\n2"}}}, {"b", {}}}), "[a]\nx=1\n\t2\n\n[b]\n\n");
 }
 
 TEST(Ini, GivesTypedValues) {

@@ -86,6 +86,77 @@ TEST(FtWriter, ForceReplacesTheOldFolderLast) {
   EXPECT_EQ(out.listing(), std::vector<std::string>{"1-gpu"});
 }
 
+// A writer that was killed leaves its folder; the next one clears it away, and no other's.
+TEST(FtWriter, ClearsAwayWhatKilledWritersLeft) {
+  const TempFolder out;
+  const auto fresh = [&](const std::string& name) {
+    std::filesystem::create_directories(out.path() / name);
+    write_text_file(out.path() / name / "model.wte.bin", "half");
+  };
+  fresh(".1-gpu.partial-17-abcdef");
+  fresh(".12-gpu.partial-18-abcdef");
+  for (const char* other : {".1-gpu", ".x-gpu.partial-17-abcdef", ".-gpu.partial-17-abcdef",
+                            "1-gpu.partial-17", "x.1-gpu.partial-17-abcdef"})
+    fresh(other);
+  {
+    const FtWriter living(out.path(), 2, false);
+    ASSERT_EQ(out.listing().size(), 6u);
+    const FtWriter next(out.path(), 2, false);
+    EXPECT_EQ(out.listing().size(), 7u);  // the living one's folder stays
+  }
+  EXPECT_EQ(out.listing(),
+            (std::vector<std::string>{".-gpu.partial-17-abcdef", ".1-gpu", ".x-gpu.partial-17-abcdef",
+                                      "1-gpu.partial-17", "x.1-gpu.partial-17-abcdef"}));
+}
+
+// Killed between moving the old folder aside and putting the new one in place.
+TEST(FtWriter, PutsBackWhatAKilledWriterHadMovedAside) {
+  const TempFolder out;
+  const auto fresh = [&](const std::string& name, const std::string& content) {
+    std::filesystem::create_directories(out.path() / name);
+    write_text_file(out.path() / name / "w.bin", content);
+  };
+  fresh(".3-gpu.partial-17-abcdef.old", "old");
+  fresh(".3-gpu.partial-17-abcdef", "new");
+  EXPECT_ERROR(FtWriter(out.path(), 3, false), ErrorCode::kUsage, "3-gpu already holds files");
+  EXPECT_EQ(out.listing(), std::vector<std::string>{"3-gpu"});
+  EXPECT_EQ(read_text_file(out.path() / "3-gpu/w.bin", 10), "old");
+  // Killed after both: the new one stays.
+  fresh(".3-gpu.partial-17-abcdef.old", "older");
+  EXPECT_ERROR(FtWriter(out.path(), 3, false), ErrorCode::kUsage, "3-gpu already holds files");
+  EXPECT_EQ(out.listing(), std::vector<std::string>{"3-gpu"});
+  EXPECT_EQ(read_text_file(out.path() / "3-gpu/w.bin", 10), "old");
+}
+
+TEST(FtWriter, FollowsALinkInItsPlace) {
+  const TempFolder out, elsewhere;
+  for (const bool there : {true, false}) {
+    const auto real = elsewhere.path() / (there ? "real" : "not-yet");
+    if (there) std::filesystem::create_directory(real);
+    if (there) write_text_file(real / "old.bin", "old");
+    std::filesystem::remove(out.path() / "1-gpu");
+    std::filesystem::create_directory_symlink(real, out.path() / "1-gpu");
+    FtWriter writer(out.path(), 1, true);
+    put(writer, "w", -1, "data");
+    writer.write_ini(kIni);
+    writer.commit();
+    EXPECT_EQ(std::filesystem::read_symlink(out.path() / "1-gpu"), real);
+    EXPECT_EQ(read_text_file(real / "w.bin", 10), "data");
+    EXPECT_FALSE(std::filesystem::exists(real / "old.bin"));
+    EXPECT_EQ(out.listing(), std::vector<std::string>{"1-gpu"});
+  }
+  EXPECT_EQ(elsewhere.listing(), (std::vector<std::string>{"not-yet", "real"}));
+}
+
+TEST(FtWriter, FilesAreNewOnes) {
+  const TempFolder out;
+  const auto victim = out.put("victim", "old");
+  std::filesystem::create_symlink(victim, out.path() / "link.bin");
+  EXPECT_ERROR(FtFile(out.path() / "link.bin"), ErrorCode::kResource, "link.bin");
+  EXPECT_ERROR(FtFile(victim), ErrorCode::kResource, "victim");
+  EXPECT_EQ(read_text_file(victim, 10), "old");
+}
+
 // Somebody else's files appear between the writer's start and its end.
 TEST(FtWriter, CommitDoesNotOverwriteWithoutForce) {
   const TempFolder out;

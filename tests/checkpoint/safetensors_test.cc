@@ -5,6 +5,7 @@
 
 #include "checkpoint/builders.h"
 #include "support/expect_error.h"
+#include "support/limited_child.h"
 
 namespace bolide {
 namespace {
@@ -49,7 +50,7 @@ TEST(Safetensors, ReadsFromManyThreads) {
 }
 
 TEST(Safetensors, RefusesHeadersThatAreNone) {
-  EXPECT_ERROR(open_text(""), kCorrupt, "too few");
+  EXPECT_ERROR(open_text(""), kCorrupt, "is empty");
   EXPECT_ERROR(open_text("short"), kCorrupt, "too few");
   EXPECT_ERROR(open_text(raw(uint64_t{1} << 60) + "{}"), kCorrupt, "1152921504606846976 bytes");
   EXPECT_ERROR(open_text(raw(UINT64_MAX) + "{}"), kCorrupt, "more than the 100000000");
@@ -58,9 +59,15 @@ TEST(Safetensors, RefusesHeadersThatAreNone) {
   EXPECT_ERROR(open_header(" {}", 0), kCorrupt, "not a JSON object");
   EXPECT_ERROR(open_header("{\"a\":", 0), kCorrupt, "not valid JSON");
   EXPECT_ERROR(open_header(R"({"a":1})", 0), kCorrupt, "'a' is not described by an object");
-  EXPECT_ERROR(open_header(R"({"__metadata__":{"a":1}})", 0), kCorrupt, "__metadata__");
-  EXPECT_ERROR(open_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
-               ErrorCode::kUnsupported, "Git LFS");
+  for (const char* metadata :
+       {R"({"a":1})", R"({"a":["b"]})", R"({"a":{}})", R"({"a":null})", "[]", "1", "\"a\""})
+    EXPECT_ERROR(open_header(fmt::format(R"({{"__metadata__":{}}})", metadata), 0), kCorrupt,
+                 "'__metadata__' is not a table of strings");
+  for (const char* entry : {"1", "-1", "1.5", "\"a\"", "[]", "null", "true"})
+    EXPECT_ERROR(open_header(fmt::format(R"({{"a":{}}})", entry), 0), kCorrupt,
+                 "'a' is not described by an object");
+  EXPECT_ERROR(open_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), kCorrupt, "Git LFS");
+  EXPECT_ERROR(open_text("<html>"), kCorrupt, "model.safetensors is a web page");
 }
 
 TEST(Safetensors, AllowsPaddingAndMetadata) {
@@ -81,6 +88,18 @@ TEST(Safetensors, RefusesBadEntries) {
                "'w' has the unknown dtype 'F8_E4M3'");
   EXPECT_ERROR(entry(R"("dtype":"F32","shape":[-2],"data_offsets":[0,8])"), kCorrupt, "'shape'");
   EXPECT_ERROR(entry(R"("dtype":"F32","shape":[2.0],"data_offsets":[0,8])"), kCorrupt, "'shape'");
+  for (const char* size : {"\"2\"", "null", "true", "[2]", "{}", "-1", "18446744073709551615"})
+    EXPECT_ERROR(entry(fmt::format(R"("dtype":"F32","shape":[{}],"data_offsets":[0,8])", size)), kCorrupt,
+                 "'shape' holds something else than sizes");
+  for (const char* other : {"2", "\"2\"", "null", "{}"})
+    EXPECT_ERROR(entry(fmt::format(R"("dtype":"F32","shape":{},"data_offsets":[0,8])", other)), kCorrupt,
+                 "'shape' is missing or no list");
+  for (const char* other : {"2", "[]", "null", "{}"})
+    EXPECT_ERROR(entry(fmt::format(R"("dtype":{},"shape":[2],"data_offsets":[0,8])", other)), kCorrupt,
+                 "'dtype'");
+  // Keys that nobody reads may hold anything.
+  entry(
+      R"("dtype":"F32","more":[{"shape":[1,[2]]},"x",null,-1],"shape":[2],"less":{"dtype":[]},"data_offsets":[0,8])");
   EXPECT_ERROR(entry(R"("dtype":"F32","shape":[2],"data_offsets":[8,0])"), kCorrupt, "not a range");
   EXPECT_ERROR(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,4,8])"), kCorrupt, "not a range");
   EXPECT_ERROR(entry(R"("dtype":"F32","shape":[4],"data_offsets":[0,16])"), kCorrupt, "truncated");
@@ -100,9 +119,14 @@ TEST(Safetensors, RefusesDuplicateNames) {
   EXPECT_ERROR(open_header(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
                            R"("w":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
                            2),
-               kCorrupt, "duplicate JSON key 'w'");
+               kCorrupt, "tensor 'w' is given twice");
+  EXPECT_ERROR(open_header(R"({"w":{"dtype":"U8","shape":[1],"dtype":"U8","data_offsets":[0,1]}})", 1),
+               kCorrupt, "'dtype'");
+  EXPECT_ERROR(open_header(R"({"w":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})", 1),
+               kCorrupt, "'shape'");
+  EXPECT_ERROR(open_header(R"({"w":{"dtype":"U8","data_offsets":[0,1],"data_offsets":[0,1]}})", 1), kCorrupt,
+               "'data_offsets'");
   // EXPECT_ERROR also checks that a hostile name leaves the message one line.
-  EXPECT_ERROR(open_header(R"({"a\nb":1,"a\nb":2})", 0), kCorrupt, "duplicate JSON key 'a?b'");
   EXPECT_ERROR(open_header(R"({"a\nb":1})", 0), kCorrupt, "tensor 'a?b'");
 }
 
@@ -174,6 +198,74 @@ TEST(HfFolder, PrefersSafetensors) {
   EXPECT_TRUE(open_hf_folder(folder.path())->contains("tied.a"));
   std::filesystem::copy(fixture("safetensors_plain/model.safetensors"), folder.path());
   EXPECT_FALSE(open_hf_folder(folder.path())->contains("tied.a"));
+}
+
+TEST(Safetensors, FollowsAliasesOfTensorsThatShareMemory) {
+  const TempFolder folder;
+  const auto put = [&](const std::string& metadata) {
+    folder.put("model.safetensors",
+               safetensors_text(R"({"__metadata__":{"format":"pt",)" + metadata +
+                                    R"(},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},)"
+                                    R"("b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})",
+                                "xyz"));
+    return open_safetensors(folder.path());
+  };
+  const auto source = put(R"("head":"a","b":"a","lost":"none")");
+  EXPECT_EQ(source->names(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(source->contains("head"));
+  EXPECT_EQ(source->stored_name("head"), "a");
+  EXPECT_EQ(read_all<char>(*source, "head"), (std::vector<char>{'x', 'y'}));
+  EXPECT_EQ(source->where("head"), source->where("a"));
+  // A tensor that is there is itself, whatever the metadata says.
+  EXPECT_EQ(source->stored_name("b"), "b");
+  EXPECT_EQ(read_all<char>(*source, "b"), std::vector<char>{'z'});
+  EXPECT_FALSE(source->contains("lost"));
+  EXPECT_FALSE(source->contains("format"));
+}
+
+TEST(Safetensors, SaysThatAFileWasChangedWhileItWasRead) {
+  const TempFolder folder;
+  const std::string text = safetensors_text(R"({"w":{"dtype":"F32","shape":[1024],"data_offsets":[0,4096]}})",
+                                            std::string(4096, '\1'));
+  const auto path = folder.put("model.safetensors", text);
+  const auto source = open_safetensors(folder.path());
+  std::vector<float> into(1024);
+  source->read("w", Slice::all({1024}), into.data());
+  std::filesystem::resize_file(path, 1000);
+  EXPECT_ERROR(source->read("w", Slice::all({1024}), into.data()), kCorrupt,
+               "model.safetensors was changed or replaced while it was read: start again");
+  folder.put("another", text);
+  std::filesystem::rename(folder.path() / "another", path);
+  EXPECT_ERROR(source->read("w", Slice::all({1024}), into.data()), kCorrupt, "was changed or replaced");
+}
+
+// As a tree of JSON values such headers took 20 to 30 times their size: parse_json() bounds it.
+TEST(Safetensors, HeadersCostNoMoreThanTheFileAllows) {
+  if (!kCanLimitMemory) GTEST_SKIP() << "no limit on memory under a sanitizer";
+  const auto repeat = [](const std::string& piece, int count) {
+    std::string all;
+    for (int i = 0; i < count; ++i) all += piece;
+    return all;
+  };
+  const std::string headers[] = {
+      R"({"w":{"x":[)" + repeat("[],", 2'000'000) + R"(0],"dtype":"F32","shape":[0],"data_offsets":[0,0]}})",
+      R"({"w":{"x":[)" + repeat("{},", 2'000'000) + R"(0],"dtype":"F32","shape":[0],"data_offsets":[0,0]}})",
+      R"({"w":{"shape":[)" + repeat("1,", 3'000'000) + R"(0],"dtype":"F32","data_offsets":[0,0]}})",
+  };
+  for (const std::string& header : headers) {
+    const TempFolder folder;
+    folder.put("model.safetensors", safetensors_text(header, ""));
+    EXPECT_EQ(in_limited_child(19 * header.size() + (16 << 20),
+                               [&] {
+                                 try {
+                                   open_safetensors(folder.path());
+                                 } catch (const Error& error) {
+                                   if (error.code() == ErrorCode::kResource) throw;
+                                 }
+                                 return "";
+                               }),
+              "");
+  }
 }
 
 // Resident memory of this process from files, in bytes.

@@ -2,6 +2,7 @@
 
 #include "checkpoint/builders.h"
 #include "support/expect_error.h"
+#include "support/limited_child.h"
 
 namespace bolide {
 namespace {
@@ -12,9 +13,10 @@ constexpr auto kCorrupt = ErrorCode::kCorrupt;
 const std::vector<float> kSix = {0, 1, 2, 3, 4, 5};
 
 std::unique_ptr<TensorSource> open_text(std::string_view text) {
-  const TempFolder folder;  // gone when this returns: the map lives on
-  folder.put("pytorch_model.bin", text);
-  return open_torch_bin(folder.path());
+  static std::unique_ptr<TempFolder> folder;  // until the next one is opened
+  folder = std::make_unique<TempFolder>();
+  folder->put("pytorch_model.bin", text);
+  return open_torch_bin(folder->path());
 }
 std::unique_ptr<TensorSource> open_pickle(const std::string& body) {
   return open_text(torch_file(protocol(body), {raw(kSix)}));
@@ -25,9 +27,7 @@ std::unique_ptr<TensorSource> open_view(int64_t offset, const std::vector<int64_
   return open_pickle(dict({{"w", tensor(storage("FloatStorage", "0", numel), offset, size, stride)}}));
 }
 std::unique_ptr<TensorSource> open_file(const std::string& name) {
-  const TempFolder folder;
-  std::filesystem::copy(fixture(name), folder.path() / "pytorch_model.bin");
-  return open_torch_bin(folder.path());
+  return open_text(read_text_file(fixture(name), 1 << 20));
 }
 
 void expect_module(const TensorSource& source) {
@@ -163,18 +163,72 @@ TEST(TorchBin, RefusesDamagedPickles) {
 }
 
 TEST(TorchBin, BoundsWhatAPickleBuilds) {
-  EXPECT_ERROR(open_pickle(std::string(2 << 20, ')')), kCorrupt, "more values than");
+  EXPECT_ERROR(open_pickle(std::string(2 << 20, ')')), kCorrupt, "grows beyond");
   EXPECT_ERROR(open_pickle(std::string(2 << 20, 'N')), kCorrupt, "grows beyond");
   EXPECT_ERROR(open_pickle(std::string(2 << 20, '(')), kCorrupt, "grows beyond");
   std::string nested = "]";  // lists in lists: memory is bounded and nothing recurses
   for (int i = 0; i < 1 << 20; ++i) nested += "\x85";
-  EXPECT_ERROR(open_pickle(nested), kCorrupt, "more values than");
+  EXPECT_ERROR(open_pickle(nested), kCorrupt, "more than a state dict of its size has");
   std::string doubling = "]q\x01";  // each step doubles what the list holds, were it copied
   for (int i = 0; i < 64; ++i) doubling += "(h\x01h\x01lq\x01";
   EXPECT_ERROR(open_pickle(doubling), kCorrupt, "left over");
   ZipBuilder large;
   large.add("m/data.pkl", std::string((64 << 20) + 1, '.'));
   EXPECT_ERROR(open_text(large.text()), kCorrupt, "its data.pkl has 67108865 bytes");
+}
+
+// A pickle of 1.1 MB that has a string of 1 MB copied by its memo, or a list of 50,000 items.
+TEST(TorchBin, CopiesByMemoCostNoMoreThanTheFileAllows) {
+  if (!kCanLimitMemory) GTEST_SKIP() << "no limit on memory under a sanitizer";
+  const auto repeat = [](const std::string& piece, int count) {
+    std::string all;
+    for (int i = 0; i < count; ++i) all += piece;
+    return all;
+  };
+  const std::string megabyte = text(std::string(1 << 20, 'x')) + "q\x01";
+  const std::string one = tensor(storage("FloatStorage", "0", 6), 0, {6}, {1}) + "q\x02";
+  const std::string hostile[] = {
+      megabyte + repeat("h\x01h\x01\x93"
+                        "0",
+                        20'000),
+      "}" + megabyte + "0" + one + "0(" + repeat("h\x01h\x02", 20'000) + "u",
+      megabyte + "0(" + text("storage") + global("torch", "FloatStorage") + "h\x01" + text("cpu") +
+          number(1) + "tq\x03" + repeat("Q0h\x03", 20'000),
+      "](" + repeat("N", 50'000) + "eq\x01" + "0" + global("torch", "Size") + "q\x02" +
+          repeat("h\x02h\x01\x85R0", 20'000),
+      "](" + repeat("N", 50'000) + "eq\x01" +
+          repeat("]h\x01"
+                 "0",
+                 1000) +
+          repeat("(h\x01tq\x01", 200'000),
+      repeat("(K\x01K\x02", 20'000) + repeat("]", 1000),
+      repeat(")0", 500'000),
+      std::string("j\xff\xff\x0f\x00", 5),
+      std::string("Nr\xff\xff\x0f\x00", 6) + repeat("0N", 500'000),
+  };
+  for (const std::string& body : hostile) {
+    const std::string text = torch_file(protocol(body), {raw(kSix)});
+    const TempFolder folder;
+    folder.put("pytorch_model.bin", text);
+    const std::string mismatch = in_limited_child(60 * text.size() + (16 << 20), [&] {
+      return error_mismatch([&] { open_torch_bin(folder.path()); }, kCorrupt, "damaged pickle");
+    });
+    EXPECT_EQ(mismatch, "") << body.substr(body.size() - 8);
+  }
+}
+
+TEST(TorchBin, ManyEntriesCostNoMoreThanTheFileAllows) {
+  if (!kCanLimitMemory) GTEST_SKIP() << "no limit on memory under a sanitizer";
+  ZipBuilder zip;
+  zip.add("m/data.pkl", protocol(dict({{"w", tensor(storage("FloatStorage", "0", 6), 0, {6}, {1})}})));
+  zip.add("m/data/0", raw(kSix));
+  for (int i = 0; i < 60'000; ++i) zip.add(fmt::format("{:x}", i), "");
+  const std::string text = zip.text();
+  const TempFolder folder;
+  folder.put("pytorch_model.bin", text);
+  EXPECT_EQ(in_limited_child(2 * text.size() + (4 << 20),
+                             [&] { return open_torch_bin(folder.path())->contains("w") ? "" : "no w"; }),
+            "");
 }
 
 TEST(TorchBin, RefusesTensorsOutsideTheirStorage) {

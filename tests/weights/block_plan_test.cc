@@ -74,9 +74,20 @@ void check(const Case& c) {
     const Shape local = local_shape(slot, dist);
     const int64_t cols = local.rank() == 2 ? local[1] : 1;
     std::vector<float> got(static_cast<size_t>(local.count()), NAN);
+    int64_t largest = 0;
     for (const BlockRead& read : plan_blocks(slot, c.layout, dist, c.max_elements)) {
       const std::vector<float> data = read_box(source, shape, read.slice);
       ASSERT_EQ(static_cast<int64_t>(data.size()), read.shape.count());
+      // As few reads as the bound allows: one unit (a row, a head, an input) or as many as fit.
+      const int64_t unit = std::max<int64_t>(c.layout == Layout::kHeadInterleaved
+                                                 ? c.segments * (c.shape[0] / c.segments / c.heads) * cols
+                                                 : cols,
+                                             1);
+      if (local.rank() == 2 && c.layout != Layout::kTransposed) {
+        EXPECT_LE(read.shape.count(), std::max(c.max_elements, unit));
+        largest = std::max(largest, read.shape.count());
+        EXPECT_GT(read.shape.count(), 0);
+      }
       for (const BlockRead::Part& part : read.parts) {
         for (int64_t i = 0; i < part.rows; ++i) {
           for (int64_t j = 0; j < part.cols; ++j) {
@@ -87,6 +98,9 @@ void check(const Case& c) {
           }
         }
       }
+    }
+    if (local.rank() == 2 && c.layout == Layout::kAsIs && local.count() > 0) {
+      EXPECT_GE(largest + cols, std::min(c.max_elements, local.count() / c.segments));
     }
     const int64_t whole_rows = c.shape[0] / c.segments, local_rows = local[0] / c.segments;
     const bool by_row = c.shard == Shard::kOut || c.shard == Shard::kVocab;
@@ -112,6 +126,7 @@ TEST(BlockPlan, MatricesAsIs) {
     check({{12, 10}, Shard::kOut, 3, 2, Layout::kAsIs, 2, block});
     check({{12, 10}, Shard::kIn, 1, 1, Layout::kAsIs, 5, block});
     check({{11, 4}, Shard::kVocab, 1, 1, Layout::kAsIs, 3, block});
+    check({{1, 4}, Shard::kVocab, 1, 1, Layout::kAsIs, 3, block});  // ranks without a row
   }
 }
 

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <map>
 
 #include "support/expect_error.h"
+#include "weights/staging.h"
 
 namespace bolide {
 namespace {
@@ -42,9 +44,13 @@ class FakeSource final : public TensorSource {
       }
       const float value =
           entry.values.empty() ? static_cast<float>(at) : entry.values[static_cast<size_t>(at)];
-      convert_elements(&value, DType::kF32,
-                       static_cast<std::byte*>(into) + static_cast<size_t>(i) * size_of(entry.dtype),
-                       entry.dtype, 1);
+      auto* to = static_cast<std::byte*>(into) + static_cast<size_t>(i) * size_of(entry.dtype);
+      const double wide = value;
+      if (entry.dtype == DType::kF64) {
+        std::memcpy(to, &wide, sizeof wide);
+      } else {
+        convert_elements(&value, DType::kF32, to, entry.dtype, 1);
+      }
     }
   }
   std::string fault_at;
@@ -138,6 +144,110 @@ std::vector<float> values_of(const Tensor& tensor) {
   return {data, data + tensor.view().shape.count()};
 }
 
+float element(const Weight& weight, int64_t row, int64_t col) {
+  const PackedMatrix& matrix = weight.matrix;
+  float value = 0;
+  convert_elements(static_cast<const std::byte*>(matrix.data.view().data) +
+                       static_cast<size_t>(matrix.offset(row, col)) * size_of(matrix.dtype),
+                   matrix.dtype, &value, DType::kF32, 1);
+  return value;
+}
+
+TEST(LoadWeights, PutsEachRanksPartInItsPlace) {
+  constexpr int64_t kHeads = 2, kHeadSize = 2, kSegments = 3, kCols = 10;
+  for (const DType stored : {DType::kF32, DType::kF16}) {
+    for (const DType wanted : {DType::kF32, DType::kBF16}) {
+      for (int rank = 0; rank < 2; ++rank) {
+        Weight qkv, down;
+        Tensor bias, norm;
+        Slot interleaved = matrix_slot("qkv", {kHeads * kHeadSize * kSegments, kCols}, &qkv);
+        interleaved.shard = Shard::kOut;
+        interleaved.segments = kSegments;
+        interleaved.heads = kHeads;
+        interleaved.hf.layout = Layout::kHeadInterleaved;
+        Slot transposed = matrix_slot("down", {6, 8}, &down);
+        transposed.shard = Shard::kIn;
+        transposed.hf.layout = Layout::kTransposed;
+        Slot added = vector_slot("bias", 6, &bias);
+        added.as_activation = true;
+        added.shard = Shard::kOut;
+        const std::vector<Slot> slots = {interleaved, transposed, added, vector_slot("norm", 3, &norm)};
+        const FakeSource source({{"qkv", {interleaved.shape, stored}},
+                                 {"down", {{8, 6}, stored}},
+                                 {"bias", {{6}, stored}},
+                                 {"norm", {{3}, stored}}});
+        const Context context{.device = Device::kCpu, .threads = 2, .activation = DType::kBF16};
+        load_weights(context, source, kHf, slots, {.tensor_size = 2, .tensor_rank = rank}, wanted);
+        ASSERT_EQ(qkv.rows(), 6);
+        ASSERT_EQ(qkv.matrix.dtype, wanted);
+        for (int64_t row = 0; row < 6; ++row) {  // segment by segment, this rank's head in each
+          const int64_t from = (rank * kSegments + row / kHeadSize) * kHeadSize + row % kHeadSize;
+          for (int64_t col = 0; col < kCols; ++col)
+            EXPECT_EQ(element(qkv, row, col), static_cast<float>(from * kCols + col));
+        }
+        ASSERT_EQ(down.cols(), 4);
+        for (int64_t row = 0; row < 6; ++row)
+          for (int64_t col = 0; col < 4; ++col)
+            EXPECT_EQ(element(down, row, col), static_cast<float>((rank * 4 + col) * 6 + row));
+        EXPECT_EQ(bias.dtype(), DType::kBF16);
+        EXPECT_EQ(bias.view().shape.str(), "[3]");
+        EXPECT_EQ(to_float(static_cast<const bf16*>(bias.view().data)[2]), static_cast<float>(rank * 3 + 2));
+        EXPECT_EQ(norm.dtype(), DType::kF32);
+        EXPECT_EQ(values_of(norm), (std::vector<float>{0, 1, 2}));
+      }
+    }
+  }
+}
+
+TEST(LoadDummyWeights, AreSmallAndTheSameForAnyRanks) {
+  Tensor norm, bias;
+  Weight whole, half;
+  std::vector<Slot> slots = {vector_slot("norm", 5000, &norm), vector_slot("bias", 5000, &bias),
+                             matrix_slot("w", {3000, 1001}, &whole)};  // more than one block
+  slots[0].dummy_mean = 1;
+  const Context context{.device = Device::kCpu, .threads = 2};
+  load_dummy_weights(context, slots, {}, DType::kF32, 3);
+  double sum = 0, squares = 0;
+  for (const float value : values_of(norm)) {
+    EXPECT_LE(std::abs(value - 1), 0.035f);
+    sum += value - 1;
+    squares += (value - 1) * (value - 1);
+  }
+  EXPECT_NEAR(sum / 5000, 0, 0.001);
+  EXPECT_NEAR(std::sqrt(squares / 5000), 0.0202, 0.0005);
+  const std::vector<float> before = values_of(norm), other = values_of(bias);
+  int equal = 0;
+  for (size_t i = 0; i < before.size(); ++i) equal += before[i] - 1 == other[i];
+  EXPECT_LT(equal, 10);  // another name, other values
+  for (const Shard shard : {Shard::kOut, Shard::kIn}) {
+    for (int rank = 0; rank < 2; ++rank) {
+      Slot split = matrix_slot("w", {3000, 1001}, &half);
+      split.shape = shard == Shard::kIn ? Shape{3000, 1000} : split.shape;
+      split.shard = shard;
+      load_dummy_weights(context, std::span(&split, 1), {.tensor_size = 2, .tensor_rank = rank}, DType::kF32,
+                         3);
+      for (const int64_t row : {int64_t{0}, int64_t{7}, half.rows() - 1})
+        for (const int64_t col : {int64_t{0}, int64_t{1}, int64_t{6}, half.cols() - 1})
+          EXPECT_EQ(element(half, row, col), element(whole, row + (shard == Shard::kOut ? rank * 1500 : 0),
+                                                     col + (shard == Shard::kIn ? rank * 500 : 0)));
+    }
+  }
+  load_dummy_weights(context, slots, {}, DType::kF32, 3);
+  EXPECT_EQ(values_of(norm), before);
+  load_dummy_weights(context, slots, {}, DType::kF32, 4);
+  EXPECT_NE(values_of(norm), before);
+}
+
+TEST(Staging, GrowsAndGivesBackWhatWasPutIn) {
+  Staging staging({.device = Device::kCpu, .threads = 5});
+  EXPECT_EQ(staging.context().threads, 1);
+  for (const size_t bytes : {10, 100'000, 10, 100'000, 3'000'000}) {
+    std::byte* data = staging.next(bytes);
+    std::fill(data, data + bytes, std::byte{7});
+    EXPECT_EQ(staging.upload(bytes), data);
+  }
+}
+
 TEST(LoadWeights, TellsHowFarItIs) {
   for (int threads : {1, 3}) {
     Tensor a;
@@ -168,6 +278,56 @@ TEST(LoadWeights, TellsHowFarItIs) {
                        [&](int64_t done, int64_t total) { told.emplace_back(done, total); });
     EXPECT_EQ(told.back(), std::pair(int64_t{20'000'016}, int64_t{20'000'016}));
   }
+}
+
+TEST(LoadWeights, RefusesWhatNoWeightMayBe) {
+  const Context context{.device = Device::kCpu, .threads = 2};
+  const auto load = [&](float value, DType stored, DType wanted, bool matrix, int rank) {
+    Tensor vector;
+    Weight weight;
+    Slot slot = matrix ? matrix_slot("w", {4, 6}, &weight) : vector_slot("w", 24, &vector);
+    slot.shard = Shard::kOut;
+    std::vector<float> values(24, 0.5f);
+    values[15] = value;
+    load_weights(context, FakeSource({{"w", {slot.shape, stored, values}}}), kHf, std::span(&slot, 1),
+                 {.tensor_size = 2, .tensor_rank = rank}, wanted);
+  };
+  constexpr auto kDamaged = ErrorCode::kCorrupt;
+  for (const DType stored : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64}) {
+    load(0.25f, stored, DType::kF32, true, 1);
+    EXPECT_ERROR(
+        load(NAN, stored, DType::kF32, true, 1), kDamaged,
+        "tensor 'w' in fake.file holds NaN at element [2, 3]: the file is damaged, or training diverged");
+    EXPECT_ERROR(load(-INFINITY, stored, DType::kBF16, true, 1), kDamaged,
+                 "holds infinity at element [2, 3]");
+    EXPECT_ERROR(load(NAN, stored, DType::kF32, false, 1), kDamaged, "holds NaN at element [15]");
+    load(NAN, stored, DType::kF32, true, 0);  // another rank's part
+  }
+  EXPECT_ERROR(
+      load(1e38f, DType::kF32, DType::kF16, true, 1), ErrorCode::kUsage,
+      "tensor 'w' in fake.file holds 1e+38 at element [2, 3], more than fp16 can hold: use bf16 or fp32");
+  EXPECT_ERROR(load(-70000, DType::kBF16, DType::kF16, true, 1), ErrorCode::kUsage,
+               "more than fp16 can hold");
+  EXPECT_ERROR(load(3.4e38f, DType::kF32, DType::kBF16, true, 1), ErrorCode::kUsage,
+               "holds 3.4e+38 at element [2, 3], more than bf16 can hold: use fp32");
+  load(1e38f, DType::kF32, DType::kBF16, true, 1);
+  load(65504, DType::kF32, DType::kF16, true, 1);
+  load(1e38f, DType::kF32, DType::kF16, false, 1);  // on the CPU a vector stays fp32
+}
+
+TEST(CheckComplete, KnowsATensorByItsAlias) {
+  class Aliased final : public TensorSource {
+   public:
+    std::vector<std::string> names() const override { return {"head"}; }
+    bool contains(const std::string& name) const override { return name == "head" || name == "x.a"; }
+    std::string stored_name(const std::string&) const override { return "head"; }
+    TensorInfo info(const std::string&) const override { return {DType::kF32, {4}}; }
+    std::string where(const std::string&) const override { return "fake.file"; }
+    void read(const std::string&, const Slice&, void*) const override {}
+  };
+  Tensor a;
+  const std::vector<Slot> slots = {vector_slot("a", 4, &a)};
+  check_complete(Aliased(), kHf, slots, {});
 }
 
 TEST(LoadWeights, AFaultOfOneThreadEndsAll) {

@@ -1,7 +1,5 @@
-#include "checkpoint/mapped_source.h"
+#include "checkpoint/file_source.h"
 
-#include <algorithm>
-#include <cstring>
 #include <set>
 
 #include "base/json.h"
@@ -26,52 +24,62 @@ int64_t checked_bytes(DType dtype, const Shape& shape, const std::string& what) 
   return zero ? 0 : bytes;
 }
 
-size_t MappedSource::map(const std::filesystem::path& path) {
-  MappedFile file(path);
-  refuse_stand_in({reinterpret_cast<const char*>(file.bytes().data()), file.size()}, path);
-  files_.push_back(std::move(file));
+void fail_changed(const std::filesystem::path& path) {
+  fail(ErrorCode::kCorrupt, "{} was changed or replaced while it was read: start again", path.string());
+}
+
+size_t FileSource::add_file(const InputFile& file) {
+  refuse_stand_in(file.text(0, std::min(file.size(), kStandInBytes)), file.path());
+  files_.push_back({file.path(), file.id()});
   return files_.size() - 1;
 }
 
-void MappedSource::add(const std::string& name, const StoredTensor& tensor) {
-  const MappedFile& file = files_[tensor.file];
+void FileSource::add(const std::string& name, const StoredTensor& tensor) {
+  const File& file = files_[tensor.file];
   if (tensor.shape.count() > 0) {
     size_t last = tensor.offset;
     for (int i = 0; i < tensor.shape.rank(); ++i) last += (tensor.shape[i] - 1) * tensor.strides[i];
-    BOLIDE_CHECK(last + size_of(tensor.dtype) <= file.size(), "tensor {} reaches outside its file", name);
+    BOLIDE_CHECK(last + size_of(tensor.dtype) <= file.id.size, "tensor {} reaches outside its file", name);
   }
   const auto [found, inserted] = tensors_.try_emplace(name, tensor);
   if (!inserted) {
     fail(ErrorCode::kCorrupt, "tensor '{}' is there twice: in {} and in {}", printable(name),
-         files_[found->second.file].path().string(), file.path().string());
+         files_[found->second.file].path.string(), file.path.string());
   }
 }
 
-std::vector<std::string> MappedSource::names() const {
+void FileSource::add_alias(const std::string& alias, const std::string& name) {
+  if (tensors_.contains(name)) aliases_.emplace(alias, name);
+}
+
+std::string FileSource::stored_name(const std::string& name) const {
+  const auto alias = aliases_.find(name);
+  return alias == aliases_.end() || tensors_.contains(name) ? name : alias->second;
+}
+
+std::vector<std::string> FileSource::names() const {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : tensors_) names.push_back(name);
   return names;
 }
 
-const StoredTensor& MappedSource::find(const std::string& name) const {
-  const auto found = tensors_.find(name);
+const StoredTensor& FileSource::find(const std::string& name) const {
+  const auto found = tensors_.find(stored_name(name));
   if (found == tensors_.end()) {
     fail(ErrorCode::kNotFound, "there is no tensor '{}' in {}", name,
-         files_.empty() ? "an empty checkpoint" : files_.front().path().parent_path().string());
+         files_.empty() ? "an empty checkpoint" : files_.front().path.parent_path().string());
   }
   return found->second;
 }
 
-TensorInfo MappedSource::info(const std::string& name) const {
+TensorInfo FileSource::info(const std::string& name) const {
   const StoredTensor& tensor = find(name);
   return {tensor.dtype, tensor.shape};
 }
 
-std::string MappedSource::where(const std::string& name) const {
-  return files_[find(name).file].path().string();
-}
+std::string FileSource::where(const std::string& name) const { return files_[find(name).file].path.string(); }
 
-void MappedSource::read(const std::string& name, const Slice& slice, void* into) const {
+void FileSource::read(const std::string& name, const Slice& slice, void* into) const {
   const StoredTensor& tensor = find(name);
   const Shape extents = slice.shape(tensor.shape.rank());
   size_t offset = tensor.offset;
@@ -80,7 +88,10 @@ void MappedSource::read(const std::string& name, const Slice& slice, void* into)
                  "slice of {} leaves {}", name, tensor.shape.str());
     offset += static_cast<size_t>(slice.begin[i] * tensor.strides[i]);
   }
-  copy_box({.file = files_[tensor.file],
+  const File& known = files_[tensor.file];
+  const InputFile file(known.path);
+  if (file.id() != known.id) fail_changed(known.path);
+  copy_box({.file = file,
             .offset = offset,
             .extents = extents,
             .src_strides = tensor.strides,
@@ -98,7 +109,7 @@ std::unique_ptr<TensorSource> open_indexed(const std::filesystem::path& index, R
   if (shards.empty()) fail(ErrorCode::kCorrupt, "{}: its weight_map names no file", where);
 
   Findings findings(where);
-  auto source = std::make_unique<MappedSource>();
+  auto source = std::make_unique<FileSource>();
   for (const std::string& shard : shards) {
     // A plain file name only: an index has no business in other folders.
     if (shard.find('/') != std::string::npos || shard == "." || shard == ".." ||
