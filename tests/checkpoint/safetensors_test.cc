@@ -124,8 +124,9 @@ TEST(Safetensors, RefusesDuplicateNames) {
                kCorrupt, "'dtype'");
   EXPECT_ERROR(open_header(R"({"w":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})", 1),
                kCorrupt, "'shape'");
-  EXPECT_ERROR(open_header(R"({"w":{"dtype":"U8","data_offsets":[0,1],"data_offsets":[0,1]}})", 1), kCorrupt,
-               "'data_offsets'");
+  EXPECT_ERROR(
+      open_header(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"data_offsets":[0,1]}})", 1),
+      kCorrupt, "'data_offsets'");
   // EXPECT_ERROR also checks that a hostile name leaves the message one line.
   EXPECT_ERROR(open_header(R"({"a\nb":1})", 0), kCorrupt, "tensor 'a?b'");
 }

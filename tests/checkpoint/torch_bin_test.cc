@@ -96,7 +96,7 @@ TEST(TorchBin, RefusesOtherFormats) {
   EXPECT_ERROR(open_file("whole_module.bin"), kCorrupt, "tries to call '__main__.Tiny'");
   EXPECT_ERROR(open_file("unknown_dtype.bin"), ErrorCode::kUnsupported, "unknown dtype 'torch.uint16'");
   EXPECT_ERROR(open_file("complex_dtype.bin"), ErrorCode::kUnsupported, "'torch.ComplexFloatStorage'");
-  EXPECT_ERROR(open_text(""), kCorrupt, "not a zip archive");
+  EXPECT_ERROR(open_text(""), kCorrupt, "pytorch_model.bin is empty");
   EXPECT_ERROR(open_text("{\"a\": 1}"), kCorrupt, "not a zip archive");
   ZipBuilder zip;
   zip.add("m/data.pkl", protocol("}")).add("m/byteorder", "big");
