@@ -63,9 +63,9 @@ int convert(const Flags& flags) {
   options.on_tensor = [&](const ConvertedTensor& tensor) {
     if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output folder is not written");
     if (flags.verbose) {
+      const std::string source = std::filesystem::path(tensor.source).filename().string();
       out.write(fmt::format(" - {:.<62} {:<16} {} from {}{}\n", tensor.name + " ", shape_text(tensor.shape),
-                            tensor.file, std::filesystem::path(tensor.source).filename().string(),
-                            tensor.split ? " s" : ""));
+                            tensor.file, printable(source), tensor.split ? " s" : ""));
       out.flush();
     }
     // A list on the terminal shows by itself how far it is.

@@ -137,7 +137,7 @@ std::string progress_line(const Progress& progress, std::string_view note, size_
   std::string shown;
   constexpr size_t kShortestNote = 5;  // less says nothing
   if (!note.empty() && room >= 2 + std::min(display_width(note), kShortestNote))
-    shown = fmt::format("  {}", fit(note, room - 2));
+    shown = fmt::format("  {}", fit(printable(note), room - 2));
   std::string line = label;
   if (bar > 0) {
     const auto filled = static_cast<size_t>(share * static_cast<double>(bar));

@@ -32,6 +32,14 @@ class Convert(CommandTest):
         self.assertIn("(48, 96)", split)
         self.assertNotIn(" - ", self.ok("convert", "-i", golden("heads12_fp32_sharded"), "-o", self.folder, "-tp", 4))
 
+    def test_names_cannot_speak_to_the_terminal(self):
+        hostile = self.folder / "a\033[31mb\u202ec\u0085d"
+        hostile.symlink_to(golden("heads3_fp32"))
+        out = self.ok("convert", "-i", hostile, "-o", self.folder / "e\033]0;f", "-v")
+        for mark in ("\033", "\u202e", "\u0085"):
+            self.assertNotIn(mark, out)
+        self.assertIn("a?[31mb?c?d", out)
+
     def test_files(self):
         self.ok("convert", "-i", golden("heads12_fp32_sharded"), "-o", self.folder, "-tp", "2")
         self.assertEqual([p.name for p in self.folder.iterdir()], ["2-gpu"])

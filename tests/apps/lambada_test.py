@@ -92,6 +92,13 @@ class Lambada(CommandTest):
                             "pipeline_para_size": 1, "shared_contexts_ratio": 1, "int8_mode": 0}.items():
             self.assertEqual(model.get(name), str(value), name)
 
+    def test_names_cannot_speak_to_the_terminal(self):
+        data = self.texts("a b").rename(self.folder / "x\033[31my\u202ez.jsonl")
+        out = self.ok("lambada", "--model", golden(MODEL), "--dataset-path", data)
+        self.assertNotIn("\033", out)
+        self.assertNotIn("\u202e", out)
+        self.assertIn("x?[31my?z.jsonl", out)
+
     def test_flags_of_fasterTransformers_script(self):
         config = json.loads((golden(MODEL) / "config.json").read_text())
         flags = ["--model", golden(MODEL), "--dataset-path", self.texts("The fox saw a bear", "a b")]

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -113,6 +114,21 @@ class Refusals(RanksTest):
                                  TIMEOUT, missing=[missing])
                 self.assertEqual(run.wait(TIMEOUT + MARGIN), [1])
                 self.assert_error_of(run, 1 - missing, says, f"within {TIMEOUT} s")
+
+    def test_port_in_use_and_wrong_address(self):
+        self.require_way("gloo")
+        flags = ["generate", "--model", golden(TINY), "--input", os.devnull, "-tp", 2, "--comm-timeout", TIMEOUT]
+        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        with socket.socket() as taken:
+            taken.bind(("", int(place["MASTER_PORT"])))
+            taken.listen()
+            self.refused(*flags, env=environment(**place, RANK="0"), codes=[2],
+                         says=(f"port {place['MASTER_PORT']}", "another process uses it", "MASTER_PORT"))
+        place["MASTER_ADDR"] = "no-such-host.invalid"
+        for rank in ("0", "1"):
+            begin = time.monotonic()
+            self.refused(*flags, env=environment(**place, RANK=rank), says=("no-such-host.invalid", "check MASTER_ADDR"))
+            self.assertLess(time.monotonic() - begin, TIMEOUT + MARGIN)
 
     def test_no_place_to_meet(self):
         flags = ["generate", "--model", golden(TINY), "--prompt", "a", "-tp", 2]
