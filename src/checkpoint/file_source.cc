@@ -29,7 +29,17 @@ void fail_changed(const std::filesystem::path& path) {
 }
 
 size_t FileSource::add_file(const InputFile& file) {
-  refuse_stand_in(file.text(0, std::min(file.size(), kStandInBytes)), file.path());
+  const std::string start = file.text(0, std::min(file.size(), kStandInBytes));
+  refuse_stand_in(start, file.path());
+  // "Entry not found", {"error": ...}: what servers say. All formats of weights have a control byte near
+  // their begin.
+  const bool is_text =
+      std::all_of(start.begin(), start.begin() + std::min<ptrdiff_t>(std::ssize(start), 64),
+                  [](char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t'; });
+  if (is_text) {
+    fail(ErrorCode::kCorrupt, "{} is text ('{}'), not weights: fetch it again",
+         printable(file.path().string()), printable(start, 64));
+  }
   files_.push_back({file.path(), file.id()});
   return files_.size() - 1;
 }

@@ -1,5 +1,6 @@
 """Files that are not what they are called, JSON as Python writes it, names that a terminal would act on: read where that
 does no harm, else one plain line, soon and in little memory."""
+import ctypes
 import json
 import os
 import resource
@@ -43,6 +44,13 @@ class OddFiles(CommandTest):
                                  "--output", self.folder / "out", codes=[1], says=(path.name, says))
             path.write_bytes(sound)
 
+    def test_text_in_place_of_weights(self):
+        for name, pattern in ((MODEL, "model.safetensors"), (TORCH, "pytorch_model*.bin")):
+            path = next(self.golden_copy(name).glob(pattern))
+            for text in ("Entry not found", '{"error": "Invalid username or password."}\n', "a"):
+                path.write_text(text)
+                self.refused("inspect", "--model", path.parent, says=(path.name, "is text ('" + text[:9], "not weights"), codes=[1])
+
     def test_stand_ins_for_an_index_and_its_shards(self):
         model = self.golden_copy("heads12_fp32_sharded")
         index = model / "model.safetensors.index.json"
@@ -75,6 +83,8 @@ class OddFiles(CommandTest):
                 with self.subTest(path.name + kind):
                     make(path)
                     self.refuse(path.parent, path.name, f"is {kind}, not a file")
+                    if path.name == "config.json":
+                        self.refused("generate", "--model", path.parent, "--prompt", "a", "-tp", 2, codes=[1], says=f"is {kind}, not a file")
                     os.rmdir(path) if stat.S_ISDIR(path.lstat().st_mode) else path.unlink()
             path.write_bytes(sound)
         ini.unlink()
@@ -249,7 +259,34 @@ class Terminals(CommandTest):
         self.assertLess(len(done.stderr), 300)
 
 
+def without_override():
+    """Root, too, is held to the permissions of files: PR_CAPBSET_DROP of CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
+    for capability in (1, 2):
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+
+
 class PathsThatCannotBeLookedAt(CommandTest):
+    def test_without_permission(self):
+        closed = self.folder / "closed"
+        shut = self.golden_copy(MODEL).rename(self.folder / "shut")
+        closed.mkdir()
+        model = shut.rename(closed / "model")
+        unreadable = self.golden_copy(MODEL)
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            (unreadable / name).chmod(0)
+            done = self.refused("generate", "--model", unreadable, "--prompt", "a", says=(name, "Permission denied"), preexec_fn=without_override)
+            (unreadable / name).chmod(0o644)
+        for mode, path in ((0, model), (0, closed), (0o600, model), (0o100, closed)):
+            closed.chmod(mode)
+            for arguments in (["generate", "--model", path, "--prompt", "a"], ["inspect", "--model", path], ["convert", "-i", path, "-o", self.folder / "o"],
+                              ["convert", "-i", golden(MODEL), "-o", path], ["tokenize", "--tokenizer-path", path]):
+                with self.subTest(f"{mode:o} {arguments[0]} {path.name}"):
+                    if mode == 0o100 and "tokenize" in arguments:
+                        continue  # it looks for names, and may: none is there
+                    done = self.refused(*arguments, says="Permission denied", preexec_fn=without_override)
+                    self.assertNotIn("filesystem error", done.stderr)
+            closed.chmod(0o755)
+
     def test_in_plain_words(self):
         (self.folder / "loop").symlink_to("loop")
         (self.folder / "file").write_text("")

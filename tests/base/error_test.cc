@@ -17,7 +17,7 @@ TEST(Error, MessageIsOneLineWhateverAFileNamed) {
 
 TEST(Printable, KeepsWhatIsShown) {
   for (const char* text : {"", "model.safetensors", "~ !", "h\u00E9llo \u4F60\u597D \U0001F600",
-                           "\u00A0\u200B\u200D\u2030\u2065\u2070"})
+                           "\u00A0\u061B\u061D\u200D\u2010\u2027\u202F\u2065\u2070\uFEFE\uFF00"})
     EXPECT_EQ(printable(text), text);
 }
 
