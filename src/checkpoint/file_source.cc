@@ -1,5 +1,6 @@
 #include "checkpoint/file_source.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/json.h"

@@ -51,7 +51,8 @@ TEST(Safetensors, ReadsFromManyThreads) {
 
 TEST(Safetensors, RefusesHeadersThatAreNone) {
   EXPECT_ERROR(open_text(""), kCorrupt, "is empty");
-  EXPECT_ERROR(open_text("short"), kCorrupt, "too few");
+  EXPECT_ERROR(open_text("short"), kCorrupt, "is text ('short'), not weights");
+  EXPECT_ERROR(open_text("short\1"), kCorrupt, "too few");
   EXPECT_ERROR(open_text(raw(uint64_t{1} << 60) + "{}"), kCorrupt, "1152921504606846976 bytes");
   EXPECT_ERROR(open_text(raw(UINT64_MAX) + "{}"), kCorrupt, "more than the 100000000");
   EXPECT_ERROR(open_text(raw(uint64_t{100}) + "{}"), kCorrupt, "truncated");

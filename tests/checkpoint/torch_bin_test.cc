@@ -97,7 +97,8 @@ TEST(TorchBin, RefusesOtherFormats) {
   EXPECT_ERROR(open_file("unknown_dtype.bin"), ErrorCode::kUnsupported, "unknown dtype 'torch.uint16'");
   EXPECT_ERROR(open_file("complex_dtype.bin"), ErrorCode::kUnsupported, "'torch.ComplexFloatStorage'");
   EXPECT_ERROR(open_text(""), kCorrupt, "pytorch_model.bin is empty");
-  EXPECT_ERROR(open_text("{\"a\": 1}"), kCorrupt, "not a zip archive");
+  EXPECT_ERROR(open_text("{\"a\": 1}"), kCorrupt, "is text ('{\"a\": 1}'), not weights");
+  EXPECT_ERROR(open_text("\1\2\3\4"), kCorrupt, "not a zip archive");
   ZipBuilder zip;
   zip.add("m/data.pkl", protocol("}")).add("m/byteorder", "big");
   EXPECT_ERROR(open_text(zip.text()), ErrorCode::kUnsupported, "big-endian");
