@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -32,6 +33,9 @@ struct Flags {
   std::string json, peer_lines;
 };
 
+// What the engine takes for max_kv_tokens: positions and pages are numbers of 32 bits.
+constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max() / 4;
+
 struct Row {
   int64_t batch = 0;
   double prefill_seconds = 0, decode_seconds = 0, wall_seconds = 0;
@@ -41,9 +45,15 @@ EngineConfig config_for(const Flags& flags, int64_t batch, int64_t input_len, in
   // One place more than the batch: the request that holds the engine until all others are queued.
   EngineConfig config = engine_config(flags.model, batch + 1);
   fit_chunk(flags.model, batch * input_len, config);
-  if (config.max_kv_tokens == 0) {
-    const int64_t pages = (input_len + output_len + config.page_size) / config.page_size;
-    config.max_kv_tokens = (batch + 1) * pages * config.page_size;
+  if (config.max_kv_tokens > 0) return config;
+  const int64_t pages = (input_len + output_len + config.page_size) / config.page_size;
+  if (__builtin_mul_overflow((batch + 1) * config.page_size, pages, &config.max_kv_tokens) ||
+      config.max_kv_tokens > kMostTokens) {
+    throw Error(
+        ErrorCode::kUsage,
+        fmt::format("--batch-size {}, --input-len {} and --output-len {} together need more than the {} "
+                    "tokens that a cache can have: lower one of them",
+                    batch, input_len, output_len, grouped(kMostTokens)));
   }
   return config;
 }
@@ -153,7 +163,10 @@ int bench(const Flags& flags) {
   const int64_t largest = *std::max_element(flags.batch_sizes.begin(), flags.batch_sizes.end());
   const EngineConfig config = config_for(flags, largest, flags.input_len, flags.output_len);
   if (followed(config)) return 0;
-  Output out("-");
+  const Inputs inputs = inputs_of(flags.model);
+  Output out("-", Output::Mode::kDirect, inputs);
+  std::optional<Output> file;  // before minutes of work that it could not hold
+  if (!flags.json.empty()) file.emplace(flags.json, Output::Mode::kWhole, inputs);
   std::vector<Row> measured;
   ModelInfo info;
   {
@@ -164,7 +177,7 @@ int bench(const Flags& flags) {
     BenchRunner runner(*engine);
     std::optional<ProgressBar> bar;
     if (!flags.model.quiet)
-      bar.emplace("bench", static_cast<int64_t>(flags.batch_sizes.size()) * (flags.repeats + 1));
+      bar.emplace("bench", static_cast<int64_t>(flags.batch_sizes.size()) * (int64_t{flags.repeats} + 1));
     for (int64_t batch : flags.batch_sizes)
       measured.push_back(measure(runner, flags, batch, bar ? &*bar : nullptr));
   }
@@ -189,10 +202,9 @@ int bench(const Flags& flags) {
                           100.0 * (static_cast<double>(peak) / static_cast<double>(predicted) - 1)));
   }
   out.commit();
-  if (!flags.json.empty()) {
-    Output file(flags.json, Output::Mode::kWhole);
-    file.write((rows.size() == 1 ? rows[0] : ordered_json(rows)).dump(2) + "\n");
-    file.commit();
+  if (file) {
+    file->write((rows.size() == 1 ? rows[0] : ordered_json(rows)).dump(2) + "\n");
+    file->commit();
   }
   return 0;
 }
@@ -203,7 +215,7 @@ int peer_lines(const Flags& flags) {
   constexpr int64_t kPrompt = 32, kSteps = 32, kPrefill = 128;
   const EngineConfig config = config_for(flags, 8, kPrefill, kSteps + 1);
   if (followed(config)) return 0;
-  Output out("-");
+  Output out("-", Output::Mode::kDirect, inputs_of(flags.model));
   const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   BenchRunner runner(*engine);
   const auto emit = [&](const char* metric, int64_t batch, double seconds) {
@@ -243,13 +255,13 @@ Action add_bench(CLI::App& app) {
           ->delimiter(',')
           ->check(at_least(1));
   CLI::Option* input =
-      app.add_option("--input-len", flags->input_len, "prompt tokens of a sequence (default 128)")
+      app.add_option("-p,--input-len", flags->input_len, "prompt tokens of a sequence (default 128)")
           ->type_name("N")
           ->check(at_least(1));
-  CLI::Option* output =
-      app.add_option("--output-len", flags->output_len, "new tokens of a sequence (default 32)")
-          ->type_name("M")
-          ->check(at_least(1));
+  CLI::Option* output = app.add_option("-n,--output-len,--max-new-tokens,--max-tokens", flags->output_len,
+                                       "new tokens of a sequence (default 32)")
+                            ->type_name("M")
+                            ->check(at_least(1));
   app.add_option("--repeats", flags->repeats,
                  "timed runs after one that warms up; medians are shown (default 5)")
       ->type_name("R")

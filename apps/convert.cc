@@ -40,7 +40,8 @@ SettingsBlock arguments_of(const Flags& flags) {
 }
 
 int convert(const Flags& flags) {
-  Output out("-");
+  const Inputs inputs{flags.input_dir};
+  Output out("-", Output::Mode::kDirect, inputs);
   out.write(arguments_of(flags).text());
   out.flush();
   // Reads headers alone; tells how many tensors there are to go, and finds a damaged input before anything is
@@ -93,9 +94,7 @@ Action add_convert(CLI::App& app) {
   app.add_option("-o,--output-dir", flags->output_dir, "gets the folder <N>-gpu")
       ->type_name("DIR")
       ->required();
-  app.add_option("--tensor-para-size", flags->tensor_para_size, "-tp N: ranks to split for (default 1)")
-      ->type_name("N")
-      ->check(at_least(1));
+  add_tensor_ranks(app, flags->tensor_para_size, "-tp N: ranks to split for (default 1)");
   add_data_type(app, flags->data_type, "of the files, also -dt (default fp32)");
   app.add_option("-p,--processes", flags->processes, "threads that convert (default 4)")
       ->type_name("N")

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/follow.h"
 #include "apps/interrupt.h"
@@ -67,7 +69,7 @@ std::unique_ptr<RequestSource> open_source(const Flags& flags) {
       requests.push_back({flags.defaults, fmt::format("--prompt number {}", requests.size() + 1)});
       requests.back().request.prompt = prompt;
     }
-    return list_source(std::move(requests));
+    return list_source(std::move(requests), ErrorCode::kUsage);
   }
   if (!flags.input.empty()) return jsonl_source(flags.input, flags.defaults);
   return text_source(flags.sample_input_file, flags.defaults);
@@ -81,6 +83,7 @@ class JsonlWriter {
   bool token(int64_t index, const StreamEvent& event) {
     std::lock_guard lock(mutex_);
     if (broken_) return false;
+    begun_ = std::max(begun_, index + 1);
     try {
       // No id: text that the end id has made certain.
       const ordered_json id = event.id < 0 ? ordered_json() : ordered_json(event.id);
@@ -91,8 +94,11 @@ class JsonlWriter {
     }
     return !broken_;
   }
+  // Tokens are written of requests whose results are not.
+  bool unfinished() const { return begun_ > finished_; }
   void result(int64_t index, const Result& result) {
     std::lock_guard lock(mutex_);
+    finished_ = index + 1;
     if (broken_) std::rethrow_exception(broken_);
     out_.write(result_line(index, result));
     out_.flush();
@@ -102,6 +108,7 @@ class JsonlWriter {
   Output& out_;
   std::mutex mutex_;
   std::exception_ptr broken_;
+  int64_t begun_ = 0, finished_ = 0;  // one over the last index
 };
 
 // How far results in a file are. None where they appear on the terminal themselves.
@@ -112,19 +119,49 @@ std::optional<ProgressBar> bar_for(const Flags& flags, const Output& out, bool a
   return std::optional<ProgressBar>(std::in_place, "generate", total);
 }
 
+// What is there when Ctrl-C has ended a run.
+std::string what_is_left(int64_t done, bool as_text, bool unfinished) {
+  const char* what =
+      as_text ? (done == 1 ? "text is" : "texts are") : (done == 1 ? "result is" : "results are");
+  return fmt::format("interrupted: {} {} written whole, {}", done, what,
+                     unfinished ? "of another the beginning" : "the rest is not");
+}
+
+void check_modes(const Flags& flags, bool as_text) {
+  if (as_text && flags.defaults.return_log_probs) {
+    throw Error(
+        ErrorCode::kUsage,
+        "--return-log-probs has no place in plain text: add --output F.jsonl, or --output - for lines of "
+        "JSON on standard output");
+  }
+}
+
+void check_tokenizer(const Flags& flags, const Engine& engine) {
+  if (engine.tokenizer()) return;
+  const char* flag = !flags.prompts.empty()             ? "--prompt"
+                     : !flags.sample_input_file.empty() ? "--sample-input-file"
+                     : !flags.defaults.stop.empty()     ? "--stop"
+                                                        : nullptr;
+  if (!flag) return;
+  throw Error(
+      ErrorCode::kUsage,
+      fmt::format("{} needs a tokenizer and the model's folder has none: give --tokenizer-path", flag));
+}
+
 int generate(const Flags& flags) {
   const EngineConfig config = engine_config(flags.model, flags.batch_size);
   if (followed(config)) return 0;
   const std::unique_ptr<RequestSource> source = open_source(flags);
   const bool as_text = !flags.prompts.empty() && flags.output.empty();
-  Output out(flags.output.empty() ? "-" : flags.output);
+  check_modes(flags, as_text);
+  Inputs inputs = inputs_of(flags.model);
+  for (const std::string& file : {flags.input, flags.sample_input_file})
+    if (!file.empty()) inputs.push_back(file);
+  Output out(flags.output.empty() ? "-" : flags.output, Output::Mode::kDirect, inputs);
   StreamPrinter printer(out);
   JsonlWriter writer(out);
   const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
-  if (as_text && !engine->tokenizer()) {
-    throw Error(ErrorCode::kUsage,
-                "--prompt needs a tokenizer and the model's folder has none: give --tokenizer-path");
-  }
+  check_tokenizer(flags, *engine);
 
   std::optional<RunSummary> summary;
   if (!flags.model.quiet && is_terminal(STDERR_FILENO)) summary.emplace(*engine);
@@ -154,8 +191,10 @@ int generate(const Flags& flags) {
   InterruptGuard guard;
   const int64_t done = run_in_order(*engine, *source, run);
   if (interrupted()) {
-    throw Error(ErrorCode::kResource,
-                fmt::format("interrupted: {} results are written, the rest is not", done));
+    const bool unfinished = as_text ? printer.unfinished() : writer.unfinished();
+    if (as_text && unfinished) out.write("\n");
+    out.flush();
+    throw Error(ErrorCode::kResource, what_is_left(done, as_text, unfinished));
   }
   out.commit();
   bar.reset();
@@ -165,20 +204,28 @@ int generate(const Flags& flags) {
 
 void add_sampling_flags(CLI::App& app, Flags& flags) {
   Request& defaults = flags.defaults;
-  app.add_option("--max-new-tokens,--output-len", defaults.max_new_tokens, "new tokens at most (default 32)")
+  app.add_option("-n,--max-new-tokens,--max-tokens,--output-len,--n-predict", defaults.max_new_tokens,
+                 "new tokens at most (default 32)")
       ->type_name("N")
       ->check(at_least(1));
-  app.add_option("--temperature", defaults.sampling.temperature, "divides the logits (default 1)")
-      ->type_name("T");
-  app.add_option("--top-k", defaults.sampling.top_k, "draw from the K likeliest ids (default 0: off)")
-      ->type_name("K");
+  app.add_option(
+         "--temperature,--temp", defaults.sampling.temperature,
+         "divides the logits; above 0 it draws, 0 is greedy (default: 1 with --top-k or --top-p, else "
+         "greedy)")
+      ->type_name("T")
+      ->check(fraction(0, std::numeric_limits<float>::max()));
+  app.add_option("--top-k", defaults.sampling.top_k,
+                 "draw from the K likeliest ids (default 0: off, as is -1; 1 is greedy)")
+      ->type_name("K")
+      ->check(at_least(-1));
   app.add_option("--top-p", defaults.sampling.top_p,
-                 "draw from the likeliest ids that hold probability P (default 0: off; both off is greedy)")
-      ->type_name("P");
-  app.add_option("--seed", defaults.sampling.seed, "of the draws (default 0)")
+                 "draw from the likeliest ids that hold probability P (default 0: off)")
+      ->type_name("P")
+      ->check(fraction(0, 1));
+  app.add_option("-s,--seed", defaults.sampling.seed, "of the draws (default 0)")
       ->type_name("S")
       ->check(whole_number());
-  app.add_option("--stop", defaults.stop, "end the text before any of these")
+  app.add_option("--stop", defaults.stop, "end the text before any of these; \\n, \\t, \\r and \\\\ are read")
       ->type_name("TEXT")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -196,7 +243,7 @@ void add_sampling_flags(CLI::App& app, Flags& flags) {
 Action add_generate(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   add_model_flags(app, flags->model);
-  app.add_option("--prompt", flags->prompts, "text to continue; the new text goes to standard output")
+  app.add_option("-p,--prompt", flags->prompts, "text to continue; the new text goes to standard output")
       ->type_name("TEXT")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -220,6 +267,7 @@ Action add_generate(CLI::App& app) {
   add_sampling_flags(app, *flags);
   return [flags] {
     if (flags->ignore_eos) flags->defaults.end_ids.emplace();
+    for (std::string& stop : flags->defaults.stop) stop = unescaped(stop);
     return generate(*flags);
   };
 }

@@ -146,34 +146,27 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
 
 Action add_inspect(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--model", flags->model, "model folder: Hugging Face's, or FasterTransformer's N-gpu")
-      ->type_name("DIR")
-      ->required();
+  add_model_folder(app, flags->model);
   add_data_type(app, flags->data_type, "to predict the memory at (default: as in the checkpoint)");
   app.add_option("--batch-size", flags->batch_size, "to predict the memory at (default 8)")
       ->type_name("B")
-      ->check(at_least(1));
+      ->check(at_least(1, std::numeric_limits<int64_t>::max()));
   app.add_option("--length", flags->length, "prompt and output tokens of a sequence (default 1024)")
       ->type_name("N")
-      ->check(at_least(1));
-  app.add_option("--tensor-para-size", flags->tensor_para_size,
-                 "to predict the memory of each rank (default 1)")
-      ->type_name("N")
-      ->check(at_least(1));
-  app.add_option("--pipeline-para-size", flags->pipeline_para_size,
-                 "to predict the memory of each rank (default 1)")
-      ->type_name("M")
-      ->check(at_least(1));
+      ->check(at_least(1, std::numeric_limits<int64_t>::max()));
+  add_tensor_ranks(app, flags->tensor_para_size, "-tp N: to predict the memory of each rank (default 1)");
+  add_pipeline_stages(app, flags->pipeline_para_size,
+                      "-pp M: to predict the memory of each rank (default 1)");
   app.add_flag("--json", flags->json, "one JSON object instead of tables");
   add_log_level(app);
   return [flags] {
+    Output out("-", Output::Mode::kDirect, {flags->model});
     const CheckpointSummary summary = bolide::inspect({.model = flags->model,
                                                        .data_type = flags->data_type,
                                                        .batch_size = flags->batch_size,
                                                        .length = flags->length,
                                                        .tensor_para_size = flags->tensor_para_size,
                                                        .pipeline_para_size = flags->pipeline_para_size});
-    Output out("-");
     out.write(flags->json ? as_json(summary, *flags) : as_tables(summary, *flags, out.fd()));
     out.commit();
     return 0;

@@ -188,11 +188,13 @@ double run_cases(Engine& engine, const LambadaFlags& flags, std::vector<NamedReq
 int lambada(const LambadaFlags& flags) {
   const EngineConfig config = engine_config(flags.model, flags.batch_size);
   if (followed(config)) return 0;
-  Output out("-");
+  Inputs inputs = inputs_of(flags.model);
+  inputs.push_back(flags.dataset_path);
+  Output out("-", Output::Mode::kDirect, inputs);
+  std::optional<Output> cases_out;
+  if (!flags.output_path.empty()) cases_out.emplace(flags.output_path, Output::Mode::kDirect, inputs);
   out.write(arguments_of(flags).text());
   out.flush();
-  std::optional<Output> cases_out;
-  if (!flags.output_path.empty()) cases_out.emplace(flags.output_path);
   const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   check_against(flags, engine->info());
   if (!engine->tokenizer()) {
@@ -245,7 +247,7 @@ Action add_lambada(CLI::App& app) {
   app.add_option("--acc-threshold", flags->acc_threshold,
                  "print PASS, or FAIL with exit code 1 when the accuracy in percent is under it")
       ->type_name("X")
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(fraction(0, 100));
   app.add_flag("--show-progress", flags->show_progress,
                "progress also where stderr is no terminal: a line every tenth of the way")
       ->excludes("--quiet");

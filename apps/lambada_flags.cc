@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "bolide/error.h"
 
 namespace bolide::apps {
@@ -44,6 +46,7 @@ void add_settled(CLI::App& app, const Settled& flag) {
            },
            fmt::format("only {}: {}", *flag.value, flag.why))
         ->type_name("X")
+        ->check(fraction())
         ->group(kGroup);
     return;
   }
@@ -91,10 +94,11 @@ void add_lambada_flags(CLI::App& app, LambadaFlags& flags) {
   app.add_option("--top-p", flags.top_p,
                  "draw from the likeliest ids that hold probability P (default 1; --top-k 1 stays greedy)")
       ->type_name("P")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(fraction(0, 1))
       ->group(kGroup);
   app.add_option("--temperature", flags.temperature, "divides the logits (default 1; --top-k 1 stays greedy)")
       ->type_name("T")
+      ->check(fraction(0, std::numeric_limits<float>::max()))
       ->group(kGroup);
   app.add_option("--random-seed", flags.random_seed,
                  "seed of each text of a batch, in turn; one seed is for all (default 0)")
@@ -106,11 +110,12 @@ void add_lambada_flags(CLI::App& app, LambadaFlags& flags) {
          "--shared-contexts-ratio", flags.shared_contexts_ratio,
          "run equal texts once where at most this share of the texts is distinct (default 1; 0: never)")
       ->type_name("X")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(fraction(0, 1))
       ->group(kGroup);
   for (const Stated& flag : kStated) {
     app.add_option(flag.name, flags.*flag.given, "only what the checkpoint says")
         ->type_name("N")
+        ->check(at_least(std::numeric_limits<int32_t>::min()))
         ->group(kGroup);
   }
   app.add_option("--weights-data-type", flags.weights_data_type,

@@ -39,7 +39,7 @@ std::vector<NamedRequest> read_requests(const Flags& flags, const Tokenizer* tok
   for (Request request; source->next(request, nullptr);) {
     if (!request.prompt.empty()) {
       if (!tokenizer) {
-        throw Error(ErrorCode::kUsage,
+        throw Error(ErrorCode::kCorrupt,
                     fmt::format("{}: 'prompt' needs a tokenizer and the model's folder has none, give "
                                 "--tokenizer-path or 'input_ids'",
                                 source->where()));
@@ -58,6 +58,9 @@ std::vector<NamedRequest> read_requests(const Flags& flags, const Tokenizer* tok
 int logits(const Flags& flags) {
   const EngineConfig config = engine_config(flags.model, flags.batch_size);
   if (followed(config)) return 0;
+  Inputs inputs = inputs_of(flags.model);
+  inputs.push_back(flags.input);
+  Output out(flags.output, Output::Mode::kWhole, inputs);
   const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   std::vector<NamedRequest> requests = read_requests(flags, engine->tokenizer());
   const int64_t vocab = engine->info().vocab_size;
@@ -68,7 +71,6 @@ int logits(const Flags& flags) {
     longest = std::max(longest, tokens);
     entries.push_back({std::to_string(entries.size()), {tokens, vocab}});
   }
-  Output out(flags.output, Output::Mode::kWhole);
   SafetensorsWriter writer(out, entries);
   InterruptGuard guard;
   std::optional<ProgressBar> bar;

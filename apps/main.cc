@@ -1,4 +1,7 @@
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -6,12 +9,14 @@
 #include <map>
 #include <new>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "apps/arguments.h"
 #include "apps/command.h"
 #include "apps/follow.h"
 #include "apps/interrupt.h"
+#include "apps/options.h"
 #include "bolide/error.h"
 #include "bolide/log.h"
 #include "bolide/version.h"
@@ -58,47 +63,39 @@ int report(std::string message, int exit_code) {
   return pass_on_interrupt(exit_code);
 }
 
-// CLI11 gives back whole arguments: they are cut as all values in messages are.
-std::string with_cut_arguments(std::string message, const std::vector<std::string>& arguments) {
-  const auto cut = [&](const std::string& value) {
-    const std::string shorter = printable(value);
-    if (value.empty() || shorter == value) return;
-    for (size_t at = 0; (at = message.find(value, at)) != std::string::npos; at += shorter.size())
-      message.replace(at, value.size(), shorter);
-  };
-  for (const std::string& argument : arguments) {
-    cut(argument);
-    cut(argument.substr(argument.find('=') + 1));
+// CLI11 would say that a subcommand is missing, and not what stands in its place.
+std::vector<std::string> normal_words(const CLI::App& app, const std::vector<std::string>& arguments) {
+  if (arguments.empty()) throw Error(ErrorCode::kUsage, "a subcommand is missing (see 'bolide --help')");
+  const std::string& first = arguments.front();
+  if (app.get_option_no_throw(first)) return {first};
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() != first) continue;
+    std::vector<std::string> words = normal_arguments(*command, {arguments.begin() + 1, arguments.end()});
+    words.insert(words.begin(), first);
+    return words;
   }
-  return message;
+  std::vector<std::string> names{"--help", "--version"};
+  for (const Entry& entry : kCommands) names.emplace_back(entry.name);
+  const std::string near = nearest(first, names);
+  throw Error(ErrorCode::kUsage,
+              std::string("unknown ") + (first.starts_with('-') ? "flag " : "subcommand ") +
+                  printable(first) +
+                  (near.empty() ? " (see 'bolide --help')" : ": did you mean " + near + "?"));
 }
 
 int run(const std::vector<std::string>& arguments) {
   CLI::App app("Bolide, an inference engine for transformer models", "bolide");
-  app.set_version_flag("--version", std::string("bolide ") + kVersion);
+  app.set_version_flag("-V,--version", std::string("bolide ") + kVersion);
   app.require_subcommand(1);
   app.get_formatter()->column_width(40);
   std::map<const CLI::App*, Action> actions;
-  const auto is_known = [](const std::string& name) {
-    return std::any_of(std::begin(kCommands), std::end(kCommands),
-                       [&](const Entry& e) { return name == e.name; });
-  };
-  // CLI11 would say that a subcommand is missing, and not what stands in its place.
-  const bool global =
-      !arguments.empty() && (arguments[0] == "-h" || arguments[0] == "--help" || arguments[0] == "--version");
-  if (!arguments.empty() && !global && !is_known(arguments[0])) {
-    const char* what = arguments[0].starts_with('-') ? "flag" : "subcommand";
-    return report(
-        std::string("there is no ") + what + " '" + printable(arguments[0]) + "' here (see 'bolide --help')",
-        kWrongUsage);
-  }
   for (const Entry& entry : kCommands) {
     CLI::App* command = app.add_subcommand(entry.name, entry.summary);
     command->get_formatter()->column_width(40);
     actions[command] = entry.add(*command);
   }
   try {
-    std::vector<std::string> reversed = rewrite_arguments(arguments);
+    std::vector<std::string> reversed = normal_words(app, arguments);
     std::reverse(reversed.begin(), reversed.end());  // the order that CLI11 takes a vector in
     app.parse(std::move(reversed));
   } catch (const CLI::ParseError& error) {
@@ -107,11 +104,17 @@ int run(const std::vector<std::string>& arguments) {
       return kDone;
     }
     const auto chosen = app.get_subcommands();
-    return report(with_cut_arguments(error.what(), arguments) + " (see 'bolide " +
-                      (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help')",
-                  kWrongUsage);
+    throw Error(ErrorCode::kUsage, std::string(error.what()) + " (see 'bolide " +
+                                       (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help')");
   }
   return actions.at(app.get_subcommands().front())();
+}
+
+// Started with a standard stream closed (>&-), the first file opened would get its number, and what is meant
+// for the stream.
+void hold_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", O_RDWR);
 }
 
 // A reader of standard output that is gone, or a full disk behind it, is a failure.
@@ -126,14 +129,21 @@ int flushed(int exit_code) {
 
 int main(int argc, char** argv) {
   using namespace bolide::apps;
-  std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is a failed write, reported as one
+  hold_standard_streams();
+  // A reader that went away and a limit on the size of files are failed writes, reported as such.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     bolide::set_log_level("");
     return flushed(run({argv + std::min(argc, 1), argv + argc}));
   } catch (const bolide::Error& error) {
-    return report(error.what(), error.code() == bolide::ErrorCode::kUsage ? kWrongUsage : kFailed);
+    return report(in_flags(error), error.code() == bolide::ErrorCode::kUsage ? kWrongUsage : kFailed);
   } catch (const std::bad_alloc&) {
     return report("out of memory: a smaller --batch-size, --max-kv-tokens or --data-type needs less",
+                  kFailed);
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::resource_unavailable_try_again) return report(error.what(), kFailed);
+    return report("cannot start a thread: a limit on threads or on memory is reached (ulimit -u, ulimit -s)",
                   kFailed);
   } catch (const std::exception& error) {
     return report(error.what(), kFailed);

@@ -2,13 +2,16 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "apps/inputs.h"
 #include "bolide/engine.h"
+#include "bolide/error.h"
 
 namespace bolide::apps {
 
@@ -43,6 +46,13 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size);
 // beside the weights.
 void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config);
 
+// What loading a model reads.
+Inputs inputs_of(const ModelFlags& flags);
+
+// A message of the library that names a setting: by the flag that the user knows. "raise max_kv_tokens"
+// becomes "raise --max-kv-tokens".
+std::string in_flags(const Error& error);
+
 // "bloom, 559,214,592 bytes of fp32 weights, cpu (AVX-512), loaded in 0.4 s"
 std::string describe(const ModelInfo& info);
 
@@ -50,18 +60,31 @@ std::string describe(const ModelInfo& info);
 void add_quiet(CLI::App& app, bool& quiet);
 // --log-level, for commands without the model flags too.
 void add_log_level(CLI::App& app);
-// --data-type; `note` says what it applies to. Types that no kernel of this version takes are refused.
+// --data-type; `note` says what it applies to. Types that no kernel of this version takes are refused; "auto"
+// is the value's default, where that is empty: as in the checkpoint.
 CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string& note,
-                           const std::string& names = "--data-type");
+                           const std::string& names = "--data-type,--dtype");
+// --model, -m; --tensor-para-size, -tp; --pipeline-para-size, -pp: with the names that other engines have for
+// them.
+void add_model_folder(CLI::App& app, std::string& value);
+CLI::Option* add_tensor_ranks(CLI::App& app, int& value, const std::string& description);
+CLI::Option* add_pipeline_stages(CLI::App& app, int& value, const std::string& description);
 // A flag that is known but can only be left at its neutral value in this version.
 void add_neutral_flag(CLI::App& app, const std::string& names, double neutral);
 // A flag that is known and not there yet at all; `instead` says what to do.
 void refuse_flag(CLI::App& app, const std::string& names, const std::string& instead);
 
-// "must be at least N, not M"
-CLI::Validator at_least(int64_t minimum);
+// "must be cpu or cuda, not 'tpu'"
+CLI::Validator one_of(std::vector<std::string> words);
 
-// "must be a whole number from 0 to 2^64 - 1, not '-1'": CLI11 would take -1 for 2^64 - 1
+// Every flag with a number has one of these checks: CLI11 alone takes '' for 0, ' 3' for 3, 0x1p3 for 8, nan,
+// and -1 for 2^64 - 1.
+// "must be at least N, not M"; `maximum` is what the flag's variable holds, or less.
+CLI::Validator at_least(int64_t minimum, int64_t maximum = std::numeric_limits<int32_t>::max());
+// From 0 to 2^64 - 1.
 CLI::Validator whole_number();
+// A finite decimal fraction from `minimum` to `maximum`.
+CLI::Validator fraction(double minimum = std::numeric_limits<double>::lowest(),
+                        double maximum = std::numeric_limits<double>::max());
 
 }  // namespace bolide::apps

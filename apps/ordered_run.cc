@@ -20,15 +20,17 @@ namespace {
 class Runner {
  public:
   Runner(Engine& engine, RequestSource& source, const OrderedRun& run)
-      : engine_(engine), source_(source), run_(run), reader_([this] { read(); }), watcher_([this] {
-          watch();
-        }) {}
-
-  ~Runner() {
-    stop();
-    reader_.join();
-    watcher_.join();
+      : engine_(engine), source_(source), run_(run) {
+    try {
+      reader_ = std::thread([this] { read(); });
+      watcher_ = std::thread([this] { watch(); });
+    } catch (...) {  // a limit on threads
+      end();
+      throw;
+    }
   }
+
+  ~Runner() { end(); }
 
   int64_t hand_out() {
     for (int64_t index = 0;; ++index) {
@@ -58,6 +60,12 @@ class Runner {
     if (interrupted()) return true;
     std::lock_guard lock(mutex_);
     return stop_;
+  }
+
+  void end() {
+    stop();
+    for (std::thread* thread : {&reader_, &watcher_})
+      if (thread->joinable()) thread->join();
   }
 
   void stop() {
@@ -98,7 +106,8 @@ class Runner {
     try {
       return engine_.submit(std::move(request));
     } catch (const Error& error) {
-      throw Error(error.code(), fmt::format("{}: {}", source_.where(), error.what()));
+      const ErrorCode code = error.code() == ErrorCode::kUsage ? source_.fault() : error.code();
+      throw Error(code, fmt::format("{}: {}", source_.where(), error.what()));
     }
   }
 

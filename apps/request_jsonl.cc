@@ -81,8 +81,8 @@ bool is_neutral(const json& value, std::string_view where, std::string_view fiel
     if (name != field) continue;
     const double given = number(value, where, field);
     if (given == parameter.neutral) return true;
-    throw Error(ErrorCode::kUsage, fmt::format("{}: {} {} is not supported by version {}, leave it at {}",
-                                               where, field, given, kVersion, parameter.neutral));
+    throw Error(ErrorCode::kCorrupt, fmt::format("{}: {} {} is not supported by version {}, leave it at {}",
+                                                 where, field, given, kVersion, parameter.neutral));
   }
   return false;
 }
@@ -113,7 +113,7 @@ void set_field(Request& request, const json& value, std::string_view where, std:
   } else if (field == "return_log_probs") {
     request.return_log_probs = boolean(value, where, field);
   } else if (!is_neutral(value, where, field)) {
-    throw Error(ErrorCode::kUsage,
+    throw Error(ErrorCode::kCorrupt,
                 fmt::format("{}: unknown field '{}', see 'bolide generate --help' for the fields", where,
                             printable(field, 40)));
   }

@@ -13,7 +13,7 @@ namespace bolide::apps {
 //   top_k, top_p, seed, stop (a string or a list), ignore_eos, return_log_probs,
 //   and FasterTransformer's parameters that can only be neutral (options.h).
 // `where` ("F.jsonl line 3") starts every message. Throws kCorrupt for what is not such an object (bad JSON,
-// a key twice, a value of the wrong type) and kUsage for an unknown field or a value that cannot be honoured.
+// a key twice, a value of the wrong type, an unknown field or a value that cannot be honoured).
 // Reentrant; any bytes may be given as `line`.
 Request parse_request(std::string_view line, std::string_view where, const Request& defaults);
 

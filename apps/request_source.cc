@@ -51,16 +51,19 @@ class TextSource final : public LinesSource {
 
 class ListSource final : public RequestSource {
  public:
-  explicit ListSource(std::vector<NamedRequest> requests) : requests_(std::move(requests)) {}
+  ListSource(std::vector<NamedRequest> requests, ErrorCode fault)
+      : requests_(std::move(requests)), fault_(fault) {}
   bool next(Request& request, const std::function<bool()>&) override {
     if (next_ == requests_.size()) return false;
     request = std::move(requests_[next_++].request);
     return true;
   }
   std::string where() const override { return requests_[next_ - 1].where; }
+  ErrorCode fault() const override { return fault_; }
 
  private:
   std::vector<NamedRequest> requests_;
+  ErrorCode fault_;
   size_t next_ = 0;
 };
 
@@ -82,8 +85,8 @@ int64_t count_requests(const std::string& path) {
   return count;
 }
 
-std::unique_ptr<RequestSource> list_source(std::vector<NamedRequest> requests) {
-  return std::make_unique<ListSource>(std::move(requests));
+std::unique_ptr<RequestSource> list_source(std::vector<NamedRequest> requests, ErrorCode fault) {
+  return std::make_unique<ListSource>(std::move(requests), fault);
 }
 
 }  // namespace bolide::apps

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bolide/error.h"
 #include "bolide/request.h"
 
 namespace bolide::apps {
@@ -18,6 +19,8 @@ class RequestSource {
   virtual bool next(Request& request, const std::function<bool()>& stopped) = 0;
   // Names the request that next() gave last, for messages: "F.jsonl line 3".
   virtual std::string where() const = 0;
+  // What it is that a request cannot be honoured: a fault of the data, or of the flags that it came from.
+  virtual ErrorCode fault() const { return ErrorCode::kCorrupt; }
 };
 
 std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request defaults);
@@ -30,6 +33,7 @@ struct NamedRequest {
   Request request;
   std::string where;
 };
-std::unique_ptr<RequestSource> list_source(std::vector<NamedRequest> requests);
+std::unique_ptr<RequestSource> list_source(std::vector<NamedRequest> requests,
+                                           ErrorCode fault = ErrorCode::kCorrupt);
 
 }  // namespace bolide::apps

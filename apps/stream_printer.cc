@@ -35,6 +35,11 @@ void StreamPrinter::finish(int64_t index, const std::string& text) {
   if (next != waiting_.end() && !next->second.text.empty()) print(next->second);
 }
 
+bool StreamPrinter::unfinished() {
+  std::lock_guard lock(mutex_);
+  return waiting_[current_].printed > 0;
+}
+
 void StreamPrinter::print(Waiting& waiting) {
   if (!std::exchange(waiting.headed, true)) out_.write(waiting.heading);
   out_.write(std::string_view(waiting.text).substr(waiting.printed));

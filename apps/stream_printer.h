@@ -21,6 +21,7 @@ class StreamPrinter {
   bool push(int64_t index, const std::string& text);
   // `text` is all that request `index` said. Ends its line and lets the next one speak.
   void finish(int64_t index, const std::string& text);
+  bool unfinished();  ///< the last text that is out has not come to its end
 
  private:
   struct Waiting {

@@ -71,7 +71,7 @@ std::string run_line(const Tokenizer& tokenizer, const Flags& flags, const std::
 
 Action add_tokenize(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("--tokenizer-path", flags->tokenizer,
+  app.add_option("-m,--tokenizer-path,--tokenizer", flags->tokenizer,
                  "folder of tokenizer.json, or of vocab.json and merges.txt")
       ->type_name("DIR")
       ->required();
@@ -94,7 +94,7 @@ Action add_tokenize(CLI::App& app) {
     }
     const auto tokenizer = Tokenizer::load(flags->tokenizer);
     LineReader lines("-");
-    Output out("-");
+    Output out("-", Output::Mode::kDirect, {"-", flags->tokenizer});
     for (std::string line; lines.next(line);) {
       out.write(run_line(*tokenizer, *flags, line, lines.where()) + "\n");
       if (out.is_terminal()) out.flush();

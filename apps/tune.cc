@@ -56,7 +56,8 @@ int run(const Flags& flags) {
   options.input_lens = flags.input_lens;
   options.quick = flags.quick;
   const InterruptGuard guard;
-  Output file(flags.output, Output::Mode::kWhole);  // before minutes of work that it could not hold
+  Output file(flags.output, Output::Mode::kWhole,
+              inputs_of(flags.model));  // before minutes of work that it could not hold
   std::optional<ProgressBar> bar;
   options.on_progress = [&](int64_t done, int64_t total) {
     if (interrupted())
@@ -69,7 +70,7 @@ int run(const Flags& flags) {
 
   file.write(report.gemm_config);
   file.commit();
-  if (flags.output == "-") return 0;
+  if (file.is_standard_output()) return 0;
   Output out("-");
   out.write(fmt::format("{}, {}\n{}", report.gpu, report.library, as_table(report, out.fd())));
   out.write(fmt::format("wrote {}\n", flags.output));
@@ -86,7 +87,8 @@ Action add_tune(CLI::App& app) {
       ->type_name("B[,B...]")
       ->delimiter(',')
       ->check(at_least(1));
-  app.add_option("--input-len", flags->input_lens, "prompt tokens of a sequence, one or more (default 128)")
+  app.add_option("-p,--input-len", flags->input_lens,
+                 "prompt tokens of a sequence, one or more (default 128)")
       ->type_name("N[,N...]")
       ->delimiter(',')
       ->check(at_least(1));

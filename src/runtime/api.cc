@@ -1,11 +1,14 @@
 #include <sys/resource.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/threads.h"
 #include "ops/roof.h"
 #include "runtime/check.h"
 #include "runtime/engine.h"
+#include "runtime/machine.h"
 #include "tensor/device.h"
 
 // What of the public API needs neither a loaded model nor a running thread.
@@ -49,7 +52,8 @@ int64_t peak_memory_bytes(const std::string& device) {
 }
 
 Roof measure_roof(const std::string& device, const std::string& data_type, int threads) {
-  const int team_size = resolve_threads(threads);
+  // More threads than cores, as many ranks have together, make no higher ceiling.
+  const int team_size = resolve_threads(std::min(threads, usable_cores()));
   if (startable_threads(team_size) < team_size) {
     fail(ErrorCode::kResource,
          "cannot start {} threads to measure this machine with: lower threads, or the limit on "

@@ -21,7 +21,9 @@ std::vector<int32_t> prompt_ids(const Request& request, const Tokenizer* tokeniz
     fail(ErrorCode::kUsage, "a request has both a prompt and input_ids: give one of them");
   if (!tokenizer) {
     fail(ErrorCode::kUsage,
-         "a request has a text prompt, but the model has no tokenizer: give input_ids, or load a tokenizer");
+         "a text prompt needs a tokenizer, and the model's folder has none: give input_ids, or the "
+         "tokenizer's "
+         "folder (--tokenizer-path)");
   }
   return tokenizer->encode(request.prompt).ids;
 }
@@ -96,7 +98,8 @@ Device parse_device(std::string_view name) {
   if (name == "cpu") return Device::kCpu;
   if (name != "cuda") fail(ErrorCode::kUsage, "unknown device '{}': use cpu or cuda", name);
   if constexpr (!kHasCuda)
-    fail(ErrorCode::kUsage, "device 'cuda' is not there: this build has no CUDA backend; use cpu");
+    fail(ErrorCode::kUsage,
+         "device 'cuda': built without CUDA, rebuild with `cmake --preset cuda`, or use cpu");
   if (cuda_device_count() == 0)
     fail(ErrorCode::kUsage, "device 'cuda' is not there: this process sees no GPU (or no driver); use cpu");
   return Device::kCuda;
@@ -109,9 +112,14 @@ int64_t resolve_chunk_tokens(Device device, int64_t max_chunk_tokens) {
 }
 
 int resolve_threads(int threads, int sharing) {
-  constexpr int kMaxThreads = 4096;  // beyond any machine; OpenMP would abort the process instead of failing
-  if (threads < 0 || threads > kMaxThreads) {
-    fail(ErrorCode::kUsage, "threads is {}: it must be between 0 (all cores) and {}", threads, kMaxThreads);
+  // Teams of many times the cores wait for each other at every op: 4096 threads on two cores never end. And
+  // beyond some thousands OpenMP would abort the process instead of failing.
+  constexpr int kPerCore = 16, kMost = 4096;
+  const int most = std::min(kMost, kPerCore * machine_cores());
+  if (threads < 0 || threads > most) {
+    fail(ErrorCode::kUsage,
+         "threads is {}: it must be between 0 (all cores) and {}, {} for each core of this machine", threads,
+         most, kPerCore);
   }
   return threads > 0 ? threads : std::max(usable_cores() / sharing, 1);
 }

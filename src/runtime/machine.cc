@@ -86,6 +86,11 @@ int usable_cores(const fs::path& root) {
   return static_cast<int>(std::max<int64_t>(cores, 1));
 }
 
+int machine_cores() {
+  return static_cast<int>(
+      std::clamp<int64_t>(::sysconf(_SC_NPROCESSORS_ONLN), 1, std::numeric_limits<int>::max()));
+}
+
 Place this_place(const fs::path& root) {
   Place place;
   std::ifstream boot(root / "proc/sys/kernel/random/boot_id");

@@ -16,6 +16,9 @@ int64_t available_memory(const std::filesystem::path& root = "/");
 // gets all threads throttled). At least 1.
 int usable_cores(const std::filesystem::path& root = "/");
 
+// Cores that are there, whoever may use them. At least 1.
+int machine_cores();
+
 // What names the machine, whatever its containers call themselves, and the cores that this process is bound
 // to: ranks with the same words share them.
 struct Place {

@@ -55,18 +55,64 @@ std::pair<ErrorCode, std::string> fault(Run run) {
   return {ErrorCode::kInternal, "no error"};
 }
 
-TEST(Arguments, TwoLetterFlagsOfFasterTransformer) {
-  EXPECT_THAT(rewrite_arguments({"convert", "-tp", "2", "-dt=fp16", "-pp", "1", "-t", "-i", "-tpx"}),
-              ElementsAre("convert", "--tensor-para-size", "2", "--data-type=fp16", "--pipeline-para-size",
-                          "1", "-t", "-i", "-tpx"));
+// The flags of a command like ours, of every kind.
+std::vector<std::string> normal(const std::vector<std::string>& words) {
+  CLI::App app("", "make");
+  std::string text;
+  int number = 0;
+  std::vector<std::string> texts;
+  std::vector<int> numbers;
+  bool on = false;
+  app.add_option("-m,--model", text)->required();
+  app.add_option("-n,--max-new-tokens,--max-tokens", number);
+  app.add_option("--tensor-para-size", number);
+  app.add_option("-p,--prompt", texts)->allow_extra_args(false);
+  app.add_option("--batch-size", numbers)->delimiter(',');
+  app.add_flag("-v,--verbose", on);
+  app.add_flag("-s,--stream", on);
+  return normal_arguments(app, words);
+}
+
+TEST(Arguments, EveryFlagGetsItsLongName) {
+  EXPECT_THAT(normal({"-tp", "2", "-m", "x", "-n=5"}),
+              ElementsAre("--tensor-para-size", "2", "--model", "x", "--max-new-tokens", "5"));
+  EXPECT_THAT(normal({"-tp2", "-n7", "-vs", "--model=a=b"}),
+              ElementsAre("--tensor-para-size", "2", "--max-new-tokens", "7", "--verbose", "--stream",
+                          "--model", "a=b"));
+  EXPECT_THAT(normal({"--max-tokens", "-1", "-m", "-"}),
+              ElementsAre("--max-new-tokens", "-1", "--model", "-"));
 }
 
 TEST(Arguments, ListFlagsBecomeOneFlagAValue) {
-  EXPECT_THAT(rewrite_arguments({"--prompt", "a b", "[c, d]", "--stop", "-x", "y", "--seed", "1"}),
-              ElementsAre("--prompt=a b", "--prompt=[c, d]", "--stop=-x", "--stop=y", "--seed", "1"));
-  EXPECT_THAT(rewrite_arguments({"--prompt"}), ElementsAre("--prompt"));
-  EXPECT_THAT(rewrite_arguments({"--prompt", ""}), ElementsAre("--prompt="));
+  EXPECT_THAT(normal({"-p", "-x", "[c, d]", "b", "--prompt=-n", "--batch-size", "1,2", "3"}),
+              ElementsAre("--prompt", "-x", "--prompt", "[c, d]", "--prompt", "b", "--prompt", "-n",
+                          "--batch-size", "1,2", "--batch-size", "3"));
 }
+
+TEST(Arguments, WhatIsWrongIsNamed) {
+  const auto refused = [](const std::vector<std::string>& words, const char* says) {
+    EXPECT_THAT(fault([&] { normal(words); }), testing::Pair(ErrorCode::kUsage, HasSubstr(says))) << says;
+  };
+  refused({"--max-new-token", "3"}, "unknown flag --max-new-token: did you mean --max-new-tokens?");
+  refused({"--max_new_tokens=3"}, "unknown flag --max_new_tokens: did you mean --max-new-tokens?");
+  refused({"--max-new", "3"}, "did you mean --max-new-tokens?");
+  refused({"-model", "x"}, "unknown flag -model: did you mean --model?");
+  refused({"-M", "x"}, "did you mean -m?");
+  refused({"--frobnicate"}, "unknown flag --frobnicate (see 'bolide make --help')");
+  refused({"x"}, "unexpected word 'x': each value stands behind its flag, as in --model DIR");
+  refused({"-m", "x", "y"}, "unexpected word 'y'");
+  refused({"-m"}, "--model needs a value");
+  refused({"-m", "--stream"}, "--model needs a value");
+  refused({"-p"}, "--prompt needs a value");
+  refused({"-m", ""}, "--model is empty");
+  refused({"--model="}, "--model is empty");
+  refused({"-p", "a", ""}, "--prompt is empty");
+  refused({"-n", "3", "--max-tokens", "4"}, "--max-new-tokens is given twice");
+  refused({"--stream=yes"}, "--stream takes no value");
+  refused({"--" + std::string(5000, 'x')}, " (5002 bytes) (see");
+}
+
+TEST(Arguments, EscapesOfStopTexts) { EXPECT_EQ(unescaped(R"(a\nb\t\r\\n\d\)"), "a\nb\t\r\\n\\d\\"); }
 
 TEST(RequestJsonl, FieldsOverrideFlags) {
   Request defaults;
@@ -127,9 +173,9 @@ TEST(RequestJsonl, FaultsNameTheLineAndTheField) {
     EXPECT_THAT(message, testing::StartsWith("F line 3: ")) << line;
   }
   EXPECT_THAT(parse(R"({"input_ids": [1], "tempratur": 1})"),
-              testing::Pair(ErrorCode::kUsage, HasSubstr("'tempratur'")));
+              testing::Pair(ErrorCode::kCorrupt, HasSubstr("'tempratur'")));
   EXPECT_THAT(parse(R"({"input_ids": [1], "beam_width": 2})"),
-              testing::Pair(ErrorCode::kUsage, HasSubstr("beam_width 2")));
+              testing::Pair(ErrorCode::kCorrupt, HasSubstr("beam_width 2")));
   // A deep nest is refused without deep recursion.
   EXPECT_EQ(parse((R"({"prompt": )" + std::string(1 << 20, '[')).c_str()).first, ErrorCode::kCorrupt);
   EXPECT_EQ(

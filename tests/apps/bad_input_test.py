@@ -212,21 +212,21 @@ class BadRequests(CommandTest):
                 self.refuse([row], "bad.jsonl line 3", written=2, codes=[1])
 
     def test_unknown_and_unsupported_fields_are_named(self):
-        self.refuse([{"input_ids": [1], "tempratur": 1}], "line 1", "tempratur", codes=[2])
-        self.refuse([{"input_ids": [1], "beam_width": 2}], "line 1", "beam_width", codes=[2])
+        self.refuse([{"input_ids": [1], "tempratur": 1}], "line 1", "tempratur", codes=[1])
+        self.refuse([{"input_ids": [1], "beam_width": 2}], "line 1", "beam_width", codes=[1])
 
     def test_ids_outside_the_vocabulary(self):
         for bad in (211, -1, 2**31 - 1):
-            self.refuse([{"input_ids": [5, bad]}], "line 2", f"token id {bad} ", written=1, codes=[2])
+            self.refuse([{"input_ids": [5, bad]}], "line 2", f"token id {bad} ", written=1, codes=[1])
 
     def test_empty_prompt(self):
-        self.refuse([{"input_ids": []}], "line 1", "empty", codes=[2])
+        self.refuse([{"input_ids": []}], "line 1", "empty", codes=[1])
 
     def test_prompt_longer_than_the_cache(self):
         self.refuse([{"input_ids": [5] * 40}], "line 1", "40 tokens", "32 tokens", flags=["--max-kv-tokens", 32],
-                    codes=[2])
+                    codes=[1])
         self.refuse([{"input_ids": [5] * 10, "max_new_tokens": 40}], "line 1", "10 tokens", "40 new",
-                    flags=["--max-kv-tokens", 32], codes=[2])
+                    flags=["--max-kv-tokens", 32], codes=[1])
 
     def test_prompt_without_a_tokenizer(self):
         self.refuse([{"prompt": "Hello"}], "tokenizer")

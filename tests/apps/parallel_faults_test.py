@@ -262,7 +262,7 @@ class Faults(RanksTest):
                 codes = run.wait(MARGIN)
                 self.assertEqual(codes, {"threads": [-signal.SIGINT], "mpi": [1], "gloo": [-signal.SIGINT, 0, 0, 0]}[way],
                                  run.all_errors())
-                self.assert_error_of(run, 0, "interrupted", "1 results are written")
+                self.assert_error_of(run, 0, "interrupted", "1 result is written")
                 self.assertEqual([run.errors(rank) for rank in (1, 2, 3)], [[], [], []])
                 self.check_written()
                 self.assertEqual(run.left(), {})

@@ -33,7 +33,7 @@ TEST(EngineFaults, RequestsThatCanNeverRun) {
   expect("exceed the cache", [](Request& r) { r.max_new_tokens = std::numeric_limits<int32_t>::max(); });
   expect("max_new_tokens is -1", [](Request& r) { r.max_new_tokens = -1; });
   expect("return_logits only", [](Request& r) { r.max_new_tokens = 0; });
-  expect("temperature", [](Request& r) { r.sampling.temperature = 0; });
+  expect("temperature", [](Request& r) { r.sampling.temperature = -1; });
   expect("top_k", [](Request& r) { r.sampling.top_k = -2; });
   expect("top_p", [](Request& r) { r.sampling.top_p = 1.5f; });
   expect("end id 97 is outside the vocabulary of 97 ids", [](Request& r) { r.end_ids = {{5, 97}}; });
@@ -299,7 +299,7 @@ TEST(EngineFaults, ConfigurationsThatCannotBe) {
     expect("kv_cache_fraction", [=](EngineConfig& c) { c.kv_cache_fraction = fraction; });
   expect("all_reduce is 'nccl', which is for GPUs", [](EngineConfig& c) { c.all_reduce = "nccl"; });
   expect("all_reduce is 'ring'", [](EngineConfig& c) { c.all_reduce = "ring"; });
-  if (!kHasCuda) expect("no CUDA backend", [](EngineConfig& c) { c.device = "cuda"; });
+  if (!kHasCuda) expect("built without CUDA", [](EngineConfig& c) { c.device = "cuda"; });
   EXPECT_ERROR(measure_roof("tpu", "fp32", 1), ErrorCode::kUsage, "unknown device");
   EXPECT_ERROR(measure_roof("cpu", "fp12", 1), ErrorCode::kUsage, "unknown data type");
   EXPECT_ERROR(measure_roof("cpu", "fp32", -1), ErrorCode::kUsage, "threads");
