@@ -182,7 +182,7 @@ Checkpoint open_hf(const fs::path& folder) {
   const std::string name = path.string(), shown = printable(name);
   if (path_exists(path)) {
     fail(ErrorCode::kNotFound,
-         "model folder not found: {} is a file: name the folder that holds its config.json", name);
+         "model folder not found: {} is a file: name the folder that holds its config.json", shown);
   }
   // owner/name, and neither is there as a folder.
   const auto is_word = [](std::string_view text) {
