@@ -56,7 +56,7 @@ FILESYSTEM_USING = re.compile(r"\busing\s+(?:namespace\s+)?(?:::)?std::filesyste
 ERROR_CODE = re.compile(r"std::error_code\s*&?\s*(\w+)")
 
 # Headers of the C library, POSIX and the compiler that end in .h or hold a slash.
-SYSTEM = re.compile(r"^(sys/[a-z]+\.h|linux/[a-z]+\.h|asm/[a-z]+\.h|net(inet)?/[a-z]+\.h|(netdb|ifaddrs|fcntl|poll|unistd|dlfcn|pthread|sched|signal|errno|"
+SYSTEM = re.compile(r"^(sys/[a-z]+\.h|linux/[a-z]+\.h|asm/[a-z]+\.h|net(inet)?/[a-z]+\.h|(netdb|dirent|ifaddrs|fcntl|poll|unistd|dlfcn|pthread|sched|signal|errno|"
                     r"omp|immintrin|x86intrin|arm_neon|arm_sve|cpuid)\.h)$")
 STANDARD = re.compile(r"^[a-z0-9_]+$")
 
