@@ -59,7 +59,7 @@ class Tokenizer {
 
   /// `text` may hold invalid UTF-8: each bad byte sequence is read as U+FFFD, as Python's errors="replace"
   /// does; offsets count the bytes as given. A text of more than 128 MiB throws kUsage. A tokenizer.json can
-  /// ask for endless work: a text that takes more than 2 s and 4 us a byte, or becomes more than 32 times as
+  /// ask for endless work: a text that takes more than 2 s and 2 us a byte, or becomes more than 32 times as
   /// long on the way, throws kUnsupported. Real ones stay far below.
   virtual Encoding encode(std::string_view text, bool add_special_tokens = true) const = 0;
   /// Two texts tokenised as a pair (type_ids and sequence tell them apart).

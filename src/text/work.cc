@@ -20,7 +20,7 @@ void Work::read_clock() {
   const int64_t taken = last_clock_ < 0 ? 0 : time - last_clock_;
   last_clock_ = time;
   untimed_ = 0;
-  together_ = taken > 10'000'000 ? 1 : 8;
+  together_ = taken > 10'000'000 ? 1 : taken > 1'000'000 ? 8 : 32;
   spend(static_cast<uint64_t>(taken));
 }
 

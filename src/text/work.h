@@ -11,11 +11,11 @@ namespace bolide::text {
 // for hours: patterns that backtrack, words that are compared with ever longer tokens. So whoever loops
 // counts its steps here. Not thread-safe: one a text.
 //
-// The bound is time of the calling thread's own, 2 s and 4 us for each byte of the text. Real tokenizers take
-// 0.05 to 0.3 us a byte: no text meets the bound, of whatever length, also on a machine ten times as slow.
+// The bound is time of the calling thread's own, 2 s and 2 us for each byte of the text. Real tokenizers take
+// 0.05 to 0.3 us a byte: no text meets the bound, of whatever length, also on a machine five times as slow.
 class Work {
  public:
-  static constexpr double kSeconds = 2, kSecondsPerByte = 4e-6;
+  static constexpr double kSeconds = 2, kSecondsPerByte = 2e-6;
   using Cancelled = std::function<bool()>;
 
   // `cancelled` (null: never) is asked some hundred times a second and must outlive this. `what` begins the
@@ -32,7 +32,7 @@ class Work {
       look();
   }
   // Before a step that may take any time, such as a search of a pattern: a clock tells how long the last ones
-  // took. Reading it costs 25 ns, so that quick ones are timed eight together.
+  // took. Reading it costs 25 ns, so that quick ones are timed 32 together.
   void spend_time() {
     if (++untimed_ >= together_) read_clock();
   }
@@ -47,7 +47,7 @@ class Work {
   double seconds_;
   const char* what_;
   int64_t left_ = kSteps;
-  int untimed_ = 0, together_ = 8;
+  int untimed_ = 0, together_ = 32;
   int64_t last_clock_ = -1;
   int64_t begin_ = -1;  // thread time at the first look, in ns; looking costs more than a short text does
 };

@@ -50,7 +50,7 @@ TEST(Work, EndsWhenItIsCancelled) {
 TEST(Work, HasTimeForEachByte) {
   Work work(1'000'000, nullptr, 0.0);
   const double begin = seconds();
-  while (seconds() - begin < 1) work.spend(10'000);  // of 4
+  while (seconds() - begin < 0.5) work.spend(10'000);  // of 2
 }
 
 // --- time --------------------------------------------------------------------------------------------------
