@@ -1,4 +1,5 @@
 #include <memory>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -25,17 +26,67 @@ struct Flags {
   throw Error(ErrorCode::kCorrupt, where + ": " + shown(value) + " is not " + wanted);
 }
 
+// What the tokenizer has to say of a line. The line is at fault, not a flag.
+template <class Call>
+auto at_line(const std::string& where, Call call) {
+  try {
+    return call();
+  } catch (const Error& error) {
+    const ErrorCode code = error.code() == ErrorCode::kUsage ? ErrorCode::kCorrupt : error.code();
+    throw Error(code, where + ": " + error.what());
+  }
+}
+
+// "[1,2]". A tree of a long text's tokens would take some 100 bytes for each.
+template <class List, class Put>
+void put_list(std::string& out, const List& list, Put put) {
+  out += '[';
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i > 0) out += ',';
+    put(list[i]);
+  }
+  out += ']';
+}
+
+template <class List>
+void put_numbers(std::string& out, const List& list) {
+  put_list(out, list, [&](auto value) { out += std::to_string(value); });
+}
+
+std::string to_object(const Encoding& encoding) {
+  std::string out = "{\"ids\":";
+  put_numbers(out, encoding.ids);
+  out += ",\"offsets\":";
+  put_list(out, encoding.offsets, [&](const auto& each) {
+    out.append("[")
+        .append(std::to_string(each.first))
+        .append(",")
+        .append(std::to_string(each.second))
+        .append("]");
+  });
+  out += ",\"sequence\":";
+  put_numbers(out, encoding.sequence);
+  out += ",\"type_ids\":";
+  put_numbers(out, encoding.type_ids);
+  return out + "}";
+}
+
 // One JSON string, or a list of two for a pair.
 Encoding encode_json(const Tokenizer& tokenizer, const std::string& line, const std::string& where,
                      bool add_special_tokens) {
   constexpr const char* kWanted = "a JSON string or a list of two";
   const JsonLine parsed(line, where);
   const json& value = parsed.value();
-  if (value.is_string()) return tokenizer.encode(value.get<std::string>(), add_special_tokens);
+  if (value.is_string()) {
+    return at_line(where, [&] { return tokenizer.encode(value.get<std::string>(), add_special_tokens); });
+  }
   if (!value.is_array() || value.size() != 2 || !value[0].is_string() || !value[1].is_string()) {
     bad_line(where, value, kWanted);
   }
-  return tokenizer.encode_pair(value[0].get<std::string>(), value[1].get<std::string>(), add_special_tokens);
+  return at_line(where, [&] {
+    return tokenizer.encode_pair(value[0].get<std::string>(), value[1].get<std::string>(),
+                                 add_special_tokens);
+  });
 }
 
 std::vector<int32_t> read_ids(const std::string& line, const std::string& where) {
@@ -55,16 +106,15 @@ std::vector<int32_t> read_ids(const std::string& line, const std::string& where)
 std::string run_line(const Tokenizer& tokenizer, const Flags& flags, const std::string& line,
                      const std::string& where) {
   if (flags.decode) {
-    const std::string text = tokenizer.decode(read_ids(line, where), !flags.keep_special_tokens);
+    const std::vector<int32_t> ids = read_ids(line, where);
+    const std::string text =
+        at_line(where, [&] { return tokenizer.decode(ids, !flags.keep_special_tokens); });
     return flags.json ? json(text).dump() : text;
   }
-  if (!flags.json) return json(tokenizer.encode(line, !flags.no_special_tokens).ids).dump();
-  const Encoding encoding = encode_json(tokenizer, line, where, !flags.no_special_tokens);
-  return json({{"ids", encoding.ids},
-               {"offsets", encoding.offsets},
-               {"type_ids", encoding.type_ids},
-               {"sequence", encoding.sequence}})
-      .dump();
+  if (flags.json) return to_object(encode_json(tokenizer, line, where, !flags.no_special_tokens));
+  std::string out;
+  put_numbers(out, at_line(where, [&] { return tokenizer.encode(line, !flags.no_special_tokens); }).ids);
+  return out;
 }
 
 }  // namespace
@@ -95,9 +145,13 @@ Action add_tokenize(CLI::App& app) {
     const auto tokenizer = Tokenizer::load(flags->tokenizer);
     LineReader lines("-");
     Output out("-", Output::Mode::kDirect, {"-", flags->tokenizer});
-    for (std::string line; lines.next(line);) {
-      out.write(run_line(*tokenizer, *flags, line, lines.where()) + "\n");
-      if (out.is_terminal()) out.flush();
+    try {
+      for (std::string line; lines.next(line);) {
+        out.write(run_line(*tokenizer, *flags, line, lines.where()) + "\n");
+        if (out.is_terminal()) out.flush();
+      }
+    } catch (const std::bad_alloc&) {
+      throw Error(ErrorCode::kResource, lines.where() + ": not enough memory for a line that long: cut it");
     }
     out.commit();
     return 0;

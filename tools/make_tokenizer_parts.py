@@ -11,11 +11,15 @@ import argparse
 import itertools
 import json
 import random
+import sys
 from pathlib import Path
 
 import tokenizers
 from tokenizers import AddedToken, PreTokenizedString, Regex, Tokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/text"))
+from compare_tokenizers import RULES, compiled_rules  # noqa: E402  (SentencePiece's compiled map)
 
 TEXTS = ["Hello, World! it's  42", "É\u0301é ﬁ①½ İSTANBUL ß ǅ", "\ta\u00a0b\u3000c\u200bd\n\r\x01\x7f e\ufffd \u2581x",
          "你好abc，。 ١٢³Ⅷ", "a\u0323\u0301b\u0308 한각\u1100\u1161 \u0e34", "x__y--z ''q'' ``r`` @A[Z]`a{z}~", " lead  trail ",
@@ -42,7 +46,8 @@ def normalizer_cases():
             normalizers.StripAccents(), Seq([normalizers.NFD(), normalizers.StripAccents()]), normalizers.Nmt(),
             normalizers.ByteLevel(), normalizers.Strip(left=True, right=False), normalizers.Strip(left=False, right=True),
             normalizers.Strip(), normalizers.Prepend("\u2581<"), Replace(" ", "\u2581"), Replace(Regex("[a-c]+"), "xyz"),
-            Replace(Regex(" {2,}"), ""), Seq([Replace("a", ""), normalizers.Prepend("__"), normalizers.NFKC()]), *bert]
+            Replace(Regex(" {2,}"), ""), Seq([Replace("a", ""), normalizers.Prepend("__"), normalizers.NFKC()]), *bert,
+            normalizers.Precompiled(compiled_rules(RULES))]
     for each in made:
         out = []
         for text in TEXTS:

@@ -109,6 +109,12 @@ TEST(Regex, RefusesWhatDoesNotCompileAndWhatNeverEnds) {
       "tokenizer.json: the pattern '(x+x+)+y' gave up on a text of 200 bytes: it backtracks without end");
 }
 
+TEST(Regex, TakesPatternsOfUpTo10000Bytes) {
+  EXPECT_NO_THROW(Regex(std::string(10'000, 'a'), "tokenizer.json"));
+  EXPECT_ERROR(Regex(std::string(10'001, 'a'), "tokenizer.json"), ErrorCode::kUnsupported,
+               "a pattern of 10001 bytes is longer than the 10000");
+}
+
 std::string in_form(NormalForm form, const std::string& text) {
   Work work(text.size());
   const AlignedText aligned(text, work);

@@ -126,6 +126,54 @@ TEST(TokenizerLoad, ReadsEitherKindOfFolder) {
   EXPECT_EQ(Tokenizer::load(folder.path())->id_of("</s>"), 260);
 }
 
+TEST(TokenizerLoad, ReadsTheNamesThatGpt2sOwnFilesHave) {
+  const TempFolder folder;
+  folder.write("encoder.json", R"({"a": 0, "b": 1, "ab": 2})");
+  folder.write("vocab.bpe", "#version: 0.2\r\n\na b\r\n");
+  EXPECT_THAT(Tokenizer::load(folder.path())->encode("abba").ids, ElementsAre(2, 1, 0));
+  folder.write("vocab.bpe", "a b c\n");
+  EXPECT_ERROR(Tokenizer::load(folder.path()), ErrorCode::kCorrupt, "vocab.bpe: merge 0 is not a pair");
+  folder.write("encoder.json", "[]");
+  EXPECT_ERROR(Tokenizer::load(folder.path()), ErrorCode::kCorrupt, "encoder.json: not an object of tokens");
+}
+
+// Files written before models had a type.
+TEST(TokenizerLoad, TellsAModelByItsKeys) {
+  Json bpe = byte_level_json();
+  bpe["model"].erase("type");
+  EXPECT_THAT(tokenizer_of(bpe)->encode("the").ids, ElementsAre(257));
+  Json word_piece = word_piece_json();
+  word_piece["model"].erase("type");
+  EXPECT_THAT(tokenizer_of(word_piece)->encode("cafe", false).ids, ElementsAre(7));
+  Json unigram = byte_level_json();
+  unigram["pre_tokenizer"] = nullptr;
+  unigram["model"] = {{"unk_id", 0}, {"vocab", Json::parse(R"([["?", 0.0], ["a", -1.0]])")}};
+  EXPECT_THAT(tokenizer_of(unigram)->encode("ab").ids, ElementsAre(1, 0));
+  unigram["model"]["unk_id"] = 2;
+  EXPECT_ERROR(tokenizer_of(unigram), ErrorCode::kCorrupt, "unk_id 2 is outside the vocabulary of 2");
+  unigram["model"]["unk_id"] = -2;
+  EXPECT_ERROR(tokenizer_of(unigram), ErrorCode::kCorrupt, "unk_id -2 is outside");
+  unigram["model"]["unk_id"] = nullptr;
+  EXPECT_ERROR(tokenizer_of(unigram)->encode("b"), ErrorCode::kUnsupported, "there is no unk_id");
+  Json neither = byte_level_json();
+  neither["model"] = {{"vocab", Json::object()}};
+  EXPECT_ERROR(tokenizer_of(neither), ErrorCode::kCorrupt, "the model has no 'type'");
+}
+
+// Ids that take the next free place: behind the model's, and behind an added one that is further on.
+TEST(TokenizerLoad, GivesAddedTokensTheNextIds) {
+  Json json = byte_level_json();
+  json["model"]["vocab"]["far"] = 300;
+  json["added_tokens"] = {added_token(260, "<x>"), added_token(300, "far"), added_token(301, "<y>")};
+  const auto tokenizer = tokenizer_of(json);
+  EXPECT_EQ(tokenizer->id_of("<x>"), 260);
+  EXPECT_EQ(tokenizer->id_of("<y>"), 301);
+  EXPECT_EQ(tokenizer->vocab_size(), 262);
+  json["model"]["vocab"]["far"] = 2147483647;
+  json["added_tokens"] = {added_token(2147483647, "far"), added_token(301, "<y>")};
+  EXPECT_ERROR(tokenizer_of(json), ErrorCode::kCorrupt, "no id is left for the added token '<y>'");
+}
+
 TEST(TokenizerLoad, RefusesDamagedFiles) {
   const std::string whole = byte_level_json().dump();
   const TempFolder folder;
