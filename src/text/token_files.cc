@@ -185,6 +185,7 @@ class Reader {
       if (!named.bare) objects_of_config_.insert(key);
     }
     const Json* extra = config.find("extra_special_tokens");
+    has_extra_ = config.json.contains("extra_special_tokens") && !(extra && extra->is_object());
     if (extra && !extra->empty()) {
       if (extra->is_object()) return read_extra_object(config, *extra);
       extra_ = read_list(*extra, "extra_special_tokens", config.where);

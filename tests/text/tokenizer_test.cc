@@ -177,7 +177,9 @@ TEST(TokenizerLoad, GivesAddedTokensTheNextIds) {
 TEST(TokenizerLoad, RefusesDamagedFiles) {
   const std::string whole = byte_level_json().dump();
   const TempFolder folder;
-  for (size_t size = 0; size < whole.size(); size += 97) {
+  folder.write("tokenizer.json", "");
+  EXPECT_ERROR(Tokenizer::load(folder.path()), ErrorCode::kCorrupt, "tokenizer.json is empty");
+  for (size_t size = 1; size < whole.size(); size += 97) {
     folder.write("tokenizer.json", whole.substr(0, size));
     EXPECT_ERROR(Tokenizer::load(folder.path()), ErrorCode::kCorrupt, "tokenizer.json: not valid JSON")
         << size;
