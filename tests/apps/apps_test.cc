@@ -156,7 +156,7 @@ TEST(RequestJsonl, EndIdsAreANumberOrAList) {
   EXPECT_EQ(end_ids(R"("ignore_eos": false)"), std::nullopt);
   for (const char* field : {R"("end_id": true)", R"("end_id": 2.0)", R"("end_id": "2")",
                             R"("end_id": [2, null])", R"("end_id": 2, "ignore_eos": true)"})
-    EXPECT_THAT(fault([&] { end_ids(field); }), HasSubstr("end_id")) << field;
+    EXPECT_THAT(fault([&] { end_ids(field); }).second, HasSubstr("end_id")) << field;
 }
 
 TEST(RequestJsonl, FaultsNameTheLineAndTheField) {
