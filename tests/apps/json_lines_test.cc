@@ -44,7 +44,7 @@ TEST(JsonLine, FaultsNameTheColumn) {
   EXPECT_ERROR(JsonLine(std::string(1 << 20, '['), "F line 3"), ErrorCode::kCorrupt,
                "nested deeper than 256");
   const std::string deep = std::string(kMaxJsonDepth, '[') + std::string(kMaxJsonDepth, ']');
-  EXPECT_EQ(JsonLine(deep, "F").value().dump(), "[[]]");
+  EXPECT_EQ(JsonLine(deep, "F").value().dump(), "[[[]]]");
 }
 
 TEST(JsonLine, TakesASmallMultipleOfTheLine) {
