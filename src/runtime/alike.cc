@@ -11,10 +11,13 @@ namespace bolide {
 namespace {
 namespace fs = std::filesystem;
 
+// The same in every process, unlike those of tables in memory.
+constexpr text::HashSeeds kSeeds{0x9E3779B97F4A7C15, 0xD1B54A32D192ED03};
+
 uint64_t hash_of_file(const fs::path& path) {
   if (!is_regular(path)) return 0;  // whoever reads it says what is wrong
   const InputFile file(path);
-  return text::hash_bytes(file.text(0, file.size()));
+  return text::hash_bytes(file.text(0, file.size()), kSeeds);
 }
 
 // Names and sizes of the files, and what the config says: hosts may hold the model under different paths.
@@ -25,10 +28,11 @@ uint64_t hash_of_model(const fs::path& path) {
     std::error_code error;  // no size: not a regular file
     const uintmax_t size = fs::file_size(file, error);
     if (!error)
-      hash = text::mix(hash, text::hash_bytes(fmt::format("{} {}\n", file.filename().string(), size)));
+      hash = text::mix(hash, text::hash_bytes(fmt::format("{} {}\n", file.filename().string(), size), kSeeds),
+                       kSeeds);
   }
   for (const char* config : {"config.json", "config.ini"})
-    hash = text::mix(hash, hash_of_file(path / config));
+    hash = text::mix(hash, hash_of_file(path / config), kSeeds);
   return hash;
 }
 

@@ -11,18 +11,19 @@ namespace bolide::text {
 struct HashSeeds {
   uint64_t first, second;
   HashSeeds();
+  constexpr HashSeeds(uint64_t a, uint64_t b) : first(a), second(b) {}
 };
 inline const HashSeeds kHashSeeds;
 
 // Multiply and fold: the high half of the product carries the mixing.
-inline uint64_t mix(uint64_t a, uint64_t b) {
+inline uint64_t mix(uint64_t a, uint64_t b, const HashSeeds& seeds = kHashSeeds) {
   __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a ^ kHashSeeds.first) * (b ^ kHashSeeds.second);
+  const Wide product = static_cast<Wide>(a ^ seeds.first) * (b ^ seeds.second);
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
 // Words are short (8 bytes or fewer in the main), so that this reads two overlapping 8-byte words and stops.
-inline uint64_t hash_bytes(std::string_view bytes) {
+inline uint64_t hash_bytes(std::string_view bytes, const HashSeeds& seeds = kHashSeeds) {
   const char* data = bytes.data();
   size_t left = bytes.size();
   uint64_t hash = left;
@@ -32,11 +33,11 @@ inline uint64_t hash_bytes(std::string_view bytes) {
     return word;
   };
   while (left > 16) {
-    hash = mix(load(data, 8) ^ hash, load(data + 8, 8));
+    hash = mix(load(data, 8) ^ hash, load(data + 8, 8), seeds);
     data += 16, left -= 16;
   }
-  if (left > 8) return mix(load(data, 8) ^ hash, load(data + left - 8, 8));
-  return mix(load(data, left) ^ hash, hash);
+  if (left > 8) return mix(load(data, 8) ^ hash, load(data + left - 8, 8), seeds);
+  return mix(load(data, left) ^ hash, hash, seeds);
 }
 
 inline uint64_t hash_id(int64_t id) { return mix(static_cast<uint64_t>(id), 0); }
