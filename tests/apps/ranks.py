@@ -195,7 +195,7 @@ class RanksTest(CommandTest):
         run = self.start(way, tp, pp, *args, **options)
         codes = run.wait()
         self.assertEqual(set(codes), {0}, f"{way} {tp}x{pp} {args}: {codes} {run.all_errors()}")
-        self.assert_silent("\n".join(run.all_errors().values()), f"{way} {tp}x{pp} {args}")
+        self.assert_silent("".join(run.all_errors().values()), f"{way} {tp}x{pp} {args}")
         self.assertEqual(run.left(), {})
         return run.output()
 
