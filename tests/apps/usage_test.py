@@ -238,7 +238,7 @@ class Usage(CommandTest):
         huge = lambda: resource.setrlimit(resource.RLIMIT_STACK, (1 << 45, resource.RLIM_INFINITY))
         rows = self.jsonl("one.jsonl", [{"input_ids": [5], "max_new_tokens": 1}])
         self.refused("generate", "-m", golden("heads3_fp32"), "--input", rows, "--threads", 1, codes=[1],
-                     says="cannot start a thread", preexec_fn=huge)
+                     says=("threads", "ulimit -u"), preexec_fn=huge)
 
     def test_device_that_is_not_there(self):
         done = self.refused("generate", "--model", golden("heads3_fp32"), "--prompt", "a", "--device", "cuda", codes=[2],
