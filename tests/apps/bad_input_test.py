@@ -112,7 +112,7 @@ class BadModel(CommandTest):
         text = json.dumps(header)
         twice = text[:-1] + ", " + json.dumps({names[0]: header[names[0]]})[1:]
         write_safetensors(path, twice, data)
-        self.refuse_model(model, "model.safetensors", "duplicate", names[0])
+        self.refuse_model(model, "model.safetensors", "is given twice", names[0])
 
     def test_pickle_that_calls(self):
         model = self.golden_copy("heads3_bf16_bin_no_prefix")

@@ -57,13 +57,13 @@ class GpuMemory(CommandTest):
     def test_a_full_gpu_says_so(self):
         holder = self.start("--kv-cache-fraction", 1)
         self.assertTrue(holder.stdout.readline())
-        done = self.refused("generate", "--model", golden(MODEL), "--prompt", "a", codes=[1], says="memory")
+        done = self.refused("generate", "--model", golden(MODEL), "--input", self.jsonl("a.jsonl", [{"input_ids": [5]}]), codes=[1], says="memory")
         self.assertRegex(done.stderr, r"\d+ (of its \d+ bytes are free|bytes left|free)")
         self.end(holder)
 
     def test_a_size_that_was_asked_for(self):
         done = self.refused(*self.dummy(self.shape(n_head=64, hidden_size=8192), "--max-kv-tokens", 20000000),
-                            codes=[1], says=("bytes left for the cache", "lower max_kv_tokens"))
+                            codes=[1], says=("bytes left for the cache", "lower --max-kv-tokens"))
         self.assertTrue(re.search(r"has \d{6,} bytes left", done.stderr), done.stderr)
 
     def test_small_heads_have_more_tokens_than_a_kernel_can_number(self):
@@ -73,7 +73,7 @@ class GpuMemory(CommandTest):
                     out = self.ok(*self.dummy(self.shape(hidden_size=hidden, n_head=heads), *graphs))
                     self.assertEqual(len(json.loads(out)["output_ids"]), 4)
         self.refused(*self.dummy(self.shape(hidden_size=33, n_head=33), "--max-kv-tokens", 500000000), codes=[2],
-                     says=("max_kv_tokens is 500000000", "33 key heads", "at most"))
+                     says=("--max-kv-tokens is 500000000", "33 key heads", "at most"))
 
     def test_what_no_kernel_computes(self):
         self.refused(*self.dummy(self.shape(hidden_size=257)), codes=[1], says=("257", "256 at most"))

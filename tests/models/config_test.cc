@@ -81,7 +81,8 @@ TEST(Config, ContradictionsNameBothKeysAndWhatIsTaken) {
                   "end id 200 is outside the vocabulary of 200 ids, so it never comes (nor do 1 ")));
   EXPECT_THAT(read(bloom().dump(), R"({"bos_token_id": 1})").warnings,
               ElementsAre(HasSubstr("generation_config.json names no end id, so that 2 of config.json")));
-  EXPECT_THAT(read(bloom().dump(), "<html>").warnings, ElementsAre(HasSubstr("generation_config.json: not")));
+  EXPECT_THAT(read(bloom().dump(), "<html>").warnings,
+              ElementsAre(HasSubstr("generation_config.json is a web page")));
   EXPECT_THAT(read_with({{"num_attention_heads", 4}, {"n_embed", 48}, {"hidden_act", "gelu"}}).warnings,
               IsEmpty());
 }

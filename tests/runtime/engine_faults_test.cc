@@ -57,7 +57,7 @@ TEST(EngineFaults, ModelsOwnLimitAndMissingTokenizer) {
   EXPECT_ERROR(engine->submit(request), ErrorCode::kUsage, "stop strings need a tokenizer");
   Request text;
   text.prompt = "abc";
-  EXPECT_ERROR(engine->submit(text), ErrorCode::kUsage, "no tokenizer");
+  EXPECT_ERROR(engine->submit(text), ErrorCode::kUsage, "a text prompt needs a tokenizer");
 }
 
 TEST(EngineFaults, OneInvalidOfSeveralStopsAllAndIsNamed) {
@@ -150,8 +150,9 @@ TEST(EngineFaults, AStepWithoutMemoryIsAFaultOfItsRequests) {
                  good = engine->submit(request_of({1, 2}, 4));
   if (EngineUnderTest::kRanks >
       1) {  // of several ranks it ends all: rank 0 found none, or another that says less
-    EXPECT_THAT(fault_of([&] { engine->wait(bad); }),
-                testing::ContainsRegex("out of memory in a step|bad_alloc"));
+    EXPECT_THAT(
+        fault_of([&] { engine->wait(bad); }),
+        testing::AnyOf(testing::HasSubstr("out of memory in a step"), testing::HasSubstr("bad_alloc")));
     return;
   }
   EXPECT_ERROR(engine->wait(bad), ErrorCode::kResource, "out of memory in a step: lower max_batch_size");

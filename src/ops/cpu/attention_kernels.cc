@@ -20,7 +20,18 @@ HWY_INLINE hn::Vec<D> load(D d, const float* from) {
 template <class D>
 HWY_INLINE hn::Vec<D> load(D d, const f16* from) {
   const hn::Rebind<hwy::float16_t, D> half;
-  return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
+  const auto value = hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
+  if constexpr (HWY_ARCH_X86 && HWY_TARGET > HWY_AVX2) {
+    // Without F16C Highway makes numbers of infinities and NaN: their exponent is put right.
+    const hn::RebindToUnsigned<D> bits;
+    const hn::Rebind<uint16_t, D> half_bits;
+    const auto raw = hn::PromoteTo(bits, hn::LoadU(half_bits, reinterpret_cast<const uint16_t*>(from)));
+    const auto exponent = hn::Set(bits, 0x7C00);
+    const auto not_finite = hn::Eq(hn::And(raw, exponent), exponent);
+    const auto right = hn::Or(hn::BitCast(bits, value), hn::Set(bits, 0x7F800000));
+    return hn::BitCast(d, hn::IfThenElse(not_finite, right, hn::BitCast(bits, value)));
+  }
+  return value;
 }
 template <class D>
 HWY_INLINE hn::Vec<D> load(D d, const bf16* from) {
