@@ -180,7 +180,7 @@ class MoreWeightsThanMemory(ModelFilesTest):
         """A file that claims far more than any machine has, in a few kB of disk."""
         hidden, vocab = 1 << 16, 1 << 22  # an embedding of 1 TiB
         (self.folder / "config.json").write_text(json.dumps({
-            "architectures": ["BloomForCausalLM"], "vocab_size": vocab, "hidden_size": hidden, "n_head": 64, "n_layer": 1}))
+            "architectures": ["BloomForCausalLM"], "vocab_size": vocab, "hidden_size": hidden, "n_head": 256, "n_layer": 1}))
         inner, shapes = 4 * hidden, {}
         for norm in ("word_embeddings_layernorm", "ln_f", "h.0.input_layernorm", "h.0.post_attention_layernorm"):
             shapes.update({f"{norm}.weight": [hidden], f"{norm}.bias": [hidden]})
