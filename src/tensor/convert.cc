@@ -49,9 +49,11 @@ template <class From, class To>
 void convert(const From* from, To* to, size_t count) {
   const size_t lanes = hn::Lanes(D());
   size_t i = 0;
-  // Highway's emulation of the conversion to fp16 drops the bits that do not fit; only hardware rounds.
-  constexpr bool kRounds = HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128;
-  if constexpr (kRounds || !std::is_same_v<To, f16>) {
+  // Highway's emulation of fp16, which x86 needs below AVX2, drops the bits that do not fit, and makes
+  // numbers of infinities and NaN.
+  constexpr bool kHasF16 =
+      HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128 && (!HWY_ARCH_X86 || HWY_TARGET <= HWY_AVX2);
+  if constexpr (kHasF16 || (!std::is_same_v<To, f16> && !std::is_same_v<From, f16>)) {
     for (; i + lanes <= count; i += lanes) narrow(widen(from + i), to + i);
   }
   for (; i < count; ++i) to[i] = from_float<To>(to_float(from[i]));
