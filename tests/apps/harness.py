@@ -6,6 +6,7 @@ ranks are skipped. --flags adds words to these commands.
 """
 import argparse
 import array
+import functools
 import json
 import math
 import re
@@ -50,6 +51,16 @@ def command(*args):
     """The words of `bolide ARGS`."""
     more = [*(["--device", "cuda"] if GPUS else []), *FLAGS] if args and args[0] in ON_A_DEVICE else []
     return [BOLIDE, *map(str, args), *more]
+
+
+def without_address_sanitizer(test):
+    """Skips a test that limits a process's address space: the sanitizer's shadow memory needs terabytes of it."""
+    @functools.wraps(test)
+    def run(self):
+        if b"__asan_init" in Path(BOLIDE).read_bytes():
+            self.skipTest("no limit on address space under the address sanitizer")
+        test(self)
+    return run
 
 
 class CommandTest(unittest.TestCase):

@@ -188,6 +188,7 @@ class OddLines(CommandTest):
                                   (["--decode"], "[Infinity]", "Infinity is not a token id")):
             self.refused("tokenize", "--tokenizer-path", golden(MODEL), *flags, input=line, codes=[1], says=("line 1", says))
 
+    @harness.without_address_sanitizer
     def test_bombs_in_little_memory(self):
         """Lines and files that would be a hundred times their size as trees of values: refused, or read past, and no abort."""
         for name, line in (("nest", "[" + ",".join(["[" * 200 + "]" * 200] * 16000) + "]"), ("empty", "[" + ",".join(["[]"] * 2_200_000) + "]"),

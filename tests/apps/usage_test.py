@@ -234,6 +234,7 @@ class Usage(CommandTest):
             self.refused(*base[:-1], self.jsonl("bad.jsonl", [{"input_ids": [5], **fields}]), codes=[1],
                          says=("line 1", f"{name} is"))
 
+    @harness.without_address_sanitizer
     def test_a_limit_on_threads(self):
         huge = lambda: resource.setrlimit(resource.RLIMIT_STACK, (1 << 45, resource.RLIM_INFINITY))
         rows = self.jsonl("one.jsonl", [{"input_ids": [5], "max_new_tokens": 1}])

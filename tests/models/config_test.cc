@@ -200,13 +200,13 @@ TEST(FtConfig, EveryKeyMustBeThere) {
 }
 
 TEST(FtConfig, WhatIsNoGraphOfBloomIsRefused) {
-  for (const auto& [key, value] :
+  for (const auto& entry :
        {std::pair("layernorm_type", "post_layernorm"), std::pair("layernorm_type", ""),
         std::pair("activation_type", "Relu"), std::pair("has_positional_encoding", "True"),
         std::pair("has_positional_encoding", "maybe"), std::pair("has_pre_decoder_layernorm", "False"),
         std::pair("has_post_decoder_layernorm", "0"), std::pair("use_attention_linear_bias", "False")}) {
-    EXPECT_ERROR(read_ft_with(key, value), ErrorCode::kCorrupt,
-                 fmt::format("c.ini: [gpt] {}={}: this version", key, value));
+    EXPECT_ERROR(read_ft_with(entry.first, entry.second), ErrorCode::kCorrupt,
+                 fmt::format("c.ini: [gpt] {}={}: this version", entry.first, entry.second));
   }
   EXPECT_ERROR(read_ft_with("model_variant", "bloom-post"), ErrorCode::kCorrupt,
                "reads post_layernorm alone");

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "support/expect_error.h"
+#include "support/limited_child.h"
 #include "text/regex.h"
 #include "text/tokenizer_files.h"
 
@@ -218,6 +219,7 @@ template <class Body>
 // Runs `body`, which gives what went wrong, in a process that may take 256 MB more than it has.
 template <class Body>
 void with_little_memory(Body body) {
+  if (!kCanLimitMemory) GTEST_SKIP() << "no limit on memory under a sanitizer";
   EXPECT_EXIT(run_limited(body), ::testing::ExitedWithCode(0), ::testing::HasSubstr(""));
 }
 
