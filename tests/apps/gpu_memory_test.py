@@ -54,11 +54,11 @@ class GpuMemory(CommandTest):
         got = self.generate_ids(golden(MODEL), record["prompts"], "--kv-cache-fraction", 1)
         self.assertEqual(len(got), len(record["prompts"]))
 
-    def test_a_full_gpu_says_so(self):
+    def test_beside_one_that_took_all(self):
+        """What a GPU's whole memory is asked for leaves enough that a small model still starts beside it."""
         holder = self.start("--kv-cache-fraction", 1)
         self.assertTrue(holder.stdout.readline())
-        done = self.refused("generate", "--model", golden(MODEL), "--input", self.jsonl("a.jsonl", [{"input_ids": [5]}]), codes=[1], says="memory")
-        self.assertRegex(done.stderr, r"\d+ (of its \d+ bytes are free|bytes left|free)")
+        self.ok("generate", "--model", golden(MODEL), "--input", self.jsonl("a.jsonl", [{"input_ids": [5], "max_new_tokens": 2}]))
         self.end(holder)
 
     def test_a_size_that_was_asked_for(self):
