@@ -167,7 +167,7 @@ class Folder:
         self.compile = {}
         for entry in json.loads((build / "compile_commands.json").read_text()):
             path = Path(entry["file"])
-            if path.is_relative_to(ROOT) and entry.get("output", self.output_of(entry)).startswith(
+            if path.is_relative_to(ROOT) and self.output_of(entry).startswith(
                     ("CMakeFiles/bolide.dir/", "apps/CMakeFiles/bolide_apps.dir/")):
                 self.compile[str(path.relative_to(ROOT))] = shlex.split(entry["command"])
         self.seconds = []
@@ -319,6 +319,8 @@ def main():
             print(f"{folder:<12}  not begun: --seconds are over")
             continue
         total, verdicts = sample(folder, args, limits)
+        if not total:
+            sys.exit(f"mutants.py: {args.build}/compile_commands.json names no file of {folder}")
         kinds = [verdict.split(":")[0] for _, verdict in verdicts]
         count = {kind: kinds.count(kind) for kind in ("noticed", "lived", "same code", "refused")}
         tried = count["noticed"] + count["lived"]
