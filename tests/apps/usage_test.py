@@ -132,6 +132,7 @@ class Usage(CommandTest):
                      says=("--threads", "4096"))
         self.refused("bench", "--model", golden("heads3_fp32"), "--threads", 4096, codes=[2], says="--threads")
 
+    @harness.without_address_sanitizer
     def test_a_large_batch_takes_no_memory_of_its_own(self):
         rows = self.jsonl("one.jsonl", [{"input_ids": [5], "max_new_tokens": 1}])
         limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
