@@ -54,11 +54,11 @@ def command(*args):
 
 
 def without_address_sanitizer(test):
-    """Skips a test that limits a process's address space: the sanitizer's shadow memory needs terabytes of it."""
+    """Skips a test of limits that the sanitizer itself exceeds: its shadow memory takes terabytes of address space."""
     @functools.wraps(test)
     def run(self):
         if b"__asan_init" in Path(BOLIDE).read_bytes():
-            self.skipTest("no limit on address space under the address sanitizer")
+            self.skipTest("no such limit under the address sanitizer")
         test(self)
     return run
 

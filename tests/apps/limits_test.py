@@ -15,6 +15,7 @@ class Limits(CommandTest):
         return ["generate", "--model", golden("heads3_fp32"), "--input",
                 self.jsonl("one.jsonl", [{"input_ids": [5, 6], "max_new_tokens": 3}]), *flags]
 
+    @harness.without_address_sanitizer  # whose leak check starts a thread, too
     def test_threads(self):
         """However few threads a user may start: a result, or one error line. OpenMP by itself would end the process."""
         if os.geteuid() != 0:
