@@ -257,7 +257,7 @@ TEST(Safetensors, HeadersCostNoMoreThanTheFileAllows) {
   for (const std::string& header : headers) {
     const TempFolder folder;
     folder.put("model.safetensors", safetensors_text(header, ""));
-    EXPECT_EQ(in_limited_child(32 * header.size() + (16 << 20),
+    EXPECT_EQ(in_limited_child(22 * header.size() + (16 << 20),
                                [&] {
                                  try {
                                    open_safetensors(folder.path());

@@ -211,7 +211,7 @@ TEST(TorchBin, CopiesByMemoCostNoMoreThanTheFileAllows) {
     const std::string text = torch_file(protocol(body), {raw(kSix)});
     const TempFolder folder;
     folder.put("pytorch_model.bin", text);
-    const std::string mismatch = in_limited_child(100 * text.size() + (16 << 20), [&] {
+    const std::string mismatch = in_limited_child(90 * text.size() + (16 << 20), [&] {
       return error_mismatch([&] { open_torch_bin(folder.path()); }, kCorrupt, "damaged pickle");
     });
     EXPECT_EQ(mismatch, "") << body.substr(body.size() - 8);
