@@ -4,8 +4,8 @@
 #   scripts/test.sh [--quick] [--preset NAME] [--sanitizers] [--no-setup] [-- CTEST ARGUMENTS]
 #
 #   --quick        only tests labelled quick (the whole set without it)
-#   --preset NAME  a configure preset: default (Release), asan or ubsan
-#   --sanitizers   asan and ubsan, then default
+#   --preset NAME  a configure preset: default (Release) or sanitize (AddressSanitizer and UBSan, clang++)
+#   --sanitizers   sanitize, then default
 #   --no-setup     install nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
       presets=("${2:?--preset needs a name}")
       shift
       ;;
-    --sanitizers) presets=(asan ubsan default) ;;
+    --sanitizers) presets=(sanitize default) ;;
     --no-setup) setup=no ;;
     --help | -h)
       sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0"

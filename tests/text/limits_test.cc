@@ -96,12 +96,12 @@ TEST(Limits, UnigramWithALongToken) {
 
 TEST(Limits, AddedTokensThatAreLongOrBlank) {
   Json json = byte_level_json();
-  json["added_tokens"] = {added_token(259, letters(20'000) + "b")};
+  json["added_tokens"] = Json::array({added_token(259, letters(20'000) + "b")});
   const auto longest = tokenizer_of(json);
   EXPECT_EQ(longest->encode(letters(100'000)).ids.size(), 100'000u);
   EXPECT_THAT(longest->encode("a" + letters(20'000) + "bc").ids, ElementsAre('a', 259, 'c'));
   for (const char* flag : {"lstrip", "rstrip"}) {
-    json["added_tokens"] = {added_token(259, " ", {{flag, true}})};
+    json["added_tokens"] = Json::array({added_token(259, " ", {{flag, true}})});
     EXPECT_EQ(tokenizer_of(json)->encode(std::string(100'000, ' ')).ids.size(), 100'000u) << flag;
   }
 }
@@ -283,7 +283,7 @@ TEST(Limits, PiecesThatFillTheMemory) {
   Json json = byte_level_json();
   // Each piece between added tokens gets the most that a normalizer may put before it.
   json["normalizer"] = {{"type", "Prepend"}, {"prepend", std::string(4'000, 'b')}};
-  json["added_tokens"] = {added_token(259, "<s>")};
+  json["added_tokens"] = Json::array({added_token(259, "<s>")});
   std::string text;
   for (int i = 0; i < 10'000; ++i) text += "a<s>";
   expect_error_with_little_memory(
@@ -320,7 +320,7 @@ TEST(Limits, DecodersThatFillTheMemory) {
   const auto doubling = tokenizer_of(json);
   json["decoder"] = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", letters(1'000'000)}};
   const auto longer = tokenizer_of(json);
-  json["added_tokens"] = {added_token(259, letters(1'000'000))};
+  json["added_tokens"] = Json::array({added_token(259, letters(1'000'000))});
   json["decoder"] = nullptr;
   const auto long_token = tokenizer_of(json);
   const std::vector<int32_t> many(10'000, 'a'), longest(300, 259);
