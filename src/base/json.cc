@@ -1,5 +1,8 @@
 #include "base/json.h"
 
+#include <deque>
+#include <iterator>
+
 #include "base/file.h"
 #include "base/printable.h"
 
@@ -24,7 +27,10 @@ class Builder final : public JsonEvents {
  public:
   Builder(size_t bytes, std::string_view where, const JsonTables& tables)
       : where_(where), tables_(tables), text_bytes_(bytes) {}
-  ~Builder() override { dismantle(root_); }
+  ~Builder() override {
+    dismantle(root_);
+    for (Json& item : items_) dismantle(item);
+  }
   JsonTree take() { return JsonTree(std::exchange(root_, nullptr)); }
 
   void begin(bool is_object) override {
@@ -39,7 +45,8 @@ class Builder final : public JsonEvents {
       return;
     }
     charge(is_object ? 64 : 40);
-    open_.push_back(place(is_object ? Json::object() : Json::array()));
+    Json* const made = place(is_object ? Json::object() : Json::array());
+    open_.push_back({made, items_.size()});
     path_.emplace_back();
   }
 
@@ -51,6 +58,7 @@ class Builder final : public JsonEvents {
     } else if (skipped_depth_) {
       if (depth == skipped_depth_) skipped_depth_ = 0, skip_next_ = false;
     } else {
+      if (open_.back().container->is_array()) close_list();
       open_.pop_back();
       path_.pop_back();
     }
@@ -60,13 +68,13 @@ class Builder final : public JsonEvents {
     if (table_) return table_->key(key);
     if (skipped_depth_) return;
     path_.back() = std::move(key);
-    Json& object = *open_.back();
+    Json& object = *open_.back().container;
     const auto found = object.find(path_.back());
     if (found == object.end()) return;
     if (tables_ && tables_(path_))
       fail(ErrorCode::kCorrupt, "{}: key '{}' is given twice", where_, printable(path_.back()));
     dismantle(*found);
-    *found = remark("is given twice");
+    *found = charged_remark("is given twice");
     skip_next_ = true;
   }
 
@@ -87,10 +95,17 @@ class Builder final : public JsonEvents {
     const std::string_view word = what;
     if (word == "null") return value(nullptr);
     if (word == "true" || word == "false") return value(word == "true");
-    value(remark(fmt::format("is {}, {}", word, word.ends_with("pair") ? "not Unicode" : "not a number")));
+    if (is_skipped()) return value(nullptr);
+    value(charged_remark(
+        fmt::format("is {}, {}", word, word.ends_with("pair") ? "not Unicode" : "not a number")));
   }
 
  private:
+  struct Open {
+    Json* container;
+    size_t first;  // the place in items_ of a list's first item
+  };
+
   // Whether what comes next stands behind a key for the second time.
   bool is_skipped() const { return skip_next_ || skipped_depth_; }
 
@@ -105,13 +120,30 @@ class Builder final : public JsonEvents {
 
   Json* place(Json v) {
     if (open_.empty()) return root_ = std::move(v), &root_;
-    Json& parent = *open_.back();
+    Json& parent = *open_.back().container;
     if (parent.is_array()) {
-      charge(32);  // 16 for the value, and as much that a growing vector has in reserve
-      return parent.push_back(std::move(v)), &parent.back();
+      charge(kItem);
+      return &items_.emplace_back(std::move(v));
     }
     charge(96 + heap_bytes(path_.back()));
     return &(parent[path_.back()] = std::move(v));
+  }
+
+  // Gives the list at hand its items, in as much room as they need.
+  void close_list() {
+    const size_t count = items_.size() - open_.back().first;
+    if (count == 0) return;
+    charge(count * sizeof(Json) + 16);
+    const auto first = items_.end() - static_cast<std::ptrdiff_t>(count);
+    auto& list = open_.back().container->get_ref<Json::array_t&>();
+    list.assign(std::make_move_iterator(first), std::make_move_iterator(items_.end()));
+    items_.erase(first, items_.end());
+    tree_bytes_ -= count * kItem;
+  }
+
+  Json charged_remark(std::string_view text) {
+    charge(72 + text.size());
+    return remark(text);
   }
 
   // What a string takes besides itself.
@@ -127,9 +159,11 @@ class Builder final : public JsonEvents {
 
   std::string_view where_;
   const JsonTables& tables_;
+  static constexpr size_t kItem = sizeof(Json) + 2;  // with its share of a deque's blocks
   size_t text_bytes_, tree_bytes_ = 0;
   Json root_;
-  std::vector<Json*> open_;        // containers that are not closed yet, the outermost first
+  std::vector<Open> open_;  // containers that are not closed yet, the outermost first
+  std::deque<Json> items_;  // of the lists among them: a list that grew by itself would take thrice its size
   std::vector<std::string> path_;  // for each of them the key at hand
   size_t depth_ = 0, table_depth_ = 0;
   JsonTable* table_ = nullptr;

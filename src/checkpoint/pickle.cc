@@ -66,9 +66,6 @@ enum Op : uint8_t {
   kFrame = 0x95,
 };
 
-// Picklers put a dict's items in a thousand at a time, so a state dict takes a stack of some two thousand.
-constexpr size_t kMaxStack = size_t{1} << 16;
-
 }  // namespace
 
 std::string_view name_of(PickleKind kind) {
@@ -111,18 +108,31 @@ T Unpickler::get() {
   return value;
 }
 
-PickleValue Unpickler::make(PickleKind kind, std::string text, std::vector<PickleValue> items) {
-  charge(sizeof(PickleNode) + text.size() + items.size() * sizeof(PickleValue));
-  nodes_.push_back({std::move(text), std::move(items)});
+PickleValue Unpickler::make(PickleKind kind, std::string_view text, std::span<const PickleValue> items) {
+  charge(sizeof(PickleNode) + kDequeShare);
+  charge_text(text.size());
   PickleValue value;
   value.kind = kind;
-  value.node = &nodes_.back();
+  value.node = &nodes_.emplace_back();
+  value.node->text = text;
+  make_room(value.node->items, items.size());
+  value.node->items.assign(items.begin(), items.end());
   return value;
 }
 
 void Unpickler::charge(size_t bytes) {
   if (bytes > left_) corrupt("it builds more than a state dict of its size has");
   left_ -= bytes;
+}
+
+void Unpickler::make_room(std::vector<PickleValue>& items, size_t count) {
+  const auto cost = [](size_t room) { return room ? room * sizeof(PickleValue) + 16 : 0; };
+  const size_t old = items.capacity(), wanted = items.size() + count;
+  if (wanted <= old) return;
+  const size_t room = std::max(2 * old, wanted);
+  charge(cost(room));  // both are there while one is copied to the other
+  items.reserve(room);
+  left_ += cost(old);
 }
 
 void Unpickler::push(PickleValue value) {
@@ -148,11 +158,22 @@ size_t Unpickler::pop_mark() {
   return mark;
 }
 
-std::vector<PickleValue> Unpickler::pop_from(size_t begin) {
-  const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(begin);
-  std::vector<PickleValue> values(first, stack_.end());
-  stack_.erase(first, stack_.end());
-  return values;
+// The stack's values from `begin` on become one that holds them.
+void Unpickler::push_container(PickleKind kind, size_t begin) {
+  const std::span<const PickleValue> items = std::span(stack_).subspan(begin);
+  if (kind == PickleKind::kDict && items.size() % 2) corrupt("a dict has a key without a value");
+  const PickleValue made = make(kind, {}, items);
+  stack_.resize(begin);
+  push(made);
+}
+
+void Unpickler::push_global(std::string_view module, std::string_view attribute) {
+  charge_text(module.size() + 1 + attribute.size());
+  const PickleValue global = make(PickleKind::kGlobal);
+  std::string& name = global.node->text;
+  name.reserve(module.size() + 1 + attribute.size());
+  name.append(module).append(".").append(attribute);
+  push(global);
 }
 
 void Unpickler::add_integer(std::string_view little_endian) {
@@ -172,7 +193,7 @@ void Unpickler::memoize(uint64_t index) {
   // A pickler numbers its memo upwards, at least two bytes an entry: a larger number would only cost memory.
   if (index > bytes_.size()) corrupt("its memo grows beyond any state dict's");
   if (index >= memo_.size()) {
-    charge((static_cast<size_t>(index) + 1 - memo_.size()) * sizeof(memo_[0]));
+    charge((static_cast<size_t>(index) + 1 - memo_.size()) * (sizeof(memo_[0]) + kDequeShare));
     memo_.resize(static_cast<size_t>(index) + 1);
   }
   memo_[static_cast<size_t>(index)] = {true, top()};
@@ -187,12 +208,14 @@ void Unpickler::recall(uint64_t index) {
 // Appends the stack's values from `begin` on to the list or dict below them.
 void Unpickler::fill(PickleKind kind, size_t begin) {
   if (begin > stack_.size()) corrupt("its stack runs empty");
-  const std::vector<PickleValue> values = pop_from(begin);
-  PickleValue& container = top();
+  if (begin > stack_.size() || begin <= (marks_.empty() ? 0 : marks_.back())) corrupt("its stack runs empty");
+  const PickleValue container = stack_[begin - 1];
+  const std::span<const PickleValue> values = std::span(stack_).subspan(begin);
   if (!container.is(kind)) corrupt(fmt::format("it adds items to a {}", name_of(container.kind)));
   if (kind == PickleKind::kDict && values.size() % 2) corrupt("a dict has a key without a value");
-  charge(2 * values.size() * sizeof(PickleValue));  // a list that grows has up to twice the room
+  make_room(container.node->items, values.size());
   container.node->items.insert(container.node->items.end(), values.begin(), values.end());
+  stack_.resize(begin);
 }
 
 void Unpickler::reduce() {
@@ -240,18 +263,18 @@ bool Unpickler::step_scalar(uint8_t op) {
       return push(value), true;
     case kShortBinString:
     case kShortBinUnicode:
-      return push(make(PickleKind::kString, std::string(take(get<uint8_t>())))), true;
+      return push(make(PickleKind::kString, take(get<uint8_t>()))), true;
     case kBinString:
     case kBinUnicode:
-      return push(make(PickleKind::kString, std::string(take(get<uint32_t>())))), true;
+      return push(make(PickleKind::kString, take(get<uint32_t>()))), true;
     case kBinUnicode8:
-      return push(make(PickleKind::kString, std::string(take(get<uint64_t>())))), true;
+      return push(make(PickleKind::kString, take(get<uint64_t>()))), true;
     case kShortBinBytes:
-      return push(make(PickleKind::kBytes, std::string(take(get<uint8_t>())))), true;
+      return push(make(PickleKind::kBytes, take(get<uint8_t>()))), true;
     case kBinBytes:
-      return push(make(PickleKind::kBytes, std::string(take(get<uint32_t>())))), true;
+      return push(make(PickleKind::kBytes, take(get<uint32_t>()))), true;
     case kBinBytes8:
-      return push(make(PickleKind::kBytes, std::string(take(get<uint64_t>())))), true;
+      return push(make(PickleKind::kBytes, take(get<uint64_t>()))), true;
     default:
       return false;
   }
@@ -260,7 +283,7 @@ bool Unpickler::step_scalar(uint8_t op) {
 bool Unpickler::step_container(uint8_t op) {
   auto tuple_of = [&](size_t count) {
     if (stack_.size() < (marks_.empty() ? 0 : marks_.back()) + count) corrupt("its stack runs empty");
-    push(make(PickleKind::kTuple, {}, pop_from(stack_.size() - count)));
+    push_container(PickleKind::kTuple, stack_.size() - count);
   };
   switch (op) {
     case kMark:
@@ -284,14 +307,11 @@ bool Unpickler::step_container(uint8_t op) {
     case kTuple3:
       return tuple_of(1 + op - kTuple1), true;
     case kTupleOp:
-      return push(make(PickleKind::kTuple, {}, pop_from(pop_mark()))), true;
+      return push_container(PickleKind::kTuple, pop_mark()), true;
     case kListOp:
-    case kDictOp: {
-      const auto kind = op == kListOp ? PickleKind::kList : PickleKind::kDict;
-      std::vector<PickleValue> items = pop_from(pop_mark());
-      if (op == kDictOp && items.size() % 2) corrupt("a dict has a key without a value");
-      return push(make(kind, {}, std::move(items))), true;
-    }
+      return push_container(PickleKind::kList, pop_mark()), true;
+    case kDictOp:
+      return push_container(PickleKind::kDict, pop_mark()), true;
     case kAppend:
       return top(), fill(PickleKind::kList, stack_.size() - 1), true;
     case kAppends:
@@ -338,16 +358,14 @@ bool Unpickler::step_call(uint8_t op) {
   };
   switch (op) {
     case kGlobalOp: {
-      std::string name(take_line());
-      name += '.';
-      name += take_line();
-      return push(make(PickleKind::kGlobal, std::move(name))), true;
+      const std::string_view module = take_line();
+      return push_global(module, take_line()), true;
     }
     case kStackGlobal: {
       const PickleValue attribute = pop(), module = pop();
       if (!attribute.is(PickleKind::kString) || !module.is(PickleKind::kString))
         corrupt("a reference is not named by strings");
-      return push(make(PickleKind::kGlobal, module.node->text + "." + attribute.node->text)), true;
+      return push_global(module.node->text, attribute.node->text), true;
     }
     case kReduce:
       return reduce(), true;

@@ -58,27 +58,41 @@ class PickleHost {
 };
 
 // Runs one pickle. Values live as long as the Unpickler. Nothing recurses, and what is built is counted in
-// bytes, with the texts and lists that it copies by its memo: at most kMostBytes a byte of the pickle, and
-// 4 MiB (kCorrupt beyond). So a hostile pickle costs no more memory or time than its length allows.
+// bytes of the heap before it is built, with the texts and lists that it copies by its memo, the host's
+// records and the pickle itself: at most kMostBytes a byte of the pickle, and 4 MiB (kCorrupt beyond). So a
+// hostile pickle costs no more memory or time than its length allows.
 class Unpickler {
  public:
-  // torch.save's take 16 to 21, with names of two letters 35: some 100 bytes of pickle a tensor make 10
-  // nodes, 25 items, 10 places in the memo and the host's records.
+  // torch.save's take 15 to 26, the most with names of two letters over one storage: some 100 bytes of pickle
+  // a tensor make 10 nodes, 25 items, 10 places in the memo and the host's records.
   static constexpr size_t kMostBytes = 48;
+  // What an element of a deque has of the allocator's and the deque's own records, at most.
+  static constexpr size_t kDequeShare = 6;
 
   Unpickler(std::span<const std::byte> pickle, std::string_view where, PickleHost& host)
-      : bytes_(pickle), where_(where), host_(host), left_(kMostBytes * pickle.size() + (size_t{1} << 20)) {}
+      : bytes_(pickle),
+        where_(where),
+        host_(host),
+        left_((kMostBytes - 1) * pickle.size() + (size_t{4} << 20) - kStackBytes) {}
   PickleValue run();
 
-  // Counts memory that something built takes, by the host too.
+  // Counts memory that something takes which is about to be built, by the host too.
   void charge(size_t bytes);
+  void charge_text(size_t size) { charge(size > 15 ? size + 32 : 0); }  // a shorter one needs no heap
+  // Makes room for `count` more values, of a list that grows.
+  void make_room(std::vector<PickleValue>& items, size_t count);
 
   // For the host: a new string, tuple, list, dict or object.
-  PickleValue make(PickleKind kind, std::string text = {}, std::vector<PickleValue> items = {});
+  PickleValue make(PickleKind kind, std::string_view text = {}, std::span<const PickleValue> items = {});
   [[noreturn]] void corrupt(std::string_view what) const;
   [[noreturn]] void refuse_call(std::string_view global) const;
 
  private:
+  // Picklers put a dict's items in a thousand at a time, so a state dict takes a stack of some two thousand.
+  static constexpr size_t kMaxStack = size_t{1} << 16;
+  // Of the values and of the marks, at worst: a vector that grows holds its old half, too.
+  static constexpr size_t kStackBytes = kMaxStack * (sizeof(PickleValue) + sizeof(size_t)) * 3 / 2;
+
   bool step();  // one opcode; false at STOP
   bool step_scalar(uint8_t op);
   bool step_container(uint8_t op);
@@ -93,7 +107,8 @@ class Unpickler {
   PickleValue pop();
   PickleValue& top();
   size_t pop_mark();
-  std::vector<PickleValue> pop_from(size_t begin);
+  void push_container(PickleKind kind, size_t begin);
+  void push_global(std::string_view module, std::string_view attribute);
   void add_integer(std::string_view little_endian);
   void memoize(uint64_t index);
   void recall(uint64_t index);
@@ -107,9 +122,9 @@ class Unpickler {
   size_t at_ = 0;
   std::deque<PickleNode> nodes_;
   std::vector<PickleValue> stack_;
-  std::vector<size_t> marks_;  // stack sizes at open MARKs
-  std::vector<std::pair<bool, PickleValue>> memo_;
-  size_t left_;  // bytes that may still be built
+  std::vector<size_t> marks_;                      // stack sizes at open MARKs
+  std::deque<std::pair<bool, PickleValue>> memo_;  // a deque never holds more room than what is in it
+  size_t left_;                                    // bytes that may still be built
 };
 
 }  // namespace bolide

@@ -3,7 +3,7 @@
 #include <deque>
 #include <optional>
 
-#include "base/json.h"
+#include "base/utf8.h"
 #include "checkpoint/findings.h"
 #include "checkpoint/pickle.h"
 
@@ -70,13 +70,15 @@ class TorchHost final : public PickleHost {
         !(*items)[2].is(PickleKind::kString) || !(*items)[4].is(PickleKind::kInt))
       unpickler.corrupt("a persistent id is not a storage");
     const std::string& type = (*items)[1].node->text;
-    Storage storage{(*items)[2].node->text, dtype_of_storage(type), (*items)[4].integer};
+    const std::string& key = (*items)[2].node->text;
+    unpickler.charge(sizeof(Storage) + Unpickler::kDequeShare);
+    unpickler.charge_text(key.size());
+    Storage storage{key, dtype_of_storage(type), (*items)[4].integer};
     if (!storage.dtype && type != "torch.storage.UntypedStorage" && type != "torch.UntypedStorage") {
       fail(ErrorCode::kUnsupported, "{}: a tensor has the unknown storage type '{}'", where_,
            printable(type));
     }
     if (storage.numel < 0) unpickler.corrupt("a storage has a negative size");
-    unpickler.charge(sizeof storage + storage.key.size());
     storages_.push_back(std::move(storage));
     return object(unpickler, static_cast<int64_t>(storages_.size()) - 1);
   }
@@ -96,7 +98,7 @@ class TorchHost final : public PickleHost {
              name_of(items[i].kind));
       }
       const std::string& name = items[i].node->text;
-      unpickler.charge(name.size());
+      unpickler.charge_text(name.size());
       check_name(name);
       if (!is_tensor(items[i + 1])) {
         fail(ErrorCode::kUnsupported,
@@ -105,7 +107,7 @@ class TorchHost final : public PickleHost {
              where_, printable(name), name_of(items[i + 1].kind));
       }
       const PickledTensor& tensor = tensors_[static_cast<size_t>(-1 - items[i + 1].node->handle)];
-      unpickler.charge(tensor.storage.size());
+      unpickler.charge_text(tensor.storage.size());
       state.push_back(tensor);
       state.back().name = name;
     }
@@ -125,16 +127,17 @@ class TorchHost final : public PickleHost {
   }
 
   static PickleValue ordered_dict(Unpickler& unpickler, std::span<const PickleValue> args) {
-    std::vector<PickleValue> items;
-    if (!args.empty()) {  // a list of pairs
-      if (!args[0].is(PickleKind::kList)) unpickler.corrupt("an ordered dict is built from no list");
-      for (const PickleValue& pair : args[0].node->items) {
-        if (!(pair.is(PickleKind::kList) || pair.is(PickleKind::kTuple)) || pair.node->items.size() != 2)
-          unpickler.corrupt("an ordered dict is built from something else than pairs");
-        items.insert(items.end(), pair.node->items.begin(), pair.node->items.end());
-      }
+    const PickleValue dict = unpickler.make(PickleKind::kDict);
+    if (args.empty()) return dict;
+    if (!args[0].is(PickleKind::kList)) unpickler.corrupt("an ordered dict is built from no list");
+    std::vector<PickleValue>& items = dict.node->items;
+    unpickler.make_room(items, 2 * args[0].node->items.size());
+    for (const PickleValue& pair : args[0].node->items) {
+      if (!(pair.is(PickleKind::kList) || pair.is(PickleKind::kTuple)) || pair.node->items.size() != 2)
+        unpickler.corrupt("an ordered dict is built from something else than pairs");
+      items.insert(items.end(), pair.node->items.begin(), pair.node->items.end());
     }
-    return unpickler.make(PickleKind::kDict, {}, std::move(items));
+    return dict;
   }
 
   // (storage, offset, size, stride, requires_grad, hooks[, dtype in version 3][, metadata])
@@ -159,6 +162,8 @@ class TorchHost final : public PickleHost {
       fail(ErrorCode::kUnsupported, "{}: a tensor has {} dimensions, more than the {} that Bolide reads",
            where_, sizes.size(), Shape::kMaxRank);
     }
+    unpickler.charge(sizeof(PickledTensor) + 32);  // 32: as kDequeShare, for some two in a block
+    unpickler.charge_text(storage.key.size());
     PickledTensor tensor{{}, storage.key, storage.numel, *dtype, args[1].integer, {}, {}};
     if (storage.dtype && __builtin_mul_overflow(storage.numel, static_cast<int64_t>(size_of(*storage.dtype)),
                                                 &tensor.storage_bytes))
@@ -170,7 +175,6 @@ class TorchHost final : public PickleHost {
       extents[i] = sizes[i].integer;
       tensor.strides[i] = strides[i].integer;
     }
-    unpickler.charge(sizeof tensor + storage.key.size());
     tensor.shape = Shape(std::span<const int64_t>(extents.data(), sizes.size()));
     tensors_.push_back(std::move(tensor));
     return object(unpickler, -static_cast<int64_t>(tensors_.size()));
@@ -178,11 +182,7 @@ class TorchHost final : public PickleHost {
 
   // Names go into messages and JSON, which must be UTF-8.
   void check_name(const std::string& name) const {
-    try {
-      Json(name).dump();
-    } catch (const Json::exception&) {
-      fail(ErrorCode::kCorrupt, "{}: a tensor's name is not valid UTF-8", where_);
-    }
+    if (!is_utf8(name)) fail(ErrorCode::kCorrupt, "{}: a tensor's name is not valid UTF-8", where_);
   }
 
   std::string_view where_;

@@ -1,19 +1,18 @@
 #include "base/json.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <fstream>
 #include <limits>
 #include <new>
 
 #include "support/expect_error.h"
+#include "support/heap_use.h"
 #include "support/limited_child.h"
 
 namespace bolide {
 namespace {
+
+using namespace std::string_literals;
 
 // A list of at least so many bytes.
 std::string repeated(const std::string& part, size_t bytes) {
@@ -30,32 +29,21 @@ TEST(Json, EndsWithAnErrorWhereMemoryEnds) {
   const std::string text =
       repeated("[[[[100,100,100,100,100,100,100,100,100,100]]]],{\"a\":\"0123456789abcdef\"}", 1 << 20);
   const auto run = [&](size_t room) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      size_t pages = 0;
-      std::ifstream("/proc/self/statm") >> pages;
-      const size_t bytes = pages * static_cast<size_t>(::sysconf(_SC_PAGESIZE)) + room;
-      const rlimit limit{bytes, bytes};
-      ::setrlimit(RLIMIT_AS, &limit);
+    return in_limited_child(room, [&] {
       try {
         const JsonTree tree = parse_json(text, "x");
       } catch (const std::bad_alloc&) {
-        ::_exit(3);
-      } catch (const Error&) {
-        ::_exit(4);
+        return "memory ended";
       }
-      ::_exit(0);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return status;
+      return "";
+    });
   };
-  ASSERT_EQ(run(size_t{1} << 40), 0);
+  ASSERT_EQ(run(size_t{1} << 40), "");
   int failed = 0;
   for (size_t megabytes = 1; megabytes < 32; megabytes += 2) {
-    const int status = run(megabytes << 20);
-    ASSERT_TRUE(WIFEXITED(status)) << "ended by signal " << WTERMSIG(status) << " at " << megabytes << " MB";
-    failed += WEXITSTATUS(status) == 3;
+    const std::string end = run(megabytes << 20);
+    ASSERT_TRUE(end.empty() || end == "memory ended") << end << " at " << megabytes << " MB";
+    failed += !end.empty();
   }
   EXPECT_GT(failed, 0);
 }
@@ -275,6 +263,24 @@ TEST(Json, ATreeIsAtMostASmallMultipleOfItsText) {
   for (int i = 0; i < 100'000; ++i) keys += fmt::format("\"{:x}\":0,", i);
   keys.back() = '}';
   EXPECT_NO_THROW(parse_json(keys, "x"));
+}
+
+TEST(Json, TheHeapHoldsNoMoreThanTheBound) {
+  const std::string deep = std::string(200, '[') + std::string(200, ']');
+  for (const std::string& part :
+       {"3"s, "12"s, "-1"s, "1.5"s, "null"s, "NaN"s, "[]"s, "{}"s, "\"\""s, "\"0123456789abcdef\""s, "[3]"s,
+        "[1,2]"s, "{\"k\":1}"s, "{\"0123456789abcdef\":[NaN]}"s, "{\"k\":1,\"k\":2}"s, deep}) {
+    for (const size_t size : {10'000, 3'000'000}) {
+      const std::string text = repeated(part, size);
+      const int64_t peak = test::heap_peak([&] {
+        try {
+          const JsonTree tree = parse_json(text, "x");
+        } catch (const Error&) {
+        }
+      });
+      EXPECT_LE(peak, static_cast<int64_t>(max_json_tree_bytes(text.size()))) << part.substr(0, 30) << size;
+    }
+  }
 }
 
 TEST(Json, GetNamesTheKeyThatIsMissingOrOfAnotherType) {

@@ -3,23 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fstream>
 #include <limits>
 #include <numeric>
 #include <string>
 
 #include "support/expect_check.h"
 #include "support/expect_error.h"
+#include "support/process_memory.h"
 
 namespace bolide {
 namespace {
-
-int64_t resident_bytes() {
-  std::ifstream status("/proc/self/statm");
-  int64_t size = 0, resident = 0;
-  status >> size >> resident;
-  return resident * 4096;
-}
 
 TEST(KvCache, LayersHaveTheContractsShapeAndDoNotOverlap) {
   KvCache cache({.layers = 3, .kv_heads = 2, .head_size = 5, .pages = 4, .page_size = 8});
@@ -101,11 +94,11 @@ TEST(KvCache, CopyPageCopiesAllLayersAndNothingElse) {
 }
 
 TEST(KvCache, UntouchedPagesTakeNoMemory) {
-  const int64_t before = resident_bytes();
+  const int64_t before = process_memory().resident;
   KvCache cache({.layers = 8, .kv_heads = 8, .head_size = 64, .pages = 1 << 16, .page_size = 16});  // 34 GB
   const Batch batch;
   cache.view(host_view(batch)).layer(7).v.as<float>()[0] = 1;
-  EXPECT_LT(resident_bytes() - before, int64_t{16} << 20);
+  EXPECT_LT(process_memory().resident - before, int64_t{16} << 20);
 }
 
 TEST(KvCache, ImpossibleSizesAreErrors) {

@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <set>
 #include <string>
 
 #include "cache/sequence_pages.h"
 #include "support/expect_check.h"
+#include "support/process_memory.h"
 
 namespace bolide {
 namespace {
@@ -26,13 +26,7 @@ TEST(PagePool, GivesEachPageOnceAndThenNothing) {
 }
 
 TEST(PagePool, PagesThatNobodyTookCostNothing) {
-  const auto resident = [] {
-    std::ifstream status("/proc/self/statm");
-    int64_t size = 0, pages = 0;
-    status >> size >> pages;
-    return pages * 4096;
-  };
-  const int64_t before = resident();
+  const int64_t before = process_memory().resident;
   PagePool pool((int64_t{1} << 31) - 1);
   EXPECT_EQ(pool.free_pages(), pool.pages());
   EXPECT_EQ(pool.take(), 0);
@@ -42,7 +36,7 @@ TEST(PagePool, PagesThatNobodyTookCostNothing) {
   EXPECT_EQ(pool.free_pages(), pool.pages() - 1);
   EXPECT_EQ(pool.take(), 0);  // the one freed last comes first
   EXPECT_EQ(pool.take(), 2);
-  EXPECT_LT(resident() - before, int64_t{4} << 20);
+  EXPECT_LT(process_memory().resident - before, int64_t{4} << 20);
 }
 
 TEST(PagePool, SharedPageIsFreeAfterItsLastOwner) {

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <mutex>
 #include <random>
 #include <set>
 #include <thread>
 
 #include "runtime/engine_fixture.h"
+#include "support/process_memory.h"
 
 namespace bolide {
 namespace {
@@ -261,19 +261,6 @@ TEST(EngineBatching, FinishedPlaceIsTakenAtTheNextStep) {
   EXPECT_LE(test.model->steps.load(), PIPELINE_SIZE * 10);
 }
 
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kAddressSanitizer = true;
-#else
-constexpr bool kAddressSanitizer = false;
-#endif
-
-int64_t resident_bytes() {
-  std::ifstream status("/proc/self/statm");
-  int64_t size = 0, resident = 0;
-  status >> size >> resident;
-  return resident * 4096;
-}
-
 TEST(EngineBatching, TwoThousandRequestsKeepMemoryFlat) {
   EngineUnderTest test;
   test.config.max_batch_size = 16;
@@ -292,13 +279,13 @@ TEST(EngineBatching, TwoThousandRequestsKeepMemoryFlat) {
     for (uint64_t id : ids) engine->wait(id);
   };
   round(0, 400);
-  const int64_t warm = resident_bytes();
+  const int64_t warm = process_memory().resident;
   for (int i = 400; i < 2000; i += 400) round(i, 400);
   EXPECT_EQ(engine->free_pages(), 128);
   // A leak of one result a request would be megabytes: logits alone are 0.4 KiB a prompt token.
   // AddressSanitizer keeps freed memory for a while, and finds leaks itself.
   if (!kAddressSanitizer) {
-    EXPECT_LT(resident_bytes() - warm, int64_t{2} << 20);
+    EXPECT_LT(process_memory().resident - warm, int64_t{2} << 20);
   }
 }
 

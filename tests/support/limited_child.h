@@ -7,23 +7,14 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <fstream>
 #include <string>
+
+#include "support/process_memory.h"
 
 namespace bolide {
 
 // A sanitizer's shadow memory leaves nothing to limit.
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool kCanLimitMemory = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-inline constexpr bool kCanLimitMemory = false;
-#else
-inline constexpr bool kCanLimitMemory = true;
-#endif
-#else
-inline constexpr bool kCanLimitMemory = true;
-#endif
+inline constexpr bool kCanLimitMemory = !kAddressSanitizer;
 
 // Runs `body`, which gives "" or what went wrong, in a child process that may take `bytes` of address space
 // more than this process has. Gives what the child gave, or how it ended.
@@ -36,9 +27,7 @@ std::string in_limited_child(size_t bytes, const Body& body) {
   if (child < 0) return "no child";
   if (child == 0) {
     ::malloc_trim(0);  // what tests before have freed would count as room
-    size_t pages = 0;
-    std::ifstream("/proc/self/statm") >> pages;
-    const rlim_t limit = pages * static_cast<size_t>(::sysconf(_SC_PAGESIZE)) + bytes;
+    const rlim_t limit = static_cast<size_t>(process_memory().address_space) + bytes;
     const rlimit as{limit, limit};
     std::string result = ::setrlimit(RLIMIT_AS, &as) == 0 ? "" : "no limit";
     try {
