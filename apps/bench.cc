@@ -42,6 +42,8 @@ struct Row {
 };
 
 EngineConfig config_for(const Flags& flags, int64_t batch, int64_t input_len, int64_t output_len) {
+  refuse_idle({{!flags.model.tokenizer_path.empty(), "--tokenizer-path"}},
+              "does nothing here: bench makes up its ids; leave it out");
   // One place more than the batch: the request that holds the engine until all others are queued.
   EngineConfig config = engine_config(flags.model, batch + 1);
   fit_chunk(flags.model, batch * input_len, config);
@@ -165,8 +167,8 @@ int bench(const Flags& flags) {
   if (followed(config)) return 0;
   const Inputs inputs = inputs_of(flags.model);
   Output out("-", Output::Mode::kDirect, inputs);
-  std::optional<Output> file;  // before minutes of work that it could not hold
-  if (!flags.json.empty()) file.emplace(flags.json, Output::Mode::kWhole, inputs);
+  // Before minutes of work that it could not hold. Ctrl-C in these minutes leaves nothing behind.
+  if (!flags.json.empty()) Output(flags.json, Output::Mode::kWhole, inputs);
   std::vector<Row> measured;
   ModelInfo info;
   {
@@ -202,9 +204,10 @@ int bench(const Flags& flags) {
                           100.0 * (static_cast<double>(peak) / static_cast<double>(predicted) - 1)));
   }
   out.commit();
-  if (file) {
-    file->write((rows.size() == 1 ? rows[0] : ordered_json(rows)).dump(2) + "\n");
-    file->commit();
+  if (!flags.json.empty()) {
+    Output file(flags.json, Output::Mode::kWhole, inputs);
+    file.write((rows.size() == 1 ? rows[0] : ordered_json(rows)).dump(2) + "\n");
+    file.commit();
   }
   return 0;
 }

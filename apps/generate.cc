@@ -167,8 +167,7 @@ int generate(const Flags& flags) {
   if (!flags.model.quiet && is_terminal(STDERR_FILENO)) summary.emplace(*engine);
   std::optional<ProgressBar> bar = bar_for(flags, out, as_text);
   OrderedRun run;
-  // Enough in flight to fill every place the moment it is free, few enough to keep a long file out of memory.
-  run.window = std::max<int64_t>(64, 4 * flags.batch_size);
+  run.window = read_ahead(flags.batch_size, engine->info());
   run.before_submit = [&](int64_t index, Request& request) {
     if (as_text && out.is_terminal())
       printer.set_heading(index, styled(request.prompt, Style::kBold, out.fd()));

@@ -43,6 +43,15 @@ bool look_at(const std::string& path, struct stat& status) {
 
 }  // namespace
 
+void add_tokenizer_input(const std::string& path, Inputs& inputs) {
+  if (path.empty()) return;
+  inputs.push_back(path);
+  struct stat status {};
+  if (!look_at(path, status) || !S_ISREG(status.st_mode)) return;
+  const size_t slash = path.rfind('/');
+  inputs.push_back(slash == std::string::npos ? "." : path.substr(0, slash + 1));
+}
+
 void refuse_input(const std::string& name, const struct stat& output, const Inputs& inputs) {
   if (!holds_data(output)) return;
   for (const std::string& input : inputs) {

@@ -77,14 +77,20 @@ Case split(const Tokenizer& tokenizer, const std::string& text, const std::strin
   return out;
 }
 
+void stop_if_interrupted() {
+  if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the accuracy is not known");
+}
+
 std::vector<Case> read_cases(const LambadaFlags& flags, const Tokenizer& tokenizer) {
   std::vector<Case> cases;
   LineReader lines(flags.dataset_path);
-  for (std::string line; lines.next(line);) {
+  for (std::string line; lines.next(line, [] { return interrupted() != 0; });) {
+    stop_if_interrupted();
     if (is_blank(line)) continue;
     const std::string text = strip_line_feeds(text_of(line, lines.where()));
     cases.push_back(split(tokenizer, text, lines.where()));
   }
+  stop_if_interrupted();
   if (cases.empty()) throw Error(ErrorCode::kCorrupt, fmt::format("'{}' holds no texts", flags.dataset_path));
   return cases;
 }
@@ -175,13 +181,12 @@ class Scorer {
 // Runs all cases and gives the seconds that it took.
 double run_cases(Engine& engine, const LambadaFlags& flags, std::vector<NamedRequest> requests,
                  Scorer& scorer) {
-  InterruptGuard guard;
   OrderedRun run;
-  run.window = std::max<int64_t>(64, 4 * flags.batch_size);
+  run.window = read_ahead(flags.batch_size, engine.info());
   run.on_result = [&](int64_t, Result&& result) { scorer.take(std::move(result)); };
   const auto start = std::chrono::steady_clock::now();
   run_in_order(engine, *list_source(std::move(requests)), run);
-  if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the accuracy is not known");
+  stop_if_interrupted();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -196,6 +201,7 @@ int lambada(const LambadaFlags& flags) {
   out.write(arguments_of(flags).text());
   out.flush();
   const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
+  const InterruptGuard guard;
   check_against(flags, engine->info());
   if (!engine->tokenizer()) {
     throw Error(ErrorCode::kUsage,

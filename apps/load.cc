@@ -2,18 +2,20 @@
 
 #include <optional>
 
+#include "apps/interrupt.h"
 #include "apps/terminal.h"
+#include "bolide/error.h"
 
 namespace bolide::apps {
 
 std::unique_ptr<Engine> load_engine(EngineConfig config, bool quiet) {
   std::optional<ProgressBar> bar;
-  if (!quiet) {
-    config.on_load = [&bar](int64_t done, int64_t total) {
-      if (!bar) bar.emplace("load", total, false, Progress::Unit::kBytes);
-      bar->set(done);
-    };
-  }
+  config.on_load = [&bar, quiet](int64_t done, int64_t total) {
+    if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the model is not loaded");
+    if (quiet) return;
+    if (!bar) bar.emplace("load", total, false, Progress::Unit::kBytes);
+    bar->set(done);
+  };
   return Engine::create(config);
 }
 

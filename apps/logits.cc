@@ -19,6 +19,7 @@
 #include "apps/terminal.h"
 #include "bolide/engine.h"
 #include "bolide/error.h"
+#include "bolide/log.h"
 
 namespace bolide::apps {
 namespace {
@@ -32,11 +33,16 @@ struct Flags {
 // Logits that may wait for their turn to be written: one request's worth at least.
 constexpr int64_t kWaitingBytes = int64_t{1} << 30;
 
+void stop_if_interrupted() {
+  if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output is not written");
+}
+
 // All requests with their prompts turned into ids: the file's head needs every length before the first row.
 std::vector<NamedRequest> read_requests(const Flags& flags, const Tokenizer* tokenizer) {
   std::vector<NamedRequest> requests;
-  const auto source = jsonl_source(flags.input, Request{});
-  for (Request request; source->next(request, nullptr);) {
+  Warnings idle;
+  const auto source = jsonl_source(flags.input, Request{}, &idle);
+  for (Request request; source->next(request, [] { return interrupted() != 0; });) {
     if (!request.prompt.empty()) {
       if (!tokenizer) {
         throw Error(ErrorCode::kCorrupt,
@@ -52,6 +58,8 @@ std::vector<NamedRequest> read_requests(const Flags& flags, const Tokenizer* tok
     request.stop.clear();
     requests.push_back({std::move(request), source->where()});
   }
+  stop_if_interrupted();
+  idle.log();
   return requests;
 }
 
@@ -60,6 +68,7 @@ int logits(const Flags& flags) {
   if (followed(config)) return 0;
   Inputs inputs = inputs_of(flags.model);
   inputs.push_back(flags.input);
+  const InterruptGuard guard;
   Output out(flags.output, Output::Mode::kWhole, inputs);
   const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   std::vector<NamedRequest> requests = read_requests(flags, engine->tokenizer());
@@ -72,7 +81,6 @@ int logits(const Flags& flags) {
     entries.push_back({std::to_string(entries.size()), {tokens, vocab}});
   }
   SafetensorsWriter writer(out, entries);
-  InterruptGuard guard;
   std::optional<ProgressBar> bar;
   if (!flags.model.quiet) bar.emplace("logits", static_cast<int64_t>(requests.size()));
   OrderedRun run;
@@ -82,7 +90,7 @@ int logits(const Flags& flags) {
     if (bar) bar->advance();
   };
   run_in_order(*engine, *list_source(std::move(requests)), run);
-  if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output is not written");
+  stop_if_interrupted();
   writer.finish();
   out.commit();
   return 0;

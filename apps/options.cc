@@ -211,7 +211,7 @@ CLI::Option* add_pipeline_stages(CLI::App& app, int& value, const std::string& d
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
   add_model_folder(app, flags.model);
   app.add_option("--tokenizer-path,--tokenizer", flags.tokenizer_path,
-                 "tokenizer folder (default: the model's)")
+                 "tokenizer folder, or its tokenizer.json (default: the model's)")
       ->type_name("DIR");
   app.add_option("--load-format", flags.load_format,
                  "auto, or dummy: random weights at the shape of --model's config.json")
@@ -282,7 +282,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
 
 Inputs inputs_of(const ModelFlags& flags) {
   Inputs inputs{flags.model};
-  if (!flags.tokenizer_path.empty()) inputs.push_back(flags.tokenizer_path);
+  add_tokenizer_input(flags.tokenizer_path, inputs);
   if (!flags.gemm_config.empty() && flags.gemm_config != "none") inputs.push_back(flags.gemm_config);
   return inputs;
 }
@@ -328,6 +328,11 @@ std::string in_flags(const Error& error) {
   return text;
 }
 
+void refuse_idle(std::initializer_list<GivenFlag> flags, const char* why) {
+  for (const GivenFlag& flag : flags)
+    if (flag.given) throw Error(ErrorCode::kUsage, fmt::format("{} {}", flag.name, why));
+}
+
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   EngineConfig config;
   config.model = flags.model;
@@ -340,16 +345,22 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.max_batch_size = max_batch_size;
   config.max_kv_tokens = flags.max_kv_tokens;
   config.max_chunk_tokens = flags.max_chunk_tokens;
-  const std::pair<bool, const char*> for_gpus[] = {
-      {!flags.devices.empty(), "--devices"},
-      {flags.kv_cache_fraction.has_value(), "--kv-cache-fraction"},
-      {flags.deterministic, "--deterministic"},
-      {flags.no_cuda_graphs, "--no-cuda-graphs"},
-      {!flags.gemm_config.empty(), "--gemm-config"},
-      {!flags.all_reduce.empty(), "--all-reduce"}};
-  for (const auto& [given, flag] : for_gpus) {
-    if (!given || flags.device == "cuda") continue;
-    throw Error(ErrorCode::kUsage, fmt::format("{} is for GPUs: add --device cuda, or leave it out", flag));
+  if (flags.device != "cuda") {
+    refuse_idle({{!flags.devices.empty(), "--devices"},
+                 {flags.kv_cache_fraction.has_value(), "--kv-cache-fraction"},
+                 {flags.deterministic, "--deterministic"},
+                 {flags.no_cuda_graphs, "--no-cuda-graphs"},
+                 {!flags.gemm_config.empty(), "--gemm-config"},
+                 {!flags.all_reduce.empty(), "--all-reduce"}},
+                "is for GPUs: add --device cuda, or leave it out");
+  }
+  if (flags.tensor_para_size * int64_t{flags.pipeline_para_size} == 1) {
+    refuse_idle({{flags.comm_timeout.has_value(), "--comm-timeout"}},
+                "is for several ranks: add --tensor-para-size or --pipeline-para-size, or leave it out");
+  }
+  if (flags.pipeline_para_size == 1) {
+    refuse_idle({{flags.micro_batch_tokens > 0, "--micro-batch-tokens"}},
+                "is for a pipeline's stages: add --pipeline-para-size, or leave it out");
   }
   config.devices = flags.devices;
   if (flags.kv_cache_fraction) config.kv_cache_fraction = *flags.kv_cache_fraction;
@@ -359,7 +370,7 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.tensor_para_size = flags.tensor_para_size;
   config.pipeline_para_size = flags.pipeline_para_size;
   config.transport = flags.transport;
-  config.comm_timeout = flags.comm_timeout;
+  if (flags.comm_timeout) config.comm_timeout = *flags.comm_timeout;
   config.micro_batch_tokens = flags.micro_batch_tokens;
   if (!flags.all_reduce.empty()) config.all_reduce = flags.all_reduce;
   return config;

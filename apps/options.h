@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -37,10 +38,11 @@ struct ModelFlags {
   // Of several ranks.
   int tensor_para_size = 1, pipeline_para_size = 1;
   std::string transport = "auto", all_reduce;  // empty: the engine's default
-  double comm_timeout = 60;
+  std::optional<double> comm_timeout;
   int64_t micro_batch_tokens = 0;
 };
 void add_model_flags(CLI::App& app, ModelFlags& flags);
+// kUsage for a flag that would do nothing.
 EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size);
 // Unless the flags say otherwise: `tokens` of prompts in one step, as long as the activations stay small
 // beside the weights.
@@ -48,6 +50,13 @@ void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config);
 
 // What loading a model reads.
 Inputs inputs_of(const ModelFlags& flags);
+
+struct GivenFlag {
+  bool given;
+  const char* name;
+};
+// Of flags that do nothing in a run: kUsage for the first that is given, "--devices is for GPUs: ...".
+void refuse_idle(std::initializer_list<GivenFlag> flags, const char* why);
 
 // A message of the library that names a setting: by the flag that the user knows. "raise max_kv_tokens"
 // becomes "raise --max-kv-tokens".

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -134,6 +135,13 @@ class Runner {
 };
 
 }  // namespace
+
+int64_t read_ahead(int64_t batch_size, const ModelInfo& info) {
+  constexpr int64_t kLeast = 64, kMostWaiting = 4096;
+  // Each that runs has a page of the cache at least.
+  const int64_t places = std::min(batch_size, info.kv_capacity_tokens / EngineConfig().page_size);
+  return std::max(kLeast, places + std::min(3 * places, kMostWaiting));
+}
 
 int64_t run_in_order(Engine& engine, RequestSource& source, const OrderedRun& run) {
   return Runner(engine, source, run).hand_out();

@@ -8,6 +8,10 @@
 
 namespace bolide::apps {
 
+// How many requests are read ahead of the one whose result comes next: enough to fill every place of the
+// batch the moment it is free, few enough to keep a long file out of memory, whatever --batch-size says.
+int64_t read_ahead(int64_t batch_size, const ModelInfo& info);
+
 struct OrderedRun {
   int64_t window = 256;  ///< requests submitted and not yet handed to on_result: bounds memory
   // Called before a request is submitted, from the reading thread; may add an on_token. Optional.

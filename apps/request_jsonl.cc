@@ -121,7 +121,8 @@ void set_field(Request& request, const json& value, std::string_view where, std:
 
 }  // namespace
 
-Request parse_request(std::string_view line, std::string_view where, const Request& defaults) {
+Request parse_request(std::string_view line, std::string_view where, const Request& defaults,
+                      Warnings* idle) {
   const JsonLine parsed(line, where);
   const json& object = parsed.value();
   if (!object.is_object()) {
@@ -130,7 +131,13 @@ Request parse_request(std::string_view line, std::string_view where, const Reque
         fmt::format("{}: expected an object like {{\"prompt\": \"...\"}}, not {}", where, shown(object)));
   }
   Request request = defaults;
-  for (const auto& item : object.items()) set_field(request, *parsed.find(item.key()), where, item.key());
+  for (const auto& item : object.items()) {
+    set_field(request, *parsed.find(item.key()), where, item.key());
+    if (!idle || item.key() == "prompt" || item.key() == "input_ids") continue;
+    idle->add([&] {
+      return fmt::format("{}: '{}' does nothing here, where no prompt is continued", where, item.key());
+    });
+  }
   if (object.contains("prompt") == object.contains("input_ids")) {
     throw Error(ErrorCode::kCorrupt, fmt::format("{}: give either 'prompt' or 'input_ids'{}", where,
                                                  object.contains("prompt") ? ", not both" : ""));

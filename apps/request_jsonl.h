@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "bolide/log.h"
 #include "bolide/request.h"
 
 namespace bolide::apps {
@@ -14,7 +15,8 @@ namespace bolide::apps {
 //   and FasterTransformer's parameters that can only be neutral (options.h).
 // `where` ("F.jsonl line 3") starts every message. Throws kCorrupt for what is not such an object (bad JSON,
 // a key twice, a value of the wrong type, an unknown field or a value that cannot be honoured).
-// Reentrant; any bytes may be given as `line`.
-Request parse_request(std::string_view line, std::string_view where, const Request& defaults);
+// Reentrant; any bytes may be given as `line`. `idle`: see jsonl_source().
+Request parse_request(std::string_view line, std::string_view where, const Request& defaults,
+                      Warnings* idle = nullptr);
 
 }  // namespace bolide::apps

@@ -34,10 +34,15 @@ class LinesSource : public RequestSource {
 };
 
 class JsonlSource final : public LinesSource {
-  using LinesSource::LinesSource;
+ public:
+  JsonlSource(const std::string& path, Request defaults, Warnings* idle)
+      : LinesSource(path, std::move(defaults)), idle_(idle) {}
+
+ private:
   Request request_of(const std::string& line, const Request& defaults) override {
-    return parse_request(line, where(), defaults);
+    return parse_request(line, where(), defaults, idle_);
   }
+  Warnings* idle_;
 };
 
 class TextSource final : public LinesSource {
@@ -69,8 +74,8 @@ class ListSource final : public RequestSource {
 
 }  // namespace
 
-std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request defaults) {
-  return std::make_unique<JsonlSource>(path, std::move(defaults));
+std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request defaults, Warnings* idle) {
+  return std::make_unique<JsonlSource>(path, std::move(defaults), idle);
 }
 std::unique_ptr<RequestSource> text_source(const std::string& path, Request defaults) {
   return std::make_unique<TextSource>(path, std::move(defaults));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bolide/error.h"
+#include "bolide/log.h"
 #include "bolide/request.h"
 
 namespace bolide::apps {
@@ -23,7 +24,10 @@ class RequestSource {
   virtual ErrorCode fault() const { return ErrorCode::kCorrupt; }
 };
 
-std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request defaults);
+// `idle`, where there is one, gets a warning for each field that says how to continue a prompt: for runs that
+// do not.
+std::unique_ptr<RequestSource> jsonl_source(const std::string& path, Request defaults,
+                                            Warnings* idle = nullptr);
 // A plain text file, one prompt a line.
 std::unique_ptr<RequestSource> text_source(const std::string& path, Request defaults);
 // How many requests the two would give, for a bar: 0 where only reading would tell, as of a pipe.

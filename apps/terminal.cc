@@ -11,6 +11,7 @@
 
 #include "apps/display_width.h"
 #include "bolide/error.h"
+#include "bolide/log.h"
 
 namespace bolide::apps {
 namespace {
@@ -150,10 +151,18 @@ std::string progress_line(const Progress& progress, std::string_view note, size_
 ProgressBar::ProgressBar(std::string label, int64_t total, bool in_pipes, Progress::Unit unit)
     : progress_{.label = std::move(label), .total = total, .unit = unit},
       terminal_(is_terminal(STDERR_FILENO)),
-      in_pipes_(in_pipes && !terminal_ && total > 0) {}
+      in_pipes_(in_pipes && !terminal_ && total > 0) {
+  if (terminal_) set_before_log([this] { clear(); });
+}
 
 ProgressBar::~ProgressBar() {
-  if (terminal_) std::fputs("\r\033[K", stderr);
+  if (!terminal_) return;
+  set_before_log(nullptr);
+  clear();
+}
+
+void ProgressBar::clear() {
+  if (std::exchange(shown_, false)) std::fputs("\r\033[K", stderr);
 }
 
 void ProgressBar::set(int64_t done, std::string_view note) {
@@ -169,8 +178,12 @@ void ProgressBar::set(int64_t done, std::string_view note) {
   drawn_ = now;
   progress_.seconds = std::chrono::duration<double>(now - start_).count();
   // The last column stays free: a terminal that has written there may wrap before the line is cleared.
-  fmt::print(stderr, "\r{}\033[K", progress_line(progress_, note, terminal_columns(STDERR_FILENO) - 1));
+  const std::string line = progress_line(progress_, note, terminal_columns(STDERR_FILENO) - 1);
+  ::flockfile(stderr);
+  shown_ = true;
+  std::fprintf(stderr, "\r%s\033[K", line.c_str());
   std::fflush(stderr);
+  ::funlockfile(stderr);
 }
 
 }  // namespace bolide::apps

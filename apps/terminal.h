@@ -67,8 +67,9 @@ struct Progress {
 };
 std::string progress_line(const Progress& progress, std::string_view note, size_t columns);
 
-// A one-line bar on stderr where that is a terminal, never wider than that. Elsewhere silent, or, when
-// `in_pipes` is set, a line every tenth of the way. Not thread-safe.
+// A one-line bar on stderr where that is a terminal, never wider than that; log lines clear it first.
+// Elsewhere silent, or, when `in_pipes` is set, a line every tenth of the way. Not thread-safe; one at a
+// time.
 class ProgressBar {
  public:
   ProgressBar(std::string label, int64_t total, bool in_pipes = false,
@@ -81,9 +82,11 @@ class ProgressBar {
 
  private:
   using Clock = std::chrono::steady_clock;
+  void clear();
 
   Progress progress_;
   bool terminal_, in_pipes_;
+  bool shown_ = false;  // under stderr's lock
   Clock::time_point start_ = Clock::now(), drawn_{};
 };
 

@@ -122,7 +122,7 @@ std::string run_line(const Tokenizer& tokenizer, const Flags& flags, const std::
 Action add_tokenize(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("-m,--tokenizer-path,--tokenizer", flags->tokenizer,
-                 "folder of tokenizer.json, or of vocab.json and merges.txt")
+                 "folder of tokenizer.json, or of vocab.json and merges.txt, or one of these files")
       ->type_name("DIR")
       ->required();
   app.add_flag("--decode", flags->decode, "from a JSON list of ids on each line to text");
@@ -144,7 +144,9 @@ Action add_tokenize(CLI::App& app) {
     }
     const auto tokenizer = Tokenizer::load(flags->tokenizer);
     LineReader lines("-");
-    Output out("-", Output::Mode::kDirect, {"-", flags->tokenizer});
+    Inputs inputs{"-"};
+    add_tokenizer_input(flags->tokenizer, inputs);
+    Output out("-", Output::Mode::kDirect, inputs);
     try {
       for (std::string line; lines.next(line);) {
         out.write(run_line(*tokenizer, *flags, line, lines.where()) + "\n");

@@ -36,6 +36,8 @@ std::string as_table(const TuneReport& report, int fd) {
 }
 
 int run(const Flags& flags) {
+  refuse_idle({{!flags.model.tokenizer_path.empty(), "--tokenizer-path"}},
+              "does nothing here: tune makes up its ids; leave it out");
   if (!flags.model.gemm_config.empty()) {
     throw Error(
         ErrorCode::kUsage,

@@ -94,6 +94,27 @@ def written_cases():
     ]
 
 
+def clean_up_cases():
+    """clean_up_tokenization_spaces, which counts for a BPE model only where a second key says so."""
+    words = ["[UNK]", "the", "dog", "s", "n't", "'", "'m", "'s", "'ve", "'re", ".", "?", "!", ",", "do", "not", "##s", "Éx"]
+    word_piece = {"added_tokens": [], "pre_tokenizer": {"type": "WhitespaceSplit"},
+                  "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                            "max_input_chars_per_word": 100, "vocab": {word: at for at, word in enumerate(words)}},
+                  "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": False}}
+    metaspace = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    unigram = {"added_tokens": [], "pre_tokenizer": metaspace, "decoder": metaspace,
+               "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": False,
+                         "vocab": [["<unk>", 0], *(["\u2581" + word, -1] for word in words[1:])]}}
+    clean = "clean_up_tokenization_spaces"
+    anyway = f"{clean}_for_bpe_even_though_it_will_corrupt_output"
+    texts = ["the dog do n't . the dog , the", ". . ! ? , the ' ' ' s dog ' 's 'm 've 're not", "do not the 's Éx",
+             "the ' dog ' n't ' . '", "dogs . 're", " ' "]
+    name = "tokenizer_config.json"
+    for kind, changes in (("BPE", {}), ("WordPiece", word_piece), ("Unigram", unigram)):
+        for values in ({}, {clean: True}, {clean: True, anyway: True}, {anyway: True}):
+            yield f"{kind} and {list(values)}", changes, {name: config(**values)}, texts
+
+
 def drawn_case(r):
     def flags():
         return {flag: r.random() < 0.4 for flag in FLAGS}
@@ -156,6 +177,7 @@ def main():
     args = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     cases = [record(name, changes, files, TEXTS) for name, changes, files in written_cases()]
+    cases += [record(*case) for case in clean_up_cases()]
     for seed in range(args.drawn):
         cases.append(record(f"drawn {seed}", *drawn_case(random.Random(seed))))
     versions = {"transformers": transformers.__version__, "tokenizers": tokenizers.__version__}

@@ -54,7 +54,7 @@ class Tokenizer {
   /// tokens that tokenizer_config.json, special_tokens_map.json and added_tokens.json name, as transformers 5
   /// adds them. Throws Error:
   /// kNotFound without one; kUnsupported naming a part of tokenizer.json that Bolide does not have; kCorrupt
-  /// for a damaged file.
+  /// for a damaged file. `folder` may also be one of its files.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder, TokenizerOptions options = {});
 
   /// `text` may hold invalid UTF-8: each bad byte sequence is read as U+FFFD, as Python's errors="replace"

@@ -4,7 +4,10 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <memory>
+#include <utility>
 
 #include "base/error.h"
 
@@ -23,7 +26,42 @@ class MessageFlag final : public spdlog::custom_flag_formatter {
   }
 };
 
+// Locks stderr for the lines of this process.
+class StderrLock {
+ public:
+  StderrLock() { ::flockfile(stderr); }
+  ~StderrLock() { ::funlockfile(stderr); }
+  StderrLock(const StderrLock&) = delete;
+  StderrLock& operator=(const StderrLock&) = delete;
+};
+
+class Sink final : public spdlog::sinks::stderr_color_sink_mt {
+ public:
+  std::function<void()> before;  // of each line; used with stderr locked
+
+  void log(const spdlog::details::log_msg& message) override {
+    const StderrLock lock;
+    if (before) before();
+    spdlog::sinks::stderr_color_sink_mt::log(message);
+  }
+};
+
+const std::shared_ptr<Sink>& sink() {
+  static const auto made = std::make_shared<Sink>();
+  return made;
+}
+
 }  // namespace
+
+void set_before_log(std::function<void()> clear) {
+  const StderrLock lock;
+  sink()->before = std::move(clear);
+}
+
+void Warnings::log() const {
+  if (count_ == 0) return;
+  bolide::log::warn("{}{}", first_, count_ > 1 ? fmt::format(" ({} more like it)", count_ - 1) : "");
+}
 
 void set_log_level(const std::string& level) {
   std::string word = level;
@@ -37,7 +75,7 @@ void set_log_level(const std::string& level) {
     fail(ErrorCode::kUsage, "unknown log level '{}': use trace, debug, info, warning, error or off", word);
   }
   static auto logger = [] {
-    auto made = spdlog::stderr_color_mt("bolide");
+    auto made = std::make_shared<spdlog::logger>("bolide", sink());
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
     formatter->add_flag<MessageFlag>('*').set_pattern("%n: %^%l%$: %*");
     made->set_formatter(std::move(formatter));

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <future>
 #include <sstream>
 #include <system_error>
@@ -410,10 +409,7 @@ class FileMeeting final : public Meeting {
                meeting_.address, timeout_.count());
         }
       }
-      std::ifstream file(file_of(rank), std::ios::binary);
-      std::ostringstream text;
-      text << file.rdbuf();
-      all.push_back(text.str());
+      all.push_back(read_text_file(file_of(rank), kMostTextBytes));
     }
     ++round_;
     return all;
@@ -431,13 +427,17 @@ class FileMeeting final : public Meeting {
   fs::path file_of(int rank) const { return file_of(rank, round_); }
 
   void write(const std::string& text) const {
+    BOLIDE_CHECK(text.size() <= kMostTextBytes, "{} bytes", text.size());
     const fs::path path = file_of(meeting_.rank), part = path.string() + ".part";
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file << text;
-    file.close();
-    // link(), because rename() would replace a file that is there.
-    const int error = !file ? EIO : link(part.c_str(), path.c_str()) == 0 ? 0 : errno;
     std::error_code ignored;
+    fs::remove(part, ignored);  // of a killed run, or a pipe, which would hold the writer up
+    try {
+      write_text_file(part, text);
+    } catch (const Error& fault) {
+      fail(ErrorCode::kUsage, "{}; give a folder that every rank can write to", fault.what());
+    }
+    // link(), because rename() would replace a file that is there.
+    const int error = link(part.c_str(), path.c_str()) == 0 ? 0 : errno;
     fs::remove(part, ignored);
     if (error == EEXIST) {
       fail(ErrorCode::kUsage, "the folder of the meeting at {} has files of another run: give an empty one",

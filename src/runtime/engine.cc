@@ -286,18 +286,31 @@ bool LocalEngine::collect() {
     step_observer_ = observer_;
     stopping = stopping_;
   }
-  finished_.reserve(tasks_.size() +
-                    inbox.size());  // so that finish() needs no memory, even where there is none
-  for (std::unique_ptr<Task>& task : inbox) {
-    scheduler_.add(task->state);
-    const uint64_t id = task->state.id;
-    tasks_.emplace(id, std::move(task));
-  }
+  take_in(inbox);
   for (uint64_t id : cancels) {
     if (const auto found = tasks_.find(id); found != tasks_.end())
       finish(*found->second, FinishReason::kCancelled);
   }
   return !stopping;
+}
+
+// Those that there is no memory for end here.
+void LocalEngine::take_in(std::vector<std::unique_ptr<Task>>& inbox) {
+  const size_t most = tasks_.size() + inbox.size();
+  for (std::unique_ptr<Task>& task : inbox) {
+    const uint64_t id = task->state.id;
+    try {
+      finished_.reserve(most);  // so that finish() needs no memory, even where there is none
+      std::unique_ptr<Task>& place = tasks_[id];
+      scheduler_.add(task->state);
+      place = std::move(task);
+    } catch (...) {
+      tasks_.erase(id);
+      task->fault = current_fault();
+      const std::lock_guard lock(mutex_);
+      tell(*task);
+    }
+  }
 }
 
 void LocalEngine::keep_ranks() {
@@ -472,22 +485,25 @@ void LocalEngine::observe(const StepInfo& info) {
   }
 }
 
+// To whoever waits for the task's result; under mutex_.
+void LocalEngine::tell(Task& task) {
+  Ticket& ticket = *task.ticket;
+  ticket.result = std::move(task.result);
+  ticket.fault = std::move(task.fault);
+  if (ticket.cancelled) {  // cancel() said so, so it is so, even if the request came to its end meanwhile
+    ticket.result.finish_reason = FinishReason::kCancelled;
+    ticket.fault = nullptr;
+  }
+  ticket.done = true;
+  ticket.ready.notify_all();
+}
+
 void LocalEngine::publish() {
   free_pages_ = scheduler_.pool().free_pages();
   if (finished_.empty()) return;
   {
     const std::lock_guard lock(mutex_);
-    for (const std::unique_ptr<Task>& task : finished_) {
-      Ticket& ticket = *task->ticket;
-      ticket.result = std::move(task->result);
-      ticket.fault = std::move(task->fault);
-      if (ticket.cancelled) {  // cancel() said so, so it is so, even if the request came to its end meanwhile
-        ticket.result.finish_reason = FinishReason::kCancelled;
-        ticket.fault = nullptr;
-      }
-      ticket.done = true;
-      ticket.ready.notify_all();
-    }
+    for (const std::unique_ptr<Task>& task : finished_) tell(*task);
   }
   finished_.clear();  // callbacks and what they hold die without the lock
 }

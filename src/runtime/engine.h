@@ -84,6 +84,7 @@ class LocalEngine final : public Engine {
   // The background thread.
   void run();
   bool collect();
+  void take_in(std::vector<std::unique_ptr<Task>>& inbox);
   void keep_ranks();
   void step();
   void launch(const StepPlan& plan);
@@ -97,6 +98,7 @@ class LocalEngine final : public Engine {
   void lose_ranks(const std::exception_ptr& fault);
   void end_ranks();
   void observe(const StepInfo& info);
+  static void tell(Task& task);
   void publish();
 
   std::unique_ptr<Followers> followers_;  // first: their threads end once rank 0's transport has

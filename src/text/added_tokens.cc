@@ -96,11 +96,15 @@ AddedTokens::AddedTokens(const Json& list, const std::vector<AddedToken>& more, 
   for (const AddedToken& token : more) add(token, model);
   spell(normalizer);
   std::vector<std::pair<std::string_view, int32_t>> raw, normalized;
-  const AddedToken* moved = nullptr;  // the first that did not get the id of its file
-  size_t others = 0;
+  Warnings moved;
   for (size_t i = 0; i < tokens_.size(); ++i) {
     AddedToken& token = tokens_[i];
-    if (token.claim >= 0 && token.claim != token.id) moved ? void(++others) : void(moved = &token);
+    if (token.claim >= 0 && token.claim != token.id) {
+      moved.add([&] {
+        return fmt::format("{}: added token '{}' has id {} in the file, but takes id {}", where,
+                           printable(token.content), token.claim, token.id);
+      });
+    }
     token.special = special_.contains(token.content);
     if (token.normalized) {
       normalized.emplace_back(token.spelling, static_cast<int32_t>(i));
@@ -110,11 +114,7 @@ AddedTokens::AddedTokens(const Json& list, const std::vector<AddedToken>& more, 
   }
   raw_ = Trie(std::move(raw));
   normalized_ = Trie(std::move(normalized));
-  if (moved) {
-    log::warn("{}: added token '{}' has id {} in the file, but takes id {}{}", where,
-              printable(moved->content), moved->claim, moved->id,
-              others > 0 ? fmt::format(" ({} more like it)", others) : "");
-  }
+  moved.log();
 }
 
 void AddedTokens::add(AddedToken token, const Vocabulary& model) {

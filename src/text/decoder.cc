@@ -199,6 +199,41 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
   text = std::move(out.append(text, done));
 }
 
+// Undoes what tokenising does to English punctuation; the order matters. One is for tokens alone.
+struct CleanUpRule {
+  std::string_view from, to;
+  bool in_text = true;
+};
+constexpr CleanUpRule kCleanUp[] = {
+    {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+    {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't", false},
+    {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+
+// One rule, over all of the text as it comes. What it puts in has no blank, with which each of them begins.
+class CleanUpStep : public TokenSink {
+ public:
+  CleanUpStep(TokenSink& out, CleanUpRule rule) : out_(out), rule_(rule) {}
+  void put(std::string_view text) override {
+    held_.append(text);
+    replace_all(held_, rule_.from, rule_.to);
+    size_t sure = held_.size() - std::min(held_.size(), rule_.from.size() - 1);
+    while (!rule_.from.starts_with(std::string_view(held_).substr(sure))) ++sure;
+    out_.put(std::string_view(held_).substr(0, sure));
+    held_.erase(0, sure);
+  }
+  void end_token() override {}
+  void finish() override {
+    out_.put(held_);
+    out_.end_token();
+    out_.finish();
+  }
+
+ private:
+  TokenSink& out_;
+  CleanUpRule rule_;
+  std::string held_;  // the beginning of what the rule looks for
+};
+
 class WordPieceStep : public WholeTokens {
  public:
   WordPieceStep(TokenSink& out, std::string prefix, bool cleanup)
@@ -210,18 +245,13 @@ class WordPieceStep : public WholeTokens {
     std::string text(first_ || continues ? "" : " ");
     text.append(token, continues ? prefix_.size() : 0);
     first_ = false;
-    if (cleanup_) clean_up(text);
+    if (cleanup_) {
+      for (const CleanUpRule& rule : kCleanUp) replace_all(text, rule.from, rule.to);
+    }
     pass(text);
   }
 
  private:
-  // Undoes what tokenising does to English punctuation; the order matters.
-  static void clean_up(std::string& text) {
-    constexpr std::pair<std::string_view, std::string_view> kRules[] = {
-        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
-        {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
-    for (const auto& [from, to] : kRules) replace_all(text, from, to);
-  }
   std::string prefix_;
   bool cleanup_, first_ = true;
 };
@@ -436,6 +466,14 @@ Made make_decoder(const Json& part, std::string_view where) {
     if (row.type == type) return row.make(part, where);
   }
   fail_unsupported(where, "decoder", type);
+}
+
+Made with_clean_up(Made decoder) {
+  std::vector<Made> steps;
+  steps.push_back(std::move(decoder));
+  for (const CleanUpRule& rule : kCleanUp)
+    if (rule.in_text) steps.push_back(make_step<CleanUpStep>(rule));
+  return std::make_unique<SequenceDecoder>(std::move(steps));
 }
 
 }  // namespace bolide::text

@@ -38,4 +38,8 @@ class Decoder {
 // does not have.
 std::unique_ptr<Decoder> make_decoder(const Json& part, std::string_view where);
 
+// `decoder`, and then what transformers does to the whole text where tokenizer_config.json asks for
+// clean_up_tokenization_spaces: blanks before English punctuation and endings go.
+std::unique_ptr<Decoder> with_clean_up(std::unique_ptr<Decoder> decoder);
+
 }  // namespace bolide::text

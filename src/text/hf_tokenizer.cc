@@ -155,6 +155,8 @@ HfTokenizer::HfTokenizer(TokenizerFile file, TokenizerOptions options) : options
       std::make_unique<PostProcessor>(around ? template_of(beside, *added_) : part(file, "post_processor"),
                                       where, [this](int32_t id) { return has_id(id); });
   decoder_ = make_decoder(decoder, where);
+  if (beside.clean_up && (type != "BPE" || beside.clean_up_bpe))
+    decoder_ = with_clean_up(std::move(decoder_));
 }
 
 Encoding HfTokenizer::encode(std::string_view text, bool add_special_tokens) const {

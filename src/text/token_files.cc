@@ -144,7 +144,12 @@ class Reader {
     }
     TokenFiles out;
     collect(out.tokens);
-    out.split_special_tokens = json_get_or<bool>(config.json, "split_special_tokens", false, config.where);
+    const auto says = [&](std::string_view key) {
+      return json_get_or<bool>(config.json, key, false, config.where);
+    };
+    out.split_special_tokens = says("split_special_tokens");
+    out.clean_up = says("clean_up_tokenization_spaces");
+    out.clean_up_bpe = says("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output");
     if (tokenizer_.is_null()) {
       out.bos = content_where(config, "add_bos_token", "bos_token");
       out.eos = content_where(config, "add_eos_token", "eos_token");

@@ -13,6 +13,9 @@ namespace bolide::text {
 struct TokenFiles {
   std::vector<AddedToken> tokens;  // to be added behind the tokenizer's own, in this order
   bool split_special_tokens = false;
+  // English punctuation of decoded text loses the blanks before it; with a BPE model, whose blanks are the
+  // text's own, only where `clean_up_bpe` asks for it, too.
+  bool clean_up = false, clean_up_bpe = false;
   // Put before and behind a text; empty: nothing. Only for a tokenizer without a tokenizer.json, whose
   // post-processor says it otherwise.
   std::string bos, eos;

@@ -1,5 +1,7 @@
 #include "bolide/tokenizer.h"
 
+#include <algorithm>
+#include <iterator>
 #include <new>
 
 #include "base/error.h"
@@ -52,6 +54,22 @@ class SlowStream : public DecodeStream {
   size_t emitted_ = 0;
 };
 
+// FasterTransformer's scripts hand their --tokenizer-path to Hugging Face, which takes one of its files as
+// well.
+fs::path folder_of(const fs::path& path) {
+  if (!is_regular(path)) return path;
+  constexpr const char* kFiles[] = {"tokenizer.json", "tokenizer_config.json", "vocab.json",
+                                    "merges.txt",     "encoder.json",          "vocab.bpe"};
+  if (std::find(std::begin(kFiles), std::end(kFiles), path.filename()) == std::end(kFiles)) {
+    fail(ErrorCode::kUsage,
+         "'{}' is no file of a tokenizer that is read here: give its folder, with tokenizer.json, or "
+         "vocab.json "
+         "and merges.txt",
+         printable(path.string()));
+  }
+  return path.has_parent_path() ? path.parent_path() : ".";
+}
+
 std::unique_ptr<Tokenizer> read_folder(const fs::path& folder, TokenizerOptions options) {
   const fs::path whole = folder / "tokenizer.json";
   if (path_exists(whole)) {
@@ -85,7 +103,7 @@ std::unique_ptr<DecodeStream> Tokenizer::stream(bool skip_special_tokens) const 
 
 std::unique_ptr<Tokenizer> Tokenizer::load(const fs::path& folder, TokenizerOptions options) {
   try {
-    return read_folder(folder, std::move(options));
+    return read_folder(folder_of(folder), std::move(options));
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::kResource, "{}: not enough memory for the tokenizer", folder.string());
   }

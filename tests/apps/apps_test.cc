@@ -11,6 +11,7 @@
 #include "apps/arguments.h"
 #include "apps/bench_run.h"
 #include "apps/lines.h"
+#include "apps/ordered_run.h"
 #include "apps/output.h"
 #include "apps/request_jsonl.h"
 #include "apps/safetensors_writer.h"
@@ -53,6 +54,17 @@ std::pair<ErrorCode, std::string> fault(Run run) {
     return {error.code(), error.what()};
   }
   return {ErrorCode::kInternal, "no error"};
+}
+
+TEST(ReadAhead, FillsTheBatchWithoutReadingAllOfAFile) {
+  ModelInfo info;
+  info.kv_capacity_tokens = int64_t{1} << 40;
+  EXPECT_EQ(read_ahead(1, info), 64);
+  EXPECT_EQ(read_ahead(32, info), 128);
+  EXPECT_EQ(read_ahead(1000, info), 4000);
+  EXPECT_EQ(read_ahead(100000, info), 104096);
+  info.kv_capacity_tokens = 4096;  // 256 pages: no more can run at once
+  EXPECT_EQ(read_ahead(536870911, info), 1024);
 }
 
 // The flags of a command like ours, of every kind.

@@ -58,13 +58,16 @@ class Feedback(CommandTest):
     def prompts(self, count=6):
         return self.jsonl("prompts.jsonl", [{"prompt": "The fox", "max_new_tokens": 5}] * count)
 
+    def bare_prompts(self, count=6):
+        return self.jsonl("bare.jsonl", [{"prompt": "The fox"}] * count)
+
     def commands(self):
         texts = self.jsonl("texts.jsonl", [{"text": "The fox saw a bear"}] * 3)
         out = self.folder / "out"
         model = ["--model", golden(MODEL)]
         return {"generate": ["generate", *model, "--input", self.prompts(), "--output", out],
                 "lambada": ["lambada", *model, "--dataset-path", texts],
-                "logits": ["logits", *model, "--input", self.prompts(), "--output", out],
+                "logits": ["logits", *model, "--input", self.bare_prompts(), "--output", out],
                 "bench": ["bench", *model, "--input-len", 4, "--output-len", 2, "--repeats", 1]}
 
     def test_loading_and_work_show_bars_that_never_wrap(self):

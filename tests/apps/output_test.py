@@ -11,7 +11,7 @@ import harness
 from harness import CommandTest, golden, golden_record
 
 MODEL = "heads4_fp32_lm_head_tokenizer"
-ROW = '{"input_ids": [5, 6], "max_new_tokens": 2}\n'
+ROW = '{"input_ids": [5, 6]}\n'
 
 
 class Output(CommandTest):
@@ -33,7 +33,7 @@ class Output(CommandTest):
         self.assertEqual([p.name for p in self.folder.rglob("*.partial-*")], [])
 
     def generate(self, *args):
-        return ["generate", "--model", self.model, *args]
+        return ["generate", "--model", self.model, "--max-new-tokens", 2, *args]
 
     def test_an_input_is_no_output(self):
         for file, args in [
@@ -72,6 +72,10 @@ class Output(CommandTest):
         self.refused_and_kept(config, "bench", "--model", config, "--load-format", "dummy", "--json", config)
         self.refused_and_kept(self.model / "tokenizer.json", "generate", "--model", golden("heads3_fp32"), "--input",
                               self.rows, "--tokenizer-path", self.model, "--output", self.model / "tokenizer.json")
+        config = self.model / "tokenizer_config.json"
+        config.write_text("{}")
+        self.refused_and_kept(config, "generate", "--model", golden("heads3_fp32"), "--input", self.rows,
+                              "--tokenizer-path", self.model / "tokenizer.json", "--output", config)
 
     def test_results_in_the_folder_of_the_model(self):
         out = self.model / "out.jsonl"
@@ -170,6 +174,23 @@ class Output(CommandTest):
         for path in (*others, victim):
             self.assertEqual(path.read_text(), "mine")
 
+    def test_ctrl_c_leaves_nothing_behind(self):
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        out = self.folder / "out"
+        bench = ["bench", "--model", self.model, "--input-len", 4, "--output-len", 2, "--repeats", 1000000, "--json", out]
+        for args, partial in ((["logits", "--model", self.model, "--input", pipe, "--output", out], True), (bench, False)):
+            with self.subTest(args[0]), subprocess.Popen(harness.command(*args), stdout=subprocess.PIPE,
+                                                         stderr=subprocess.DEVNULL) as process:
+                deadline = time.time() + 60
+                while partial and not list(self.folder.glob("out.partial-*")) and time.time() < deadline:
+                    time.sleep(0.01)
+                if not partial:
+                    process.stdout.readline()  # what the model is: loading is over
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.wait(60), -signal.SIGINT)
+                self.assertEqual(list(self.folder.glob("out*")), [])
+
     def test_a_limit_on_the_size_of_files(self):
         # LLVM's OpenMP has a file of 1024 bytes of its own, so that the results must take more.
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
@@ -182,7 +203,8 @@ class Output(CommandTest):
                 self.refused(*args, codes=[1], says=("out", "File too large"), preexec_fn=limit)
 
     def test_an_interrupted_text_is_told_of(self):
-        args = self.generate("--prompt", "The fox", "--stream", "--ignore-eos", "-n", 60000, "--max-kv-tokens", 200000)
+        args = ["generate", "--model", self.model, "--prompt", "The fox", "--stream", "--ignore-eos", "-n", 60000,
+                "--max-kv-tokens", 200000]
         with subprocess.Popen(harness.command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             self.assertTrue(process.stdout.read(3))
             process.send_signal(signal.SIGINT)

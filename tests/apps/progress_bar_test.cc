@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,7 @@
 
 #include "apps/display_width.h"
 #include "apps/terminal.h"
+#include "bolide/log.h"
 
 namespace bolide::apps {
 namespace {
@@ -44,7 +46,7 @@ constexpr std::string_view kCleared = "\r\033[K";
 // Runs a bar with stderr on a pseudo-terminal of so many columns (0: it does not say) and returns what the
 // terminal received.
 std::string on_terminal(int64_t total, int64_t steps, unsigned short columns = 0, std::string_view note = {},
-                        std::string_view label = "work") {
+                        std::string_view label = "work", const std::function<void()>& in_between = nullptr) {
   const int controller = ::posix_openpt(O_RDWR | O_NOCTTY);
   if (controller < 0 || ::grantpt(controller) != 0 || ::unlockpt(controller) != 0) return "no terminal";
   const int terminal = ::open(::ptsname(controller), O_RDWR | O_NOCTTY);
@@ -56,6 +58,8 @@ std::string on_terminal(int64_t total, int64_t steps, unsigned short columns = 0
   {
     ProgressBar bar(std::string(label), total);
     for (int64_t done = 0; done < steps; ++done) bar.advance(note);
+    if (in_between) in_between();
+    if (in_between) bar.advance(note);
   }
   ::dup2(saved, STDERR_FILENO);
   ::close(saved);
@@ -87,6 +91,22 @@ TEST(ProgressBar, TakesAnOverrunAndAnEmptyTotal) {
   EXPECT_NE(seen.find("100 %"), std::string::npos) << seen;
   ProgressBar nothing("none", 0);
   nothing.advance();
+}
+
+TEST(ProgressBar, LogLinesHaveALineOfTheirOwn) {
+  set_log_level("warning");
+  const std::string seen = on_terminal(2, 1, 0, {}, "work", [] {
+    Warnings warning;
+    warning.add([] { return "look"; });
+    warning.log();
+    warning.log();
+  });
+  if (seen == "no terminal") GTEST_SKIP() << "no pseudo-terminal on this machine";
+  const size_t first = seen.find("bolide: "), last = seen.rfind("bolide: ");
+  ASSERT_NE(first, last) << seen;
+  EXPECT_TRUE(std::string_view(seen).substr(0, first).ends_with(kCleared)) << seen;
+  EXPECT_EQ(seen.substr(last).find("\r\n\rwork"), seen.substr(last).find('\r')) << seen;  // drawn again below
+  EXPECT_EQ(seen.substr(first, last - first).find(kCleared), std::string::npos) << seen;
 }
 
 // The lines that a terminal showed one over the other, without colours.

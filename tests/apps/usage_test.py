@@ -85,6 +85,29 @@ class Usage(CommandTest):
                     self.refused(*base, *device, "--kv-cache-fraction", value, codes=[2],
                                  says=("--kv-cache-fraction", "above 0 and at most 1"))
 
+    def test_flags_that_would_do_nothing(self):
+        model = golden(TOKENIZER)
+        base = ["generate", "-m", model, "-p", "The fox", "-n", 2]
+        for flags, says in [(["--comm-timeout", 5], "several ranks"), (["--micro-batch-tokens", 4], "pipeline"),
+                            (["-tp", 2, "--micro-batch-tokens", 4], "pipeline")]:
+            with self.subTest(flags):
+                self.refused(*base, *flags, codes=[2], says=(flags[-2], says, "leave it out"))
+        self.assertEqual(self.ok(*base, "-tp", 2, "--comm-timeout", 5), self.ok(*base))
+        self.assertEqual(self.ok(*base, "-pp", 2, "--micro-batch-tokens", 1, "--comm-timeout", 5), self.ok(*base))
+        for command in ("bench", "tune"):
+            self.refused(command, "-m", model, "--tokenizer-path", model, codes=[2], says=("--tokenizer-path", command))
+
+    def test_fields_that_do_nothing_for_logits(self):
+        rows = [{"prompt": "The fox", "seed": 1, "top_k": 4}, {"input_ids": [5], "stop": "x"}]
+        out = self.folder / "out"
+        args = ["logits", "-m", golden(TOKENIZER), "--output", out, "--input"]
+        done = self.run_bolide(*args, self.jsonl("rows.jsonl", rows))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"^bolide: warning: .*rows.jsonl line 1: 'seed' does nothing here.* \(2 more like it\)\n$")
+        whole = out.read_bytes()
+        self.ok(*args, self.jsonl("plain.jsonl", [{key: row[key] for key in row if key in ("prompt", "input_ids")} for row in rows]))
+        self.assertEqual(out.read_bytes(), whole)
+
     def test_neutral_values_are_accepted(self):
         path = self.jsonl("one.jsonl", [{"input_ids": [5], "max_new_tokens": 1, "beam_width": 1,
                                          "repetition_penalty": 1.0, "presence_penalty": 0}])

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "support/expect_error.h"
@@ -42,6 +43,36 @@ TEST(Log, MessagesAreOneLineWhateverAFileNamed) {
   testing::internal::CaptureStderr();
   log::info("tensor '{}'", "a\x1b[2J\nb\u202E");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "bolide: info: tensor 'a?[2J?b?'\n");
+}
+
+TEST(Log, LineIsClearedBeforeEachLogLine) {
+  set_log_level("warning");
+  int cleared = 0;
+  set_before_log([&] {
+    ++cleared;
+    std::fputs("cleared ", stderr);
+  });
+  testing::internal::CaptureStderr();
+  log::info("not shown");
+  log::warn("shown");
+  set_before_log(nullptr);
+  log::warn("alone");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "cleared bolide: warning: shown\nbolide: warning: alone\n");
+  EXPECT_EQ(cleared, 1);
+}
+
+TEST(Log, WarningsOfOneKindAreOneLine) {
+  set_log_level("warning");
+  testing::internal::CaptureStderr();
+  Warnings none, one, many;
+  one.add([] { return "only"; });
+  int made = 0;
+  for (int i = 0; i < 5000; ++i) many.add([&] { return fmt::format("line {}", ++made); });
+  for (const Warnings* each : {&none, &one, &many}) each->log();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "bolide: warning: only\nbolide: warning: line 1 (4999 more like it)\n");
+  EXPECT_EQ(made, 1);
 }
 
 }  // namespace

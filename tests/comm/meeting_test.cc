@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -81,6 +82,17 @@ TEST(Meeting, FolderOfAnotherRunIsRefused) {
   EXPECT_ERROR(
       make_meeting({.rank = 1, .size = 2, .address = "file:" + folder.string()}, 1s)->exchange("new"),
       ErrorCode::kUsage, "files of another run");
+  fs::remove_all(folder);
+}
+
+TEST(Meeting, PipeInTheFolderHoldsNobodyUp) {
+  std::string name = (fs::temp_directory_path() / "bolide-meeting-XXXXXX").string();
+  const fs::path folder = mkdtemp(name.data());
+  for (const char* pipe : {"round-0-rank-0.part", "round-0-rank-1"})
+    ASSERT_EQ(mkfifo((folder / pipe).c_str(), 0600), 0);
+  EXPECT_ERROR(make_meeting({.rank = 0, .size = 2, .address = "file:" + folder.string()}, 1s)->exchange("a"),
+               ErrorCode::kCorrupt, "round-0-rank-1 is a pipe, not a file");
+  EXPECT_TRUE(fs::is_regular_file(folder / "round-0-rank-0"));
   fs::remove_all(folder);
 }
 

@@ -1,10 +1,13 @@
 // Requests that cannot run, faults while they run, and cancellation.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <thread>
 
@@ -12,8 +15,33 @@
 #include "runtime/engine_fixture.h"
 #include "support/expect_error.h"
 
+namespace {
+
+// While it is set, `new` fails on all threads but that one.
+std::atomic<bool> others_have_no_memory{false};
+std::thread::id has_memory;
+
+}  // namespace
+
+// Not inlined: g++ would take malloc() and free() for pairs that do not match.
+[[gnu::noinline]] void* operator new(size_t size) {
+  if (others_have_no_memory && std::this_thread::get_id() != has_memory) throw std::bad_alloc();
+  if (void* memory = std::malloc(size > 0 ? size : 1)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
 namespace bolide {
 namespace {
+
+struct OthersHaveNoMemory {
+  OthersHaveNoMemory() {
+    has_memory = std::this_thread::get_id();
+    others_have_no_memory = true;
+  }
+  ~OthersHaveNoMemory() { others_have_no_memory = false; }
+};
 
 TEST(EngineFaults, RequestsThatCanNeverRun) {
   EngineUnderTest test;
@@ -157,6 +185,24 @@ TEST(EngineFaults, AStepWithoutMemoryIsAFaultOfItsRequests) {
   }
   EXPECT_ERROR(engine->wait(bad), ErrorCode::kResource, "out of memory in a step: lower max_batch_size");
   EXPECT_EQ(engine->wait(good).output_ids, test.twin().expected_ids({1, 2}, 4));
+}
+
+TEST(EngineFaults, NoMemoryToTakeARequestInIsItsFault) {
+  if (EngineUnderTest::kRanks > 1) GTEST_SKIP() << "the other ranks need memory, too";
+  EngineUnderTest test;
+  const auto engine = test.make();
+  const auto expected = test.twin().expected_ids({1, 2}, 4);
+  EXPECT_EQ(engine->generate({request_of({1, 2}, 4)}).front().output_ids, expected);
+  {
+    // More than were there before: what is set aside for their ends must grow.
+    std::vector<uint64_t> bad;
+    const OthersHaveNoMemory limit;
+    for (int i = 0; i < 20; ++i) bad.push_back(engine->submit(request_of({1, 2}, 4)));
+    for (const uint64_t id : bad)
+      EXPECT_ERROR(engine->wait(id), ErrorCode::kResource, "out of memory in a step");
+  }
+  EXPECT_EQ(engine->generate({request_of({1, 2}, 4)}).front().output_ids, expected);
+  EXPECT_EQ(engine->free_pages(), 256);
 }
 
 TEST(EngineFaults, RowOfNanEndsItsOwnRequestOnly) {

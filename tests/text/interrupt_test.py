@@ -33,7 +33,13 @@ def main():
             file.write("a" * 5_000_000 + "\n")  # 12 s are allowed for it
         generate = [args.bolide, "generate", "--model", demo, "--tokenizer-path", folder, "--sample-input-file", text]
         tokenize = [args.bolide, "tokenize", "--tokenizer-path", folder]
-        for command, sign in [(generate, signal.SIGINT), (generate, signal.SIGTERM), (tokenize, signal.SIGINT)]:
+        texts = os.path.join(folder, "texts")
+        with open(texts, "w", encoding="utf-8") as file:
+            file.write(json.dumps({"text": "a" * 5_000_000 + " b"}) + "\n")
+        lambada = [args.bolide, "lambada", "--model", demo, "--tokenizer-path", folder, "--dataset-path", texts]
+        says = {"generate": "interrupted: 0 results", "lambada": "error: interrupted", "tokenize": ""}
+        for command, sign in [(generate, signal.SIGINT), (generate, signal.SIGTERM), (tokenize, signal.SIGINT),
+                              (lambada, signal.SIGINT)]:
             with open(text, "rb") as given, subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE,
                                                              stderr=subprocess.PIPE) as process:
                 time.sleep(1)
@@ -41,7 +47,7 @@ def main():
                 process.send_signal(sign)
                 error = process.communicate()[1].decode()
                 taken = time.monotonic() - sent
-            if process.returncode != -sign or taken > 5 or (command is generate and "interrupted: 0 results" not in error):
+            if process.returncode != -sign or taken > 5 or says[command[1]] not in error:
                 sys.exit(f"{command[1]} and {sign!r}: ended with {process.returncode} after {taken:.1f} s: {error}")
 
 
