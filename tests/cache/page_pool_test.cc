@@ -12,6 +12,15 @@
 namespace bolide {
 namespace {
 
+// A pool and a sequence of some tokens in its pages of four.
+struct Sequence {
+  PagePool pool;
+  SequencePages first{pool, 4};
+  std::vector<PageCopy> copies;
+
+  Sequence(int64_t pages, int64_t tokens) : pool(pages) { EXPECT_TRUE(first.append(tokens, copies)); }
+};
+
 TEST(PagePool, GivesEachPageOnceAndThenNothing) {
   PagePool pool(5);
   std::set<int32_t> seen;
@@ -110,10 +119,8 @@ TEST(SequencePages, ReservedPagesAreUsedBeforeNewOnes) {
 }
 
 TEST(SequencePages, ForkSharesAndCopiesOnWrite) {
-  PagePool pool(8);
-  SequencePages first(pool, 4);
-  std::vector<PageCopy> copies;
-  ASSERT_TRUE(first.append(6, copies));
+  Sequence sequence(8, 6);
+  auto& [pool, first, copies] = sequence;
   SequencePages second = first.fork();
   EXPECT_EQ(pool.free_pages(), 6);  // nothing copied yet
   const std::vector<int32_t> before(first.pages().begin(), first.pages().end());
@@ -137,10 +144,8 @@ TEST(SequencePages, ForkSharesAndCopiesOnWrite) {
 }
 
 TEST(SequencePages, ForkAtAPageBoundaryCopiesNothing) {
-  PagePool pool(8);
-  SequencePages first(pool, 4);
-  std::vector<PageCopy> copies;
-  ASSERT_TRUE(first.append(8, copies));
+  Sequence sequence(8, 8);
+  auto& [pool, first, copies] = sequence;
   SequencePages second = first.fork();
   ASSERT_TRUE(second.append(1, copies));
   ASSERT_TRUE(first.append(1, copies));
@@ -177,10 +182,8 @@ TEST(SequencePages, ForkOfReservedPagesCopiesOnlyWhatWasWritten) {
 }
 
 TEST(SequencePages, LastFreePagesAreEnoughForAForksCopies) {
-  PagePool pool(4);
-  SequencePages first(pool, 4);
-  std::vector<PageCopy> copies;
-  ASSERT_TRUE(first.append(6, copies));
+  Sequence sequence(4, 6);
+  auto& [pool, first, copies] = sequence;
   SequencePages second = first.fork();
   EXPECT_FALSE(second.append(7, copies));  // a copy and two pages
   EXPECT_TRUE(copies.empty());
@@ -190,10 +193,8 @@ TEST(SequencePages, LastFreePagesAreEnoughForAForksCopies) {
 }
 
 TEST(SequencePages, OfThreeOwnersTheLastWritesInPlace) {
-  PagePool pool(8);
-  SequencePages first(pool, 4);
-  std::vector<PageCopy> copies;
-  ASSERT_TRUE(first.append(3, copies));
+  Sequence sequence(8, 3);
+  auto& [pool, first, copies] = sequence;
   SequencePages second = first.fork(), third = second.fork();
   EXPECT_EQ(pool.references(first.pages()[0]), 3);
   ASSERT_TRUE(first.append(0, copies));  // writes nothing, so takes nothing
@@ -224,10 +225,8 @@ TEST(SequencePagesDeathTest, AForkOfNothingIsOurFault) {
 }
 
 TEST(SequencePages, ForkThatCannotCopyChangesNothing) {
-  PagePool pool(2);
-  SequencePages first(pool, 4);
-  std::vector<PageCopy> copies;
-  ASSERT_TRUE(first.append(6, copies));
+  Sequence sequence(2, 6);
+  auto& [pool, first, copies] = sequence;
   SequencePages second = first.fork();
   EXPECT_FALSE(second.append(1, copies));
   EXPECT_EQ(second.tokens(), 6);
