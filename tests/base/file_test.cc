@@ -209,6 +209,34 @@ TEST_F(FileTest, WritesAndTruncates) {
   EXPECT_EQ(read_text_file(folder_ / "w", 100), "short");
 }
 
+// A program that was started without a standard input gets number 0 for a file.
+TEST_F(FileTest, DescriptorZeroIsAsGoodAsAny) {
+  const int kept = ::dup(0);
+  ::close(0);
+  const auto next_is_zero = [] {
+    const int fd = ::open("/dev/null", O_RDONLY);
+    if (fd >= 0) ::close(fd);
+    return fd == 0;
+  };
+  write_text_file(folder_ / "a", "text");
+  EXPECT_TRUE(next_is_zero());
+  EXPECT_EQ(read_text_file(folder_ / "a", 10), "text");
+  EXPECT_TRUE(next_is_zero());
+  EXPECT_NO_THROW(sync_path(folder_ / "a"));
+  EXPECT_TRUE(next_is_zero());
+  {
+    InputFile file(folder_ / "a");
+    EXPECT_FALSE(next_is_zero());
+    const InputFile moved(std::move(file));
+    EXPECT_EQ(moved.text(1, 2), "ex");
+  }
+  EXPECT_TRUE(next_is_zero());
+  if (kept >= 0) {
+    ::dup2(kept, 0);
+    ::close(kept);
+  }
+}
+
 TEST_F(FileTest, SaysWhyItCannotWrite) {
   EXPECT_ERROR(write_text_file(folder_ / "no" / "w", "x"), ErrorCode::kResource, "cannot create");
   if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full on this machine";

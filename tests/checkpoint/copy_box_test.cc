@@ -75,6 +75,7 @@ TEST_F(CopyBox, WholeTensorsAndSlices) {
   check(100, {kFile / 4 - 100}, {1}, 4);         // more than the buffer, one run
   check(4, {700'000}, {2}, 4);                   // more than the buffer, every other element
   check(2, {3000, 400}, {900, 2}, 2);
+  check(0, {50, 3}, {0, 2}, 4);  // each row the same one
 }
 
 TEST_F(CopyBox, OtherOrdersThanTheFile) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/builders.h"
+#include "support/expect_check.h"
 #include "support/expect_error.h"
 
 namespace bolide {
@@ -90,6 +91,17 @@ TEST(FtFolder, RefusesWrongRanks) {
                "cannot be split over 3 ranks");
   EXPECT_ERROR(open_ft_folder(folder.path() / "no", kTensors, 2, DType::kF32), ErrorCode::kNotFound,
                "not a folder");
+}
+
+TEST(FtFolderDeathTest, TablesThatContradictThemselvesAreOurFault) {
+  const TempFolder folder;
+  const auto open = [&](const std::vector<FtTensor>& tensors, int ranks) {
+    open_ft_folder(folder.path(), tensors, ranks, DType::kF32);
+  };
+  EXPECT_CHECK(open({}, 0), "ranks >= 1");
+  EXPECT_CHECK(open({{"w", {2}, 1}}, 1), "split_axis");
+  EXPECT_CHECK(open({{"w", {2}, -2}}, 1), "split_axis");
+  EXPECT_CHECK(open({{"w", {2}, 0}, {"w", {2}, 0}}, 1), "w is listed twice");
 }
 
 TEST(FtFolder, NameAndConfigAgree) {

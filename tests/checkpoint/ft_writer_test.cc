@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "checkpoint/builders.h"
+#include "support/expect_check.h"
 #include "support/expect_error.h"
 
 namespace bolide {
@@ -175,6 +176,25 @@ TEST(FtWriter, SaysWhereItCannotWrite) {
   const TempFolder out;
   out.put("file", "");
   EXPECT_ERROR(FtWriter(out.path() / "file", 1, false), ErrorCode::kResource, "file");
+}
+
+TEST(FtWriterDeathTest, CallsOutOfOrderAreOurFault) {
+  const TempFolder out;
+  EXPECT_CHECK(FtWriter(out.path(), 0, false), "ranks >= 1");
+  FtWriter writer(out.path(), 2, false);
+  EXPECT_CHECK(writer.create("w", -2), "rank >= -1");
+  EXPECT_CHECK(writer.create("w", 2), "rank < ranks_");
+  EXPECT_CHECK(writer.create("../w", 0), "name.find");
+  FtFile file = writer.create("w", 1);
+  file.close();
+  EXPECT_CHECK(file.close(), "is closed");
+  EXPECT_CHECK(file.append({}), "is closed");
+  EXPECT_CHECK(writer.commit(), "after write_ini()");
+  writer.write_ini(kIni);
+  writer.commit();
+  EXPECT_CHECK(writer.create("w", 0), "!committed_");
+  write_text_file(out.path() / "2-gpu" / "more", "");  // the folder is not the writer's any more
+  EXPECT_CHECK(writer.commit(), "commit() comes once");
 }
 
 // The kernel's limit on file sizes fails a write just as a full disk does (EFBIG for ENOSPC), without root.

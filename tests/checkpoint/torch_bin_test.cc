@@ -101,6 +101,12 @@ TEST(TorchBin, RefusesOtherFormats) {
   EXPECT_ERROR(open_text(""), kCorrupt, "pytorch_model.bin is empty");
   EXPECT_ERROR(open_text("{\"a\": 1}"), kCorrupt, "is text ('{\"a\": 1}'), not weights");
   EXPECT_ERROR(open_text("\1\2\3\4"), kCorrupt, "not a zip archive");
+  // Text is what begins with 64 bytes of it.
+  for (const char* letter : {" ", "~", "\n", "\r", "\t", "a"})
+    EXPECT_ERROR(open_text(letter + std::string(63, 'a') + "\1"), kCorrupt, "is text") << letter;
+  EXPECT_ERROR(open_text(std::string(63, 'a') + "\1"), kCorrupt, "not a zip archive");
+  for (const char* letter : {"\x1F", "\x7F", "\x80", "\x0B"})
+    EXPECT_ERROR(open_text(letter + std::string(70, 'a')), kCorrupt, "not a zip archive") << letter;
   ZipBuilder zip;
   zip.add("m/data.pkl", protocol("}")).add("m/byteorder", "big");
   EXPECT_ERROR(open_text(zip.text()), ErrorCode::kUnsupported, "big-endian");

@@ -164,6 +164,17 @@ TEST_P(Slices, GreedyAmongTopK) { expect_one_ranks_draws(kFew); }
 TEST_P(Slices, TopP) { expect_one_ranks_draws(kTopP); }
 TEST_P(Slices, AnyMixture) { expect_one_ranks_draws(kAny); }
 
+// More than the greedy ones' single candidate, and few enough for each rank to have them.
+TEST_P(Slices, TwoCandidates) {
+  Source source(3);
+  std::vector<SampleRow> rows;
+  for (uint64_t position = 0; position < 40; ++position)
+    rows.push_back({.temperature = 4, .top_k = 1 + static_cast<int32_t>(position % 2), .position = position});
+  const Batch batch(Guarded::random(40, 50, 1, source), rows);
+  EXPECT_EQ(batch.wanted(), 2);
+  batch.expect_one_ranks_draws(GetParam(), 2, true);
+}
+
 // So many candidates that they are not simply sorted, in the whole row or among those exchanged.
 TEST_P(Slices, AThousandCandidates) {
   Source source(7);

@@ -83,6 +83,19 @@ TEST(Tokenizer, HonoursTheFlagsOfAddedTokens) {
   EXPECT_EQ(tokenizer->decode(std::vector<int32_t>{259, 261}, true), "word");
 }
 
+// As the package has it: the first token's blank, or one at offset 0, is the tokenizer's own.
+TEST(Tokenizer, TrimsBlanksOfTheTextButNotItsOwn) {
+  Json json = byte_level_json();
+  json["pre_tokenizer"]["add_prefix_space"] = true;
+  json["post_processor"] = {
+      {"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
+  EXPECT_THAT(tokenizer_of(json)->encode("the the").offsets, ElementsAre(Pair(0, 3), Pair(4, 7)));
+  json["normalizer"] = {{"type", "Strip"}, {"strip_left", true}, {"strip_right", false}};
+  EXPECT_THAT(tokenizer_of(json)->encode("  the").offsets, ElementsAre(Pair(2, 5)));
+  json["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", "x"}}}, {"content", "x the"}};
+  EXPECT_THAT(tokenizer_of(json)->encode("x").offsets, ElementsAre(Pair(0, 0), Pair(0, 1), Pair(0, 1)));
+}
+
 TEST(Tokenizer, GivesTheSameIdsFromManyThreads) {
   const auto tokenizer = tokenizer_of(byte_level_json());
   std::string text;

@@ -1,0 +1,71 @@
+// The edges of each property, as the package `tokenizers` 0.23.3 has them: seen through the normalizers and
+// pre-tokenizers that use them.
+#include "text/unicode.h"
+
+#include <gtest/gtest.h>
+
+#include <ios>
+#include <vector>
+
+namespace bolide::text {
+namespace {
+
+void expect(bool (*has)(char32_t), const std::vector<char32_t>& yes, const std::vector<char32_t>& no) {
+  for (const char32_t c : yes) EXPECT_TRUE(has(c)) << "U+" << std::hex << static_cast<uint32_t>(c);
+  for (const char32_t c : no) EXPECT_FALSE(has(c)) << "U+" << std::hex << static_cast<uint32_t>(c);
+}
+
+TEST(Unicode, WhiteSpace) {
+  expect(is_white_space,
+         {9, 0xA, 0xD, ' ', 0x85, 0xA0, 0x1680, 0x2000, 0x200A, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000},
+         {0, 8, 0xE, 0x1C, 0x1F, '!', 0x7F, 0x80, 0x84, 0x180E, 0x200B, 0xFEFF});
+}
+
+TEST(Unicode, NumbersAndWords) {
+  expect(is_numeric, {'0', '9', 0xB2, 0xBD, 0x663, 0x2167, 0x3007, 0x1D7D8},
+         {'/', ':', 'a', 0x7F, 0x80, 0x4E00});
+  expect(is_word,
+         {'0', '9', 'A', 'Z', '_', 'a', 'z', 0xAA, 0xE9, 0x301, 0x488, 0x663, 0x200C, 0x200D, 0x203F, 0x2167},
+         {'/', ':', '@', '[', '`', '{', 0x7F, 0x80, 0xBD, 0x200B});
+}
+
+TEST(Unicode, PunctuationOfUnicode8) {
+  for (char32_t c = 0; c < 0x80; ++c) {
+    const bool sign =
+        (c > ' ' && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 0x7F);
+    EXPECT_EQ(is_punctuation(c), sign) << static_cast<uint32_t>(c);
+  }
+  expect(is_punctuation, {0xA1, 0xBF, 0x166D, 0x166E, 0x2E42, 0xA8FC, 0x111C9, 0x1DA87},
+         {0x80, 0x9FD, 0x166C, 0x166F, 0x2E43, 0x2E4F, 0x1E95E});
+}
+
+TEST(Unicode, OthersOfUnicode8) {
+  expect(is_other, {0, 0x1F, 0x7F, 0x80, 0x9F, 0xAD, 0x600, 0x61C, 0x200B, 0xE000, 0x110BD},
+         {' ', '~', 0xA0, 0x378, 0x8E2, 0x110CD, 0x13430});
+}
+
+TEST(Unicode, MarksOfUnicode8And9) {
+  expect(
+      is_nonspacing_mark, {0x300, 0x36F, 0x8E3, 0x1733, 0x1734, 0x18A9, 0xA9BC},
+      {0x2FF, 0x370, 0x8D4, 0x903, 0x1735, 0x1884, 0x1885, 0x1886, 0x1887, 0x1ABF, 0xA9BD, 0xA9BE, 0x111C9});
+  expect(is_combining_mark, {0x300, 0x36F, 0x488, 0x8D4, 0x8E3, 0x903, 0x1CF2, 0x1CF3, 0x20DD},
+         {0x2FF, 0x370, 0x8D3, 0x9FE, 0x1ABF, 0x111C9});
+}
+
+TEST(Unicode, ChineseBlocks) {
+  expect(is_chinese,
+         {0x3400, 0x4DBF, 0x4E00, 0x9FFF, 0xF900, 0xFAFF, 0x20000, 0x2A6DF, 0x2A700, 0x2B73F, 0x2B740,
+          0x2B81F, 0x2B920, 0x2CEAF, 0x2F800, 0x2FA1F},
+         {'a', 0x33FF, 0x4DC0, 0x4DFF, 0xA000, 0xF8FF, 0xFB00, 0x1FFFF, 0x2A6E0, 0x2A6FF, 0x2B820, 0x2B91F,
+          0x2CEB0, 0x2F7FF, 0x2FA20});
+}
+
+TEST(Unicode, LowerCase) {
+  const std::pair<char32_t, char32_t> pairs[] = {
+      {'@', '@'},   {'A', 'a'},     {'Z', 'z'},       {'[', '['},       {0x7F, 0x7F},  {0xC9, 0xE9},
+      {0x130, 'i'}, {0x3A3, 0x3C3}, {0x10A0, 0x2D00}, {0x1C90, 0x10D0}, {0x1E9E, 0xDF}};
+  for (const auto& [c, lower] : pairs) EXPECT_EQ(to_lower(c), lower) << std::hex << static_cast<uint32_t>(c);
+}
+
+}  // namespace
+}  // namespace bolide::text
