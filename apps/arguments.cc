@@ -22,6 +22,42 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kTwoLette
     {"-dt", "--data-type"},
 }};
 
+// What other programs call a flag of ours: Hugging Face's generate(), vLLM, llama.cpp. The first that the
+// subcommand has is named.
+constexpr std::pair<std::string_view, std::string_view> kElsewhere[] = {
+    {"--model", "--input-dir"},
+    {"--model-path", "--model"},
+    {"--model-name-or-path", "--model"},
+    {"--output", "--output-dir"},
+    {"-o", "--output"},
+    {"-i", "--input"},
+    {"-f", "--sample-input-file"},
+    {"--file", "--sample-input-file"},
+    {"--max-length", "--max-new-tokens"},
+    {"--do-sample", "--temperature"},
+    {"--num-beams", "--beam-width"},
+    {"--length-penalty", "--len-penalty"},
+    {"--torch-dtype", "--data-type"},
+    {"--precision", "--data-type"},
+    {"-r", "--stop"},
+    {"--reverse-prompt", "--stop"},
+    {"-np", "--batch-size"},
+    {"--parallel", "--batch-size"},
+    {"--max-num-seqs", "--batch-size"},
+    {"-b", "--max-chunk-tokens"},
+    {"-ub", "--max-chunk-tokens"},
+    {"--max-num-batched-tokens", "--max-chunk-tokens"},
+    {"--max-model-len", "--max-kv-tokens"},
+    {"--gpu-memory-utilization", "--kv-cache-fraction"},
+    {"--enforce-eager", "--no-cuda-graphs"},
+    {"-ngl", "--device"},
+    {"--n-gpu-layers", "--device"},
+    {"--gpu", "--device"},
+    {"--gpus", "--devices"},
+    {"-sm", "--tensor-para-size"},
+    {"--split-mode", "--tensor-para-size"},
+};
+
 [[noreturn]] void wrong(const std::string& message) { throw Error(ErrorCode::kUsage, message); }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -175,6 +211,11 @@ class Reader {
     for (const auto& [typed, flag] : kTwoLetterFlags)
       if (command_.get_option_no_throw(std::string(flag))) flags.emplace_back(typed);
     const std::string name = word.substr(0, word.find('='));
+    for (const auto& [theirs, ours] : kElsewhere) {
+      if ((name.starts_with("--") ? "--" + bare(name) : name) == theirs &&
+          command_.get_option_no_throw(std::string(ours)))
+        wrong(fmt::format("unknown flag {}: here it is {} {}", name, ours, help));
+    }
     const std::string near = nearest(name, flags);
     wrong(fmt::format("unknown flag {}{}", printable(name),
                       near.empty() ? " " + help : fmt::format(": did you mean {}?", near)));

@@ -2,8 +2,9 @@
 
 namespace bolide::apps {
 
-// While one is alive, Ctrl-C (and SIGTERM) sets a flag instead of ending the process, so that what is half
-// done can be cleaned up; a second one ends it at once. One at a time.
+// While one is alive, Ctrl-C (and SIGTERM and SIGHUP) sets a flag instead of ending the process, so that what
+// is half done can be cleaned up; a second one ends it at once. A signal that is ignored stays so. One at a
+// time.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -57,7 +57,7 @@ std::string strip_line_feeds(const std::string& text) {
 // the prompt.
 Case split(const Tokenizer& tokenizer, const std::string& text, const std::string& where) {
   const size_t blank = text.rfind(' ');
-  if (blank == std::string::npos || blank == 0 || blank + 1 == text.size()) {
+  if (blank == std::string::npos || blank == 0) {
     throw Error(ErrorCode::kCorrupt,
                 fmt::format("{}: the text must be a prompt, a blank and a last word", where));
   }

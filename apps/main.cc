@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -117,6 +118,16 @@ void hold_standard_streams() {
     if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", O_RDWR);
 }
 
+// With less, a thread's stack would end inside a kernel: by a signal, and without a word.
+void check_stack() {
+  constexpr rlim_t kLeast = rlim_t{128} << 10;
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= kLeast) return;
+  throw bolide::Error(bolide::ErrorCode::kResource, "the limit on the stack is " +
+                                                        std::to_string(limit.rlim_cur >> 10) +
+                                                        " KiB: raise it to 8192 (ulimit -s), 128 at least");
+}
+
 // A reader of standard output that is gone, or a full disk behind it, is a failure.
 int flushed(int exit_code) {
   std::cout.flush();
@@ -135,6 +146,7 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   try {
     bolide::set_log_level("");
+    check_stack();
     return flushed(run({argv + std::min(argc, 1), argv + argc}));
   } catch (const bolide::Error& error) {
     return report(in_flags(error), error.code() == bolide::ErrorCode::kUsage ? kWrongUsage : kFailed);

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "apps/arguments.h"
 #include "apps/json_lines.h"
 #include "apps/options.h"
 #include "bolide/error.h"
@@ -87,12 +89,40 @@ bool is_neutral(const json& value, std::string_view where, std::string_view fiel
   return false;
 }
 
+[[noreturn]] void exclude_each_other(std::string_view where, std::string_view one, std::string_view other) {
+  throw Error(ErrorCode::kCorrupt,
+              fmt::format("{}: '{}' and '{}' exclude each other, give one", where, one, other));
+}
+
+// A field's other names: those of the flag, with underscores.
+constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {{"output_len", "max_new_tokens"},
+                                                                         {"max_tokens", "max_new_tokens"},
+                                                                         {"n_predict", "max_new_tokens"},
+                                                                         {"temp", "temperature"}};
+
+std::string_view first_name(std::string_view field) {
+  for (const auto& [other, name] : kOtherNames)
+    if (field == other) return name;
+  return field;
+}
+
+[[noreturn]] void unknown_field(std::string_view where, std::string_view field) {
+  std::vector<std::string> names = {
+      "prompt", "input_ids", "max_new_tokens", "temperature",      "top_k", "top_p",
+      "seed",   "stop",      "ignore_eos",     "return_log_probs", "end_id"};
+  for (const auto& [other, name] : kOtherNames) names.emplace_back(other);
+  const std::string near = nearest(field, names);
+  throw Error(ErrorCode::kCorrupt, fmt::format("{}: unknown field '{}'{}", where, printable(field, 40),
+                                               near.empty() ? ", see 'bolide generate --help' for the fields"
+                                                            : fmt::format(": did you mean '{}'?", near)));
+}
+
 void set_field(Request& request, const json& value, std::string_view where, std::string_view field) {
   if (field == "prompt") {
     request.prompt = text(value, where, field);
   } else if (field == "input_ids") {
     request.input_ids = ids(value, where, field);
-  } else if (field == "max_new_tokens" || field == "output_len") {
+  } else if (field == "max_new_tokens") {
     request.max_new_tokens = integer<int32_t>(value, where, field);
   } else if (field == "temperature") {
     request.sampling.temperature = static_cast<float>(number(value, where, field));
@@ -113,9 +143,7 @@ void set_field(Request& request, const json& value, std::string_view where, std:
   } else if (field == "return_log_probs") {
     request.return_log_probs = boolean(value, where, field);
   } else if (!is_neutral(value, where, field)) {
-    throw Error(ErrorCode::kCorrupt,
-                fmt::format("{}: unknown field '{}', see 'bolide generate --help' for the fields", where,
-                            printable(field, 40)));
+    unknown_field(where, field);
   }
 }
 
@@ -131,8 +159,11 @@ Request parse_request(std::string_view line, std::string_view where, const Reque
         fmt::format("{}: expected an object like {{\"prompt\": \"...\"}}, not {}", where, shown(object)));
   }
   Request request = defaults;
+  std::map<std::string_view, std::string_view> given;  // under which name
   for (const auto& item : object.items()) {
-    set_field(request, *parsed.find(item.key()), where, item.key());
+    const auto [before, first] = given.emplace(first_name(item.key()), item.key());
+    if (!first) exclude_each_other(where, before->second, item.key());
+    set_field(request, *parsed.find(item.key()), where, before->first);
     if (!idle || item.key() == "prompt" || item.key() == "input_ids") continue;
     idle->add([&] {
       return fmt::format("{}: '{}' does nothing here, where no prompt is continued", where, item.key());
@@ -142,13 +173,8 @@ Request parse_request(std::string_view line, std::string_view where, const Reque
     throw Error(ErrorCode::kCorrupt, fmt::format("{}: give either 'prompt' or 'input_ids'{}", where,
                                                  object.contains("prompt") ? ", not both" : ""));
   }
-  for (const auto& [one, other] :
-       {std::pair("max_new_tokens", "output_len"), std::pair("end_id", "ignore_eos")}) {
-    if (object.contains(one) && object.contains(other)) {
-      throw Error(ErrorCode::kCorrupt,
-                  fmt::format("{}: '{}' and '{}' exclude each other, give one", where, one, other));
-    }
-  }
+  if (given.contains("end_id") && given.contains("ignore_eos"))
+    exclude_each_other(where, "end_id", "ignore_eos");
   return request;
 }
 

@@ -376,7 +376,7 @@ def record_configs(output):
     add("n_inner null", {"n_inner": None})
     add("n_inner of another size", {"n_inner": 100}, contradicts=True)
     add("hidden_act relu", {"hidden_act": "relu"}, contradicts=True)
-    add("offset_alibi, pretraining_tp, slow_but_exact", {"offset_alibi": 100, "pretraining_tp": 4, "slow_but_exact": True})
+    add("offset_alibi, pretraining_tp, slow_but_exact", {"offset_alibi": 100, "pretraining_tp": 4, "slow_but_exact": True}, contradicts=True)
     add("an epsilon of its own", {"layer_norm_epsilon": 1e-3})
     add("no epsilon", {}, without=("layer_norm_epsilon",))
     add("no begin id", {"bos_token_id": None})

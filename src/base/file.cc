@@ -31,11 +31,22 @@ std::string shown(const std::filesystem::path& path) { return printable(path.str
 
 bool means_absent(int error) { return error == ENOENT || error == ENOTDIR; }
 
+// A link that leads nowhere is not "nothing": a snapshot of the Hugging Face hub is a folder of links, and a
+// copy of it without the files that they lead to would be a model without tokens, end ids or shards.
+void refuse_broken_link(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+  if (!error)
+    fail(ErrorCode::kCorrupt, "{} is a link to {}, which is not there: fetch the file itself", shown(path),
+         shown(target));
+}
+
 // 0 where there is nothing.
 mode_t kind_of(const std::filesystem::path& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0) return info.st_mode & S_IFMT;
   if (!means_absent(errno)) cannot("look at", path, errno);
+  refuse_broken_link(path);
   return 0;
 }
 
@@ -58,6 +69,7 @@ Descriptor open_regular(const std::filesystem::path& path, size_t* size) {
   mode_t kind = 0;
   if (file.fd < 0) {
     const int error = errno;  // ENXIO: a socket, or a device that is absent
+    if (means_absent(error)) refuse_broken_link(path);
     if (error != ENXIO || (kind = kind_of(path)) == 0)
       cannot("open", path, error, means_absent(error) ? ErrorCode::kNotFound : ErrorCode::kResource);
   } else {

@@ -218,9 +218,10 @@ void json_mismatch(const Json& value, std::string_view key, std::string_view wan
   if (const Json* found = find_remark(value))
     fail(ErrorCode::kCorrupt, "{}: within key '{}' a value {}", where, printable(key), json_remark(*found));
   if (wanted.empty())
-    fail(ErrorCode::kCorrupt, "{}: key '{}' has the wrong type ({})", where, printable(key),
-         value.type_name());
-  const std::string shown = value.is_structured() ? value.type_name() : printable(value.dump(), 40);
+    fail(ErrorCode::kCorrupt, "{}: key '{}' has the wrong type ({}){}", where, printable(key),
+         value.type_name(), value.empty() || !value.is_structured() ? "" : ", or holds a value of one");
+  const std::string shown =
+      value.is_structured() ? fmt::format("an {}", value.type_name()) : printable(value.dump(), 40);
   fail(ErrorCode::kCorrupt, "{}: key '{}' is {} instead of {}", where, printable(key), shown, wanted);
 }
 

@@ -45,7 +45,9 @@ class FtSource final : public TensorSource {
         expected.insert(file);
         std::error_code error;
         const uint64_t size = fs::file_size(folder_ / file, error);
-        if (error) {
+        if (error && path_exists(folder_ / file)) {
+          InputFile{folder_ / file};  // says what it is instead of a file
+        } else if (error) {
           findings.add(fmt::format("{} is missing", file));
         } else if (const std::string what = size == bytes ? "" : stand_in_of(folder_ / file); !what.empty()) {
           findings.add(fmt::format("{} {}", file, what));
@@ -145,7 +147,7 @@ class FtSource final : public TensorSource {
 
 }  // namespace
 
-bool is_ft_folder(const fs::path& folder) { return is_regular(folder / "config.ini"); }
+bool is_ft_folder(const fs::path& folder) { return path_exists(folder / "config.ini"); }
 
 void check_ft_ranks(const fs::path& folder, int tensor_para_size) {
   const std::string name = absolute_path(folder).filename().string();

@@ -51,6 +51,7 @@ constexpr std::string_view kind(const bool*) { return "True or False"; }
 }  // namespace
 
 Ini parse_ini(std::string_view text, std::string_view where) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a mark of byte order, as editors leave it
   Ini ini;
   IniSection* section = nullptr;
   int number = 0;

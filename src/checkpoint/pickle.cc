@@ -68,10 +68,15 @@ enum Op : uint8_t {
 
 }  // namespace
 
+std::string_view noun_of(PickleKind kind) {
+  constexpr std::string_view kNouns[] = {"None",    "a bool", "an int", "a float",     "a str",    "bytes",
+                                         "a tuple", "a list", "a dict", "a reference", "an object"};
+  return kNouns[static_cast<int>(kind)];
+}
+
 std::string_view name_of(PickleKind kind) {
-  constexpr std::string_view kNames[] = {"None",  "bool", "int",  "float",     "str",   "bytes",
-                                         "tuple", "list", "dict", "reference", "object"};
-  return kNames[static_cast<int>(kind)];
+  const std::string_view noun = noun_of(kind);
+  return noun.substr(noun.find(' ') + 1);
 }
 
 void Unpickler::corrupt(std::string_view what) const {
@@ -211,7 +216,7 @@ void Unpickler::fill(PickleKind kind, size_t begin) {
   if (begin > stack_.size() || begin <= (marks_.empty() ? 0 : marks_.back())) corrupt("its stack runs empty");
   const PickleValue container = stack_[begin - 1];
   const std::span<const PickleValue> values = std::span(stack_).subspan(begin);
-  if (!container.is(kind)) corrupt(fmt::format("it adds items to a {}", name_of(container.kind)));
+  if (!container.is(kind)) corrupt(fmt::format("it adds items to {}", noun_of(container.kind)));
   if (kind == PickleKind::kDict && values.size() % 2) corrupt("a dict has a key without a value");
   make_room(container.node->items, values.size());
   container.node->items.insert(container.node->items.end(), values.begin(), values.end());
@@ -220,7 +225,7 @@ void Unpickler::fill(PickleKind kind, size_t begin) {
 
 void Unpickler::reduce() {
   const PickleValue args = pop(), function = pop();
-  if (!function.is(PickleKind::kGlobal)) corrupt(fmt::format("it calls a {}", name_of(function.kind)));
+  if (!function.is(PickleKind::kGlobal)) corrupt(fmt::format("it calls {}", noun_of(function.kind)));
   if (!args.is(PickleKind::kTuple)) refuse_call(function.node->text);
   push(host_.call(*this, function.node->text, args.node->items));
 }

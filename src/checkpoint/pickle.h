@@ -25,7 +25,8 @@ enum class PickleKind : uint8_t {
   kGlobal,  // a module's attribute by name, never resolved
   kObject   // something that the host built
 };
-std::string_view name_of(PickleKind kind);
+std::string_view noun_of(PickleKind kind);  // "an int", as a sentence wants it
+std::string_view name_of(PickleKind kind);  // "int"
 
 struct PickleNode;
 // Small values inline, the rest by reference into the unpickler's arena.

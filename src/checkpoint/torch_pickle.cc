@@ -85,8 +85,8 @@ class TorchHost final : public PickleHost {
 
   std::vector<PickledTensor> state_dict(Unpickler& unpickler, const PickleValue& root) {
     if (!root.is(PickleKind::kDict)) {
-      fail(ErrorCode::kUnsupported, "{}: it holds a {}, not a state dict (a dict of names and tensors)",
-           where_, name_of(root.kind));
+      fail(ErrorCode::kUnsupported, "{}: it holds {}, not a state dict (a dict of names and tensors)", where_,
+           noun_of(root.kind));
     }
     std::vector<PickledTensor> state;
     const std::vector<PickleValue>& items = root.node->items;
@@ -94,17 +94,17 @@ class TorchHost final : public PickleHost {
     state.reserve(items.size() / 2);
     for (size_t i = 0; i + 1 < items.size(); i += 2) {
       if (!items[i].is(PickleKind::kString)) {
-        fail(ErrorCode::kUnsupported, "{}: its dict has a {} as a key: it is not a state dict", where_,
-             name_of(items[i].kind));
+        fail(ErrorCode::kUnsupported, "{}: its dict has {} as a key: it is not a state dict", where_,
+             noun_of(items[i].kind));
       }
       const std::string& name = items[i].node->text;
       unpickler.charge_text(name.size());
       check_name(name);
       if (!is_tensor(items[i + 1])) {
         fail(ErrorCode::kUnsupported,
-             "{}: '{}' is a {}, not a tensor: save the model's state dict alone "
+             "{}: '{}' is {}, not a tensor: save the model's state dict alone "
              "(torch.save(model.state_dict()))",
-             where_, printable(name), name_of(items[i + 1].kind));
+             where_, printable(name), noun_of(items[i + 1].kind));
       }
       const PickledTensor& tensor = tensors_[static_cast<size_t>(-1 - items[i + 1].node->handle)];
       unpickler.charge_text(tensor.storage.size());

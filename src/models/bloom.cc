@@ -201,6 +201,18 @@ void warn_of_unread(const Json& json, const ModelConfig& config, std::string_vie
   }
 }
 
+// A setting that transformers reads, and computes otherwise for: it adds a layer's slices up without the
+// biases of the two products, which is not what any model was trained for.
+void warn_of_slices(const Json& json, std::string_view where, std::vector<std::string>& warnings) {
+  if (json_get_or<bool>(json, "slow_but_exact", false, where) &&
+      json_get_or<int64_t>(json, "pretraining_tp", 1, where) > 1) {
+    warnings.push_back(
+        fmt::format("{}: slow_but_exact is left out: transformers leaves out two biases of each layer for "
+                    "it, here they count",
+                    where));
+  }
+}
+
 ModelConfig read_hf_config(const Json& json, std::string_view where) {
   ModelConfig config;
   config.architecture = "BloomForCausalLM";
@@ -223,6 +235,7 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
   if (!no_begin && !known_ids({begin}, "begin id", config.vocab_size, config.warnings).empty())
     config.bos_id = begin;
   warn_of_unread(json, config, where, config.warnings);
+  warn_of_slices(json, where, config.warnings);
   return config;
 }
 

@@ -32,7 +32,8 @@ void check_length(const Request& request, int64_t prompt, int64_t max_positions,
   if (request.max_new_tokens < 0)
     fail(ErrorCode::kUsage, "max_new_tokens is {}: it must be 0 or more", request.max_new_tokens);
   if (request.max_new_tokens == 0 && !request.return_logits)
-    fail(ErrorCode::kUsage, "max_new_tokens is 0: that makes sense with return_logits only");
+    fail(ErrorCode::kUsage,
+         "max_new_tokens is 0: it must be at least 1, unless logits alone are wanted (return_logits)");
   const int64_t total = prompt + request.max_new_tokens;
   if (max_positions > 0 && total > max_positions) {
     fail(ErrorCode::kUsage,

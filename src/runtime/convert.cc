@@ -174,10 +174,7 @@ void check_options(const ConvertOptions& options, const ModelConfig& config) {
   if (ranks < 1) fail(ErrorCode::kUsage, "--tensor-para-size is {}: it must be 1 or more", ranks);
   if (options.processes < 1)
     fail(ErrorCode::kUsage, "--processes is {}: it must be 1 or more", options.processes);
-  if (config.heads % ranks != 0 || config.inter_size % ranks != 0) {
-    fail(ErrorCode::kUsage, "--tensor-para-size {} does not divide the model's {} heads and inner size {}",
-         ranks, config.heads, config.inter_size);
-  }
+  check_divides(config, {.tensor_size = ranks});
 }
 
 // With --force the output folder is replaced: it must not be what is read, nor hold it.

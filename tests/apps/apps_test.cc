@@ -152,6 +152,13 @@ TEST(RequestJsonl, FieldsOverrideFlags) {
               ElementsAre("x"));
 }
 
+TEST(RequestJsonl, FieldsHaveTheOtherNamesOfTheirFlags) {
+  for (const char* name : {"max_new_tokens", "max_tokens", "n_predict", "output_len"})
+    EXPECT_EQ(
+        parse_request(fmt::format(R"({{"prompt": "a", "{}": 9}})", name), "F", Request{}).max_new_tokens, 9);
+  EXPECT_EQ(parse_request(R"({"prompt": "a", "temp": 2})", "F", Request{}).sampling.temperature, 2.0f);
+}
+
 TEST(RequestJsonl, EndIdsAreANumberOrAList) {
   Request defaults;
   const auto end_ids = [&](const std::string& field) {
@@ -179,13 +186,16 @@ TEST(RequestJsonl, FaultsNameTheLineAndTheField) {
                            R"({"input_ids": [2147483648]})", R"({"input_ids": [-2147483649]})",
                            R"({"prompt": "a", "prompt": "b"})", R"({"prompt": "a", "input_ids": [1]})",
                            R"({"prompt": "a", "seed": -1})", R"({"prompt": "a"} x)", "{\"prompt\": \"\xff\"}",
-                           R"({"prompt": "a", "max_new_tokens": 1, "output_len": 1})"}) {
+                           R"({"prompt": "a", "max_new_tokens": 1, "output_len": 1})",
+                           R"({"prompt": "a", "max_tokens": 1, "n_predict": 1})"}) {
     const auto [code, message] = parse(line);
     EXPECT_EQ(code, ErrorCode::kCorrupt) << line << ": " << message;
     EXPECT_THAT(message, testing::StartsWith("F line 3: ")) << line;
   }
   EXPECT_THAT(parse(R"({"input_ids": [1], "tempratur": 1})"),
-              testing::Pair(ErrorCode::kCorrupt, HasSubstr("'tempratur'")));
+              testing::Pair(ErrorCode::kCorrupt, HasSubstr("'tempratur': did you mean 'temperature'?")));
+  EXPECT_THAT(parse(R"({"messages": [], "prompt": "a"})"),
+              testing::Pair(ErrorCode::kCorrupt, HasSubstr("'messages', see 'bolide generate --help'")));
   EXPECT_THAT(parse(R"({"input_ids": [1], "beam_width": 2})"),
               testing::Pair(ErrorCode::kCorrupt, HasSubstr("beam_width 2")));
   // A deep nest is refused without deep recursion.

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -34,6 +35,8 @@ def main():
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("--flags", default="")
     args, rest = parser.parse_known_args()
+    for number in (signal.SIGINT, signal.SIGHUP):  # a job in the background may ignore them, and so would what it starts
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
     BOLIDE = str(Path(args.bolide).resolve())
     SOURCE = Path(args.source).resolve()

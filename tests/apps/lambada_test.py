@@ -45,7 +45,7 @@ class Lambada(CommandTest):
         *_, cases = self.score("--model", golden(MODEL), "--dataset-path", self.texts(*texts))
         self.assertEqual({(case["prompt"], case["target"]) for case in cases}, {("The boy went to the", " park")})
         kept = [("One\ntwo three", ("One\ntwo", " three")), ("a b\r\n", ("a", " b\r")), ("\r\na b", ("\r\na", " b")),
-                ("a b\t", ("a", " b\t")), ("a\nb c\n", ("a\nb", " c"))]
+                ("a b\t", ("a", " b\t")), ("a\nb c\n", ("a\nb", " c")), ("a b ", ("a b", " ")), ("a b  \n", ("a b ", " "))]
         *_, cases = self.score("--model", golden(MODEL), "--dataset-path", self.texts(*(text for text, _ in kept)))
         self.assertEqual([(case["prompt"], case["target"]) for case in cases], [case for _, case in kept])
         for text in ("\n", "\n\n\n", "oneword\n", "\noneword\n"):
@@ -154,8 +154,8 @@ class Lambada(CommandTest):
         self.assertEqual([case["index"] for case in shared[-1]], list(range(len(words))))
 
     def test_bad_texts_name_their_line(self):
-        for row in ("nonsense", "{}", '{"text": 5}', '{"text": "oneword"}', '{"text": " lead"}', '{"text": "ends in blank "}',
-                    '{"text": ""}'):
+        for row in ("nonsense", "{}", '{"text": 5}', '{"text": "oneword"}', '{"text": " lead"}', '{"text": ""}',
+                    '{"text": " "}'):
             with self.subTest(row):
                 data = self.jsonl("texts.jsonl", [{"text": "a b"}, row])
                 self.refused("lambada", "--model", golden(MODEL), "--dataset-path", data, codes=[1], says="line 2")

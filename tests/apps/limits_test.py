@@ -42,6 +42,13 @@ class Limits(CommandTest):
                         self.assert_one_error(done, [1], "this process may start")
         self.assertEqual(ended, {0, 1})
 
+    @harness.without_address_sanitizer  # which needs more of it
+    def test_stack(self):
+        """Never a signal without a word: too little is refused, and what is not refused is enough."""
+        limit = lambda kib: {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_STACK, (kib << 10, kib << 10)), "env": {}}
+        self.refused(*self.generate("--threads", 2), codes=[1], says=("stack is 64 KiB", "ulimit -s"), **limit(64))
+        self.ok(*self.generate("--threads", 2), **limit(128))
+
     def test_memory_of_a_batch_size_that_nobody_fills(self):
         def peak(size):
             with open(os.devnull, "w") as nowhere:

@@ -93,6 +93,46 @@ class OddFiles(CommandTest):
         os.mkfifo(ini)
         self.refused("inspect", "--model", ini.parent, says="config.ini", codes=[1])
 
+        os.unlink(ini)
+        ini.symlink_to("nowhere")
+        self.refused("inspect", "--model", ini.parent, says="config.ini is a link to nowhere", codes=[1])
+
+    def test_pipes_and_broken_links_in_an_ft_folder(self):
+        self.ok("convert", "-i", golden(MODEL), "-o", self.folder / "ft", "-tp", 1)
+        path = self.folder / "ft" / "1-gpu" / "model.wte.bin"
+        for make, says in ((os.mkfifo, "is a pipe, not a file"), (os.mkdir, "is a folder, not a file"),
+                           (lambda p: p.symlink_to("/dev/zero"), "is a device, not a file"),
+                           (lambda p: p.symlink_to("nowhere"), "is a link to nowhere, which is not there")):
+            path.unlink()
+            make(path)
+            self.refused("inspect", "--model", path.parent, says=("model.wte.bin", says), codes=[1])
+            if path.is_dir():
+                path.rmdir()
+                path.touch()
+
+    def test_broken_links(self):
+        """A snapshot of the Hugging Face hub is a folder of links; copied alone, they lead nowhere."""
+        model, sharded = self.golden_copy(MODEL), self.golden_copy("heads12_fp32_sharded")
+        shard = sorted(sharded.glob("model-*.safetensors"))[-1]
+        rows = self.jsonl("rows.jsonl", [{"input_ids": [5], "max_new_tokens": 1}])
+        for path in (model / "config.json", model / "model.safetensors", model / "tokenizer.json", model / "tokenizer_config.json",
+                     model / "special_tokens_map.json", model / "added_tokens.json", shard, sharded / "model.safetensors.index.json"):
+            with self.subTest(path.name):
+                kept = path.read_bytes() if path.exists() else None
+                path.unlink(missing_ok=True)
+                path.symlink_to("../../blobs/0123")
+                self.refused("generate", "--model", path.parent, "--input", rows, codes=[1],
+                             says=(path.name + " is a link to ../../blobs/0123, which is not there: fetch",))
+                path.unlink()
+                if kept is not None:
+                    path.write_bytes(kept)
+        (model / "generation_config.json").unlink(missing_ok=True)
+        (model / "generation_config.json").symlink_to("nowhere")
+        self.may_warn = True
+        done = self.run_bolide("generate", "--model", model, "--input", rows)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("generation_config.json is a link to nowhere, which is not there", done.stderr)
+
     def bind(self, path):
         before = os.getcwd()
         os.chdir(path.parent)  # an address has at most 107 bytes

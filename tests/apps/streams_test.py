@@ -127,11 +127,13 @@ class Streams(CommandTest):
         self.refused("generate", "--model", golden(MODEL), "--input", rows, "--output", self.folder / "no" / "file",
                      codes=[1], says="no/file")
 
-    def interrupt(self, args, ready, **options):
-        """Starts the command, sends Ctrl-C once `ready(process)` returns, gives the ended process."""
+    def interrupt(self, args, ready, signals=(signal.SIGINT,), **options):
+        """Starts the command, sends Ctrl-C or other signals once `ready(process)` returns, gives the ended process."""
         process = subprocess.Popen(harness.command(*args), stderr=subprocess.PIPE, text=True, **options)
         ready(process)
-        process.send_signal(signal.SIGINT)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.1)
         out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
@@ -150,14 +152,28 @@ class Streams(CommandTest):
         self.assert_one_error(done, [-signal.SIGINT], "interrupted")  # 130 in a shell
         self.assertEqual([json.loads(line)["index"] for line in path.read_text().splitlines()], [0])
 
+    def waits_for_input(self, signals, **options):
+        """Of a run that has answered one line and waits for the next."""
+        return self.interrupt(["generate", "--model", golden(MODEL), "--input", "-"], self.first_result, signals,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+
+    def first_result(self, process):
+        process.stdin.write('{"input_ids": [5], "max_new_tokens": 1}\n')
+        process.stdin.flush()
+        process.stdout.readline()
+
     def test_ctrl_c_while_waiting_for_input(self):
-        def first_result(process):
-            process.stdin.write('{"input_ids": [5], "max_new_tokens": 1}\n')
-            process.stdin.flush()
-            process.stdout.readline()
-        done = self.interrupt(["generate", "--model", golden(MODEL), "--input", "-"], first_result,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.assert_one_error(done, [-signal.SIGINT], "interrupted")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            done = self.waits_for_input([number])
+            self.assert_one_error(done, [-number], "interrupted")
+
+    def test_what_is_ignored_stays_ignored(self):
+        """nohup ignores the terminal's end, and a shell lets its jobs in the background ignore Ctrl-C."""
+        def ignore():
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        done = self.waits_for_input([signal.SIGHUP, signal.SIGINT], preexec_fn=ignore)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 class Terminal(CommandTest):

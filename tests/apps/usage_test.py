@@ -61,6 +61,8 @@ class Usage(CommandTest):
 
     def test_ranks_that_cannot_be(self):
         model = golden("heads12_fp32_sharded")  # 12 heads, 2 layers
+        self.refused("convert", "-i", model, "-o", self.folder, "-tp", 5, codes=[2],
+                     says=("--tensor-para-size 5", "12 heads", "1, 2, 3, 4, 6, 12"))
         base = ["generate", "--model", model, "--prompt", "a"]
         for flags, says in [(["-tp", 5], ("--tensor-para-size 5", "12 heads", "1, 2, 3, 4, 6, 12")),
                             (["-pp", 3], ("--pipeline-para-size 3", "2 layers")),
@@ -204,6 +206,16 @@ class Usage(CommandTest):
                 done = self.refused(*args, codes=[2], says=says)
                 self.assertLess(len(done.stderr), 500)
 
+    def test_flags_that_others_call_otherwise(self):
+        for command, theirs, ours in (("generate", "-ngl", "--device"), ("generate", "--max-length", "--max-new-tokens"),
+                                      ("generate", "--max_num_seqs=4", "--batch-size"), ("generate", "-f", "--sample-input-file"),
+                                      ("generate", "--do-sample", "--temperature"), ("convert", "--model", "--input-dir"),
+                                      ("generate", "-o", "--output"), ("convert", "--output", "--output-dir"),
+                                      ("bench", "--gpu-memory-utilization", "--kv-cache-fraction")):
+            with self.subTest(theirs):
+                self.refused(command, theirs, "x", codes=[2], says=f"unknown flag {theirs.split('=')[0]}: here it is {ours} (see")
+        self.refused("tokenize", "--max-num-seqs", 1, codes=[2], says="unknown flag --max-num-seqs (see")
+
     def test_temperature_alone_draws(self):
         model = golden(TOKENIZER)
 
@@ -264,6 +276,11 @@ class Usage(CommandTest):
         rows = self.jsonl("one.jsonl", [{"input_ids": [5], "max_new_tokens": 1}])
         self.refused("generate", "-m", golden("heads3_fp32"), "--input", rows, "--threads", 1, codes=[1],
                      says=("threads", "ulimit -u"), preexec_fn=huge)
+
+    def test_a_request_for_no_token(self):
+        rows = self.jsonl("rows.jsonl", [{"input_ids": [5], "max_new_tokens": 0}])
+        self.refused("generate", "-m", golden("heads3_fp32"), "--input", rows, codes=[1],
+                     says=("line 1", "max_new_tokens is 0", "at least 1"))
 
     def test_device_that_is_not_there(self):
         done = self.refused("generate", "--model", golden("heads3_fp32"), "--prompt", "a", "--device", "cuda", codes=[2],

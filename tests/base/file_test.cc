@@ -99,12 +99,25 @@ TEST_F(FileTest, NamesASocket) {
 
 TEST_F(FileTest, TellsKindsApart) {
   const fs::path file = make("a", "");
-  fs::create_symlink("nowhere", folder_ / "broken");
   EXPECT_TRUE(path_exists(file) && is_regular(file) && !is_folder(file));
   EXPECT_TRUE(path_exists(folder_) && is_folder(folder_) && !is_regular(folder_));
   EXPECT_TRUE(path_exists("/dev/null") && !is_folder("/dev/null") && !is_regular("/dev/null"));
-  for (const fs::path& absent : {folder_ / "none", folder_ / "broken", file / "below", fs::path()})
+  for (const fs::path& absent : {folder_ / "none", file / "below", fs::path()})
     EXPECT_FALSE(path_exists(absent) || is_folder(absent) || is_regular(absent)) << absent;
+}
+
+TEST_F(FileTest, ALinkThatLeadsNowhereIsNotNothing) {
+  const fs::path link = folder_ / "link";
+  fs::create_symlink("../blobs/0123", link);
+  const char* says = "link is a link to ../blobs/0123, which is not there";
+  EXPECT_ERROR(path_exists(link), ErrorCode::kCorrupt, says);
+  EXPECT_ERROR(is_folder(link), ErrorCode::kCorrupt, says);
+  EXPECT_ERROR(InputFile{link}, ErrorCode::kCorrupt, says);
+  EXPECT_ERROR(read_text_file(link, 10), ErrorCode::kCorrupt, says);
+  EXPECT_FALSE(path_exists(link / "below"));
+  fs::remove(link);
+  fs::create_symlink(make("there", "x"), link);
+  EXPECT_EQ(read_text_file(link, 10), "x");
 }
 
 TEST_F(FileTest, SaysWhyItCannotLook) {

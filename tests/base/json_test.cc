@@ -292,12 +292,16 @@ TEST(Json, GetNamesTheKeyThatIsMissingOrOfAnotherType) {
   EXPECT_ERROR(json_get<int>(object, "m", "c"), ErrorCode::kCorrupt, "c: key 'm' is missing");
   EXPECT_ERROR(json_get<int>(object, "s", "c"), ErrorCode::kCorrupt,
                "key 's' is \"x\" instead of a whole number of 32 bits");
-  EXPECT_ERROR(json_get<int>(object, "l", "c"), ErrorCode::kCorrupt, "key 'l' is array instead of a whole");
+  EXPECT_ERROR(json_get<int>(object, "l", "c"), ErrorCode::kCorrupt,
+               "key 'l' is an array instead of a whole");
   EXPECT_ERROR(json_get<double>(object, "b", "c"), ErrorCode::kCorrupt,
                "key 'b' is true instead of a number");
   EXPECT_ERROR(json_get<int>(object, "b", "c"), ErrorCode::kCorrupt, "key 'b' is true instead of a whole");
   EXPECT_ERROR(json_get<bool>(object, "n", "c"), ErrorCode::kCorrupt, "key 'n' has the wrong type (number)");
   EXPECT_ERROR(json_get<std::string>(object, "z", "c"), ErrorCode::kCorrupt, "wrong type (null)");
+  using Texts = std::vector<std::string>;
+  EXPECT_ERROR(json_get<Texts>(object, "l", "c"), ErrorCode::kCorrupt,
+               "key 'l' has the wrong type (array), or holds a value of one");
   EXPECT_ERROR(json_get<int>(Json::array(), "n", "c"), ErrorCode::kCorrupt, "'n' is missing");
 }
 

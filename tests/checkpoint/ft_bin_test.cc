@@ -131,6 +131,7 @@ TEST(Ini, ReadsSectionsAndKeys) {
   EXPECT_EQ(ini.at("gpt").at("path"), "a=b");
   EXPECT_EQ(ini.at(" task_0 ").at("x"), "1");
   EXPECT_TRUE(parse_ini("", "ini").empty());
+  EXPECT_EQ(ini_get<int64_t>(parse_ini("\xEF\xBB\xBF[a]\nx=1\n", "ini"), "a", "x", "ini"), 1);
 }
 
 TEST(Ini, NamesTheLineOfAnythingElse) {

@@ -149,7 +149,7 @@ TEST(TorchBin, RefusesDamagedPickles) {
   EXPECT_ERROR(open_pickle("}u"), kCorrupt, "mark is missing");
   EXPECT_ERROR(open_pickle("}(Nu"), kCorrupt, "key without a value");
   EXPECT_ERROR(open_pickle("}(NNNd"), kCorrupt, "key without a value");
-  EXPECT_ERROR(open_pickle("N(NNu"), kCorrupt, "adds items to a None");
+  EXPECT_ERROR(open_pickle("N(NNu"), kCorrupt, "adds items to None");
   EXPECT_ERROR(open_pickle("}(NNs"), kCorrupt, "runs empty");  // the dict lies below the mark
   EXPECT_ERROR(open_pickle("s"), kCorrupt, "runs empty");
   EXPECT_ERROR(open_pickle("a"), kCorrupt, "runs empty");
@@ -163,9 +163,9 @@ TEST(TorchBin, RefusesDamagedPickles) {
   EXPECT_ERROR(open_pickle("\x8f"), kCorrupt, "opcode 0x8f");
   EXPECT_ERROR(open_pickle("cos"), kCorrupt, "ends early");
   EXPECT_ERROR(open_pickle(text("x") + "Q"), kCorrupt, "not a storage");
-  EXPECT_ERROR(open_pickle("N)R"), kCorrupt, "calls a None");
+  EXPECT_ERROR(open_pickle("N)R"), kCorrupt, "calls None");
   EXPECT_ERROR(open_pickle("]"), ErrorCode::kUnsupported, "holds a list, not a state dict");
-  EXPECT_ERROR(open_pickle("}K\x01K\x02s"), ErrorCode::kUnsupported, "has a int as a key");
+  EXPECT_ERROR(open_pickle("}K\x01K\x02s"), ErrorCode::kUnsupported, "has an int as a key");
   EXPECT_ERROR(open_pickle(dict({{"x\xff", "N"}})), kCorrupt, "not valid UTF-8");
   EXPECT_ERROR(open_pickle(dict({{"x", global("os", "system")}})), ErrorCode::kUnsupported,
                "'x' is a reference");

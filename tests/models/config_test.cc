@@ -76,6 +76,9 @@ TEST(Config, ContradictionsNameBothKeysAndWhatIsTaken) {
   EXPECT_THAT(read_with({{"n_inner", 100}}).warnings, ElementsAre(HasSubstr("n_inner 100 is left out")));
   EXPECT_THAT(read_with({{"hidden_act", "relu"}}).warnings,
               ElementsAre(HasSubstr("hidden_act 'relu' is left out")));
+  EXPECT_THAT(read_with({{"slow_but_exact", true}, {"pretraining_tp", 4}}).warnings,
+              ElementsAre(HasSubstr("slow_but_exact is left out")));
+  EXPECT_THAT(read_with({{"slow_but_exact", true}, {"pretraining_tp", 1}}).warnings, IsEmpty());
   EXPECT_THAT(read_with({{"eos_token_id", {5, 200, -1}}}).warnings,
               ElementsAre(HasSubstr(
                   "end id 200 is outside the vocabulary of 200 ids, so it never comes (nor do 1 ")));
@@ -162,7 +165,7 @@ TEST(Config, QuantisedWeightsAreRefusedByTheirSchemesName) {
 // What says nothing about the graph.
 TEST(Config, SettingsOfTrainingAreNotRead) {
   const ModelConfig config = read_with({{"pretraining_tp", 4},
-                                        {"slow_but_exact", true},
+                                        {"slow_but_exact", false},
                                         {"torch_dtype", "float8_of_the_future"},
                                         {"offset_alibi", 100},
                                         {"seq_length", 2048}});
