@@ -78,10 +78,11 @@ std::vector<std::string> normal_words(const CLI::App& app, const std::vector<std
   std::vector<std::string> names{"--help", "--version"};
   for (const Entry& entry : kCommands) names.emplace_back(entry.name);
   const std::string near = nearest(first, names);
-  throw Error(ErrorCode::kUsage,
-              std::string("unknown ") + (first.starts_with('-') ? "flag " : "subcommand ") +
-                  printable(first) +
-                  (near.empty() ? " (see 'bolide --help')" : ": did you mean " + near + "?"));
+  const bool flag = first.starts_with('-');
+  std::string text = (flag ? "unknown flag " : "unknown subcommand ") + printable(first);
+  if (!near.empty()) throw Error(ErrorCode::kUsage, text + ": did you mean " + near + "?");
+  text += flag ? ": a subcommand goes first (see 'bolide --help')" : " (see 'bolide --help')";
+  throw Error(ErrorCode::kUsage, text);
 }
 
 int run(const std::vector<std::string>& arguments) {

@@ -202,6 +202,26 @@ Checkpoint open_hf(const fs::path& folder) {
   fail(ErrorCode::kNotFound, "model folder not found: {}", shown);
 }
 
+bool holds_model(const fs::path& folder) {
+  return is_ft_folder(folder) || path_exists(folder / "config.json");
+}
+
+// A folder of models may have been meant: the parent of N-gpu folders, or one of the Hugging Face hub's
+// cache, which has them in snapshots/.
+[[noreturn]] void fail_no_model(const fs::path& folder) {
+  for (const fs::path& parent : {folder, folder / "snapshots"}) {
+    if (!is_folder(parent)) continue;
+    for (const fs::path& path : list_folder(parent)) {
+      if (holds_model(path)) {
+        fail(ErrorCode::kNotFound, "{} is no model but holds some: name one of them, for example {}",
+             printable(folder.string()), printable(path.string()));
+      }
+    }
+  }
+  fail(ErrorCode::kNotFound, "{} has neither config.json (Hugging Face) nor config.ini (FasterTransformer)",
+       printable(folder.string()));
+}
+
 }  // namespace
 
 const Family& find_family(const Json& config, std::string_view where) {
@@ -232,16 +252,7 @@ const Family& find_family(const Ini& config, std::string_view where) {
 
 Checkpoint open_checkpoint(const fs::path& folder) {
   if (!is_folder(folder)) fail_no_folder(folder);
-  if (!is_ft_folder(folder) && !path_exists(folder / "config.json")) {
-    for (const fs::path& path : list_folder(folder)) {
-      if (is_ft_folder(path)) {
-        fail(ErrorCode::kNotFound, "{} holds FT folders: name one of them, for example {}", folder.string(),
-             path.string());
-      }
-    }
-    fail(ErrorCode::kNotFound, "{} has neither config.json (Hugging Face) nor config.ini (FasterTransformer)",
-         folder.string());
-  }
+  if (!holds_model(folder)) fail_no_model(folder);
   Checkpoint checkpoint = is_ft_folder(folder) ? open_ft(folder) : open_hf(folder);
   const auto model = checkpoint.family->build(checkpoint.config, {});
   const std::vector<Slot> slots = model->slots();

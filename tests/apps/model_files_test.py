@@ -1,6 +1,7 @@
 """Files that people have: a head of its own, end ids in lists and in generation_config.json, more weights than memory."""
 import configparser
 import json
+import shutil
 import struct
 
 import harness
@@ -160,6 +161,15 @@ class EndIds(ModelFilesTest):
 
 
 class Refusals(ModelFilesTest):
+    def test_a_folder_of_models_is_none(self):
+        self.ok("convert", "-i", golden("heads3_fp32"), "-o", self.folder / "ft")
+        self.refused("inspect", "-m", self.folder / "ft", codes=[1], says="ft is no model but holds some: name one of them, for example "
+                     "FOLDER/ft/1-gpu")
+        cache = self.folder / "models--bigscience--bloom-560m"
+        shutil.copytree(golden("heads3_fp32"), cache / "snapshots" / "ac2ae5fa")
+        self.refused("inspect", "-m", cache, codes=[1], says="for example FOLDER/models--bigscience--bloom-560m/snapshots/ac2ae5fa")
+        self.refused("inspect", "-m", cache / "snapshots", codes=[1], says="snapshots/ac2ae5fa")
+
     def test_quantised_weights(self):
         model = self.golden_copy(PLAIN)
         self.edit(model / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})

@@ -192,6 +192,7 @@ class Usage(CommandTest):
                            (("logits", "--inptu", "x"), "did you mean --input?"), (("bench", "--max_tokens", 1), "--max-tokens?"),
                            (("lambada", "--dataset", "x"), "did you mean --dataset-path?"),
                            (("genrate",), "did you mean generate?"), (("--versoin",), "did you mean --version?"),
+                           (("--model", "x", "generate"), "unknown flag --model: a subcommand goes first"),
                            (("generate", "model", "--prompt", "a"), ("'model'", "--model DIR")),
                            (("inspect", "--model", "x", "--wibble=5"), "unknown flag --wibble (see"),
                            (("generate", "--model", "--prompt", "a"), "--model needs a value"),
