@@ -62,7 +62,7 @@ int convert(const Flags& flags) {
   InterruptGuard guard;
   std::optional<ProgressBar> bar;
   options.on_tensor = [&](const ConvertedTensor& tensor) {
-    if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output folder is not written");
+    stop_if_interrupted("the output folder is not written");
     if (flags.verbose) {
       const std::string source = std::filesystem::path(tensor.source).filename().string();
       out.write(fmt::format(" - {:.<62} {:<16} {} from {}{}\n", tensor.name + " ", shape_text(tensor.shape),

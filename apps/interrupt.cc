@@ -4,6 +4,9 @@
 #include <atomic>
 #include <csignal>
 #include <cstddef>
+#include <string>
+
+#include "bolide/error.h"
 
 namespace bolide::apps {
 namespace {
@@ -36,5 +39,9 @@ InterruptGuard::~InterruptGuard() {
 }
 
 int interrupted() { return received; }
+
+void stop_if_interrupted(std::string_view outcome) {
+  if (interrupted()) throw Error(ErrorCode::kResource, std::string("interrupted: ").append(outcome));
+}
 
 }  // namespace bolide::apps

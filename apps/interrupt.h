@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 namespace bolide::apps {
 
 // While one is alive, Ctrl-C (and SIGTERM and SIGHUP) sets a flag instead of ending the process, so that what
@@ -15,5 +17,7 @@ class InterruptGuard {
 
 // The signal that came, or 0.
 int interrupted();
+// Once one has come: kResource, "interrupted: " and what became of the work.
+void stop_if_interrupted(std::string_view outcome);
 
 }  // namespace bolide::apps

@@ -77,20 +77,18 @@ Case split(const Tokenizer& tokenizer, const std::string& text, const std::strin
   return out;
 }
 
-void stop_if_interrupted() {
-  if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the accuracy is not known");
-}
+constexpr std::string_view kNotKnown = "the accuracy is not known";
 
 std::vector<Case> read_cases(const LambadaFlags& flags, const Tokenizer& tokenizer) {
   std::vector<Case> cases;
   LineReader lines(flags.dataset_path);
   for (std::string line; lines.next(line, [] { return interrupted() != 0; });) {
-    stop_if_interrupted();
+    stop_if_interrupted(kNotKnown);
     if (is_blank(line)) continue;
     const std::string text = strip_line_feeds(text_of(line, lines.where()));
     cases.push_back(split(tokenizer, text, lines.where()));
   }
-  stop_if_interrupted();
+  stop_if_interrupted(kNotKnown);
   if (cases.empty()) throw Error(ErrorCode::kCorrupt, fmt::format("'{}' holds no texts", flags.dataset_path));
   return cases;
 }
@@ -186,7 +184,7 @@ double run_cases(Engine& engine, const LambadaFlags& flags, std::vector<NamedReq
   run.on_result = [&](int64_t, Result&& result) { scorer.take(std::move(result)); };
   const auto start = std::chrono::steady_clock::now();
   run_in_order(engine, *list_source(std::move(requests)), run);
-  stop_if_interrupted();
+  stop_if_interrupted(kNotKnown);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 

@@ -4,14 +4,13 @@
 
 #include "apps/interrupt.h"
 #include "apps/terminal.h"
-#include "bolide/error.h"
 
 namespace bolide::apps {
 
 std::unique_ptr<Engine> load_engine(EngineConfig config, bool quiet) {
   std::optional<ProgressBar> bar;
   config.on_load = [&bar, quiet](int64_t done, int64_t total) {
-    if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the model is not loaded");
+    stop_if_interrupted("the model is not loaded");
     if (quiet) return;
     if (!bar) bar.emplace("load", total, false, Progress::Unit::kBytes);
     bar->set(done);

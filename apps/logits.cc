@@ -33,9 +33,7 @@ struct Flags {
 // Logits that may wait for their turn to be written: one request's worth at least.
 constexpr int64_t kWaitingBytes = int64_t{1} << 30;
 
-void stop_if_interrupted() {
-  if (interrupted()) throw Error(ErrorCode::kResource, "interrupted: the output is not written");
-}
+constexpr std::string_view kNotWritten = "the output is not written";
 
 // All requests with their prompts turned into ids: the file's head needs every length before the first row.
 std::vector<NamedRequest> read_requests(const Flags& flags, const Tokenizer* tokenizer) {
@@ -58,7 +56,7 @@ std::vector<NamedRequest> read_requests(const Flags& flags, const Tokenizer* tok
     request.stop.clear();
     requests.push_back({std::move(request), source->where()});
   }
-  stop_if_interrupted();
+  stop_if_interrupted(kNotWritten);
   idle.log();
   return requests;
 }
@@ -90,7 +88,7 @@ int logits(const Flags& flags) {
     if (bar) bar->advance();
   };
   run_in_order(*engine, *list_source(std::move(requests)), run);
-  stop_if_interrupted();
+  stop_if_interrupted(kNotWritten);
   writer.finish();
   out.commit();
   return 0;

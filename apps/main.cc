@@ -109,7 +109,15 @@ int run(const std::vector<std::string>& arguments) {
     throw Error(ErrorCode::kUsage, std::string(error.what()) + " (see 'bolide " +
                                        (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help')");
   }
-  return actions.at(app.get_subcommands().front())();
+  const CLI::App* chosen = app.get_subcommands().front();
+  try {
+    return actions.at(chosen)();
+  } catch (const std::bad_alloc&) {
+    const bool sized = chosen->get_option_no_throw("--max-kv-tokens") != nullptr;
+    throw Error(ErrorCode::kResource,
+                sized ? "out of memory: a smaller --batch-size, --max-kv-tokens or --data-type needs less"
+                      : "out of memory");
+  }
 }
 
 // Started with a standard stream closed (>&-), the first file opened would get its number, and what is meant
@@ -152,8 +160,7 @@ int main(int argc, char** argv) {
   } catch (const bolide::Error& error) {
     return report(in_flags(error), error.code() == bolide::ErrorCode::kUsage ? kWrongUsage : kFailed);
   } catch (const std::bad_alloc&) {
-    return report("out of memory: a smaller --batch-size, --max-kv-tokens or --data-type needs less",
-                  kFailed);
+    return report("out of memory", kFailed);
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::resource_unavailable_try_again) return report(error.what(), kFailed);
     return report("cannot start a thread: a limit on threads or on memory is reached (ulimit -u, ulimit -s)",

@@ -67,6 +67,13 @@ class Runner {
     stop();
     for (std::thread* thread : {&reader_, &watcher_})
       if (thread->joinable()) thread->join();
+    // Until they have ended the engine calls back, and writes where our caller wants to write.
+    for (const uint64_t request : submitted_) {
+      try {
+        engine_.wait(request);
+      } catch (...) {  // its own fault, or it was waited for
+      }
+    }
   }
 
   void stop() {

@@ -23,7 +23,7 @@ struct OrderedRun {
 // Runs everything that `source` gives through the engine: reads ahead, keeps the engine's batch full and
 // hands out results in order. A fault of the source or of a request is thrown once everything before it has
 // been handed out; Ctrl-C (an InterruptGuard must be alive) cancels what runs and returns. Returns how many
-// results came out.
+// results came out. However it ends, no callback of a request comes later.
 int64_t run_in_order(Engine& engine, RequestSource& source, const OrderedRun& run);
 
 }  // namespace bolide::apps

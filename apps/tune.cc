@@ -62,8 +62,7 @@ int run(const Flags& flags) {
               inputs_of(flags.model));  // before minutes of work that it could not hold
   std::optional<ProgressBar> bar;
   options.on_progress = [&](int64_t done, int64_t total) {
-    if (interrupted())
-      throw Error(ErrorCode::kResource, fmt::format("interrupted: {} is not written", flags.output));
+    stop_if_interrupted(flags.output + " is not written");
     if (!bar && !flags.model.quiet) bar.emplace("tune", total);
     if (bar && done > 0) bar->advance();
   };

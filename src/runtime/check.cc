@@ -21,9 +21,8 @@ std::vector<int32_t> prompt_ids(const Request& request, const Tokenizer* tokeniz
     fail(ErrorCode::kUsage, "a request has both a prompt and input_ids: give one of them");
   if (!tokenizer) {
     fail(ErrorCode::kUsage,
-         "a text prompt needs a tokenizer, and the model's folder has none: give input_ids, or the "
-         "tokenizer's "
-         "folder (--tokenizer-path)");
+         "a text prompt needs a tokenizer, and the model's folder has none: give input_ids, or the folder of "
+         "a tokenizer (--tokenizer-path)");
   }
   return tokenizer->encode(request.prompt).ids;
 }

@@ -70,25 +70,25 @@ Named read_named(const Json& value, std::string_view key, std::string_view where
 // tokens get their ids in this order.
 class KeyOrder : public JsonTable {
  public:
-  void begin(bool is_object) override { inside_.push_back({is_object, ""}); }
+  void begin(bool) override { inside_.emplace_back(); }
   void end() override { inside_.pop_back(); }
   void key(std::string& key) override {
-    if (inside_.size() <= 2) keys_[inside_.size() == 2 ? inside_[0].key : ""].push_back(key);
-    inside_.back().key = std::move(key);
+    if (inside_.size() <= 2) keys_[inside_.size() == 2 ? inside_[0] : ""].push_back(key);
+    inside_.back() = std::move(key);
   }
   void string(std::string&) override {}
   void integer(int64_t) override {}
   void real(double) override {}
   void other(const char*) override {}
   // Of the whole for "", else of the object of that key.
-  const std::vector<std::string>& of(const std::string& object) { return keys_[object]; }
+  const std::vector<std::string>& of(const std::string& object) const {
+    static const std::vector<std::string> none;
+    const auto found = keys_.find(object);
+    return found == keys_.end() ? none : found->second;
+  }
 
  private:
-  struct Level {
-    bool is_object;
-    std::string key;  // at hand
-  };
-  std::vector<Level> inside_;
+  std::vector<std::string> inside_;  // the key at hand of each list and object that is open
   std::map<std::string, std::vector<std::string>> keys_;
 };
 
@@ -113,6 +113,8 @@ struct File {
     parse_json(text, where, [&](const std::vector<std::string>&) { return &order; });
   }
   ~File() { dismantle(json); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
   const Json* find(std::string_view key) const {
     const Json* found = json_find(json, key, where);
     return !found || found->is_null() ? nullptr : found;
@@ -177,7 +179,7 @@ class Reader {
     }
   };
 
-  void read_config(File config) {
+  void read_config(const File& config) {
     for (const Key& key : config.order.of("")) {
       const Json* value = config.find(key);
       if (!value || !names_token(key, *value)) continue;
@@ -201,7 +203,7 @@ class Reader {
     }
   }
 
-  void read_extra_object(File& file, const Json& extra) {
+  void read_extra_object(const File& file, const Json& extra) {
     for (const Key& key : file.order.of("extra_special_tokens")) {
       others_.set(key, read_named(extra.at(key), key, file.where));
     }
@@ -222,7 +224,7 @@ class Reader {
     }
   }
 
-  void read_map(File map) {
+  void read_map(const File& map) {
     for (const Key& key : map.order.of("")) {
       const Json* value = map.find(key);
       if (!value) continue;
@@ -251,7 +253,7 @@ class Reader {
   }
 
   // {"<token>": id, ...}: special where another file gives the token a role.
-  void read_added(File added) {
+  void read_added(const File& added) {
     std::set<std::string> special;
     for (const auto& [key, named] : roles_) {
       if (!objects_of_config_.contains(key)) special.insert(named.token.content);

@@ -90,8 +90,7 @@ std::unique_ptr<Tokenizer> read_folder(const fs::path& folder, TokenizerOptions 
   }
   fail(ErrorCode::kNotFound,
        "{} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt (--tokenizer-path names "
-       "the "
-       "folder of one)",
+       "the folder of one)",
        folder.string());
 }
 

@@ -22,7 +22,7 @@ class Trie {
   // A place inside: behind some first bytes of strings.
   struct Place {
     uint32_t node = 0, used = 0;  // bytes of the node's own that are behind
-    bool valid = true;            // no string begins like that
+    bool valid = true;            // false: no string begins like that
   };
   // Where `front` leads to from a place.
   Place find(Place from, std::string_view front) const;

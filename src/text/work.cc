@@ -34,8 +34,7 @@ void Work::look() {
   if (static_cast<double>(time - begin_) > 1e9 * limit) {
     fail(ErrorCode::kUnsupported,
          "{} {} bytes took more than {:.1f} s: this tokenizer does not suit the text (a pattern that "
-         "backtracks, or "
-         "tokens of many thousand bytes)",
+         "backtracks, or tokens of many thousand bytes)",
          what_, bytes_, limit);
   }
 }

@@ -1,12 +1,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
+#include <thread>
 
 #include "apps/arguments.h"
 #include "apps/bench_run.h"
@@ -65,6 +68,41 @@ TEST(ReadAhead, FillsTheBatchWithoutReadingAllOfAFile) {
   EXPECT_EQ(read_ahead(100000, info), 104096);
   info.kv_capacity_tokens = 4096;  // 256 pages: no more can run at once
   EXPECT_EQ(read_ahead(536870911, info), 1024);
+}
+
+// Answers at once; counts.
+class CountingEngine final : public Engine {
+ public:
+  uint64_t submit(Request) override { return submitted++; }
+  Result wait(uint64_t request) override {
+    waited.insert(request);
+    return {};
+  }
+  bool cancel(uint64_t) override { return true; }
+  const ModelInfo& info() const override { return info_; }
+  const Tokenizer* tokenizer() const override { return nullptr; }
+  void set_step_observer(std::function<void(const StepInfo&)>) override {}
+
+  std::atomic<uint64_t> submitted{0};
+  std::set<uint64_t> waited;
+
+ protected:
+  std::vector<uint64_t> submit_all(std::vector<Request>) override { return {}; }
+
+ private:
+  ModelInfo info_;
+};
+
+TEST(OrderedRun, WaitsForAllThatItHasSubmittedHoweverItEnds) {
+  CountingEngine engine;
+  OrderedRun run;
+  run.on_result = [&](int64_t, Result&&) {
+    while (engine.submitted < 10) std::this_thread::yield();
+    throw Error(ErrorCode::kResource, "the disk is full");
+  };
+  const auto all = [&] { run_in_order(engine, *list_source(std::vector<NamedRequest>(10)), run); };
+  EXPECT_EQ(fault(all).second, "the disk is full");
+  EXPECT_EQ(engine.waited.size(), 10u);
 }
 
 // The flags of a command like ours, of every kind.

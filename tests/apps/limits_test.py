@@ -60,6 +60,15 @@ class Limits(CommandTest):
 
         self.assertLess(peak(536870911), peak(1) + (64 << 20))
 
+    @harness.without_address_sanitizer
+    def test_memory_that_no_flag_of_the_command_spares(self):
+        model = self.golden_copy("heads3_fp32")
+        config = (model / "config.json").read_text()
+        (model / "config.json").write_text(config + " " * (60 << 20))
+        limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (40 << 20, 40 << 20))
+        done = self.refused("inspect", "--model", model, codes=[1], says="out of memory", preexec_fn=limit)
+        self.assertNotIn("--batch-size", done.stderr)
+
     def test_heads_that_no_kernel_computes(self):
         """`generate` refuses them before it reads weights, and `inspect` says so."""
         hidden, ids = 257, 3
