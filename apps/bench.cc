@@ -167,8 +167,9 @@ int bench(const Flags& flags) {
   if (followed(config)) return 0;
   const Inputs inputs = inputs_of(flags.model);
   Output out("-", Output::Mode::kDirect, inputs);
-  // Before minutes of work that it could not hold. Ctrl-C in these minutes leaves nothing behind.
-  if (!flags.json.empty()) Output(flags.json, Output::Mode::kWhole, inputs);
+  std::optional<Output> file;  // before minutes of work that it could not hold
+  if (!flags.json.empty()) file.emplace(flags.json, Output::Mode::kWhole, inputs);
+  if (file && file->is_partial()) file.reset();  // which Ctrl-C would leave behind
   std::vector<Row> measured;
   ModelInfo info;
   {
@@ -205,9 +206,9 @@ int bench(const Flags& flags) {
   }
   out.commit();
   if (!flags.json.empty()) {
-    Output file(flags.json, Output::Mode::kWhole, inputs);
-    file.write((rows.size() == 1 ? rows[0] : ordered_json(rows)).dump(2) + "\n");
-    file.commit();
+    if (!file) file.emplace(flags.json, Output::Mode::kWhole, inputs);
+    file->write((rows.size() == 1 ? rows[0] : ordered_json(rows)).dump(2) + "\n");
+    file->commit();
   }
   return 0;
 }

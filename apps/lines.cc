@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "apps/interrupt.h"
 #include "bolide/error.h"
 
 namespace bolide::apps {
@@ -23,7 +24,10 @@ bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\v\f"
 LineReader::LineReader(const std::string& path) : path_(path == "-" ? "standard input" : path) {
   fd_ = path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0) {
-    throw Error(ErrorCode::kNotFound, fmt::format("cannot read '{}': {}", path, std::strerror(errno)));
+    const int error = errno;
+    if (error == EINTR)
+      stop_if_interrupted(fmt::format("'{}' is not read", path));  // a pipe without a writer
+    throw Error(ErrorCode::kNotFound, fmt::format("cannot read '{}': {}", path, std::strerror(error)));
   }
 }
 

@@ -30,6 +30,7 @@ class Output {
   void commit();  ///< flush, and give a kWhole file its name
   bool is_terminal() const;
   bool is_standard_output() const;
+  bool is_partial() const { return !temporary_.empty(); }  // there is a file beside its place, until commit()
   int fd() const { return fd_; }
 
  private:

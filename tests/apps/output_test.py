@@ -5,6 +5,7 @@ import resource
 import signal
 import stat
 import subprocess
+import threading
 import time
 
 import harness
@@ -181,15 +182,27 @@ class Output(CommandTest):
         bench = ["bench", "--model", self.model, "--input-len", 4, "--output-len", 2, "--repeats", 1000000, "--json", out]
         for args, partial in ((["logits", "--model", self.model, "--input", pipe, "--output", out], True), (bench, False)):
             with self.subTest(args[0]), subprocess.Popen(harness.command(*args), stdout=subprocess.PIPE,
-                                                         stderr=subprocess.DEVNULL) as process:
+                                                         stderr=subprocess.PIPE) as process:
                 deadline = time.time() + 60
                 while partial and not list(self.folder.glob("out.partial-*")) and time.time() < deadline:
                     time.sleep(0.01)
                 if not partial:
                     process.stdout.readline()  # what the model is: loading is over
                 process.send_signal(signal.SIGINT)
-                self.assertEqual(process.wait(60), -signal.SIGINT)
+                said = process.communicate(timeout=60)[1]
+                self.assertEqual(process.returncode, -signal.SIGINT)
+                self.assertRegex(said, rb"^(bolide: error: interrupted: .*\n)?$")
                 self.assertEqual(list(self.folder.glob("out*")), [])
+
+    def test_a_pipe_gets_what_a_file_would_get_whole(self):
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        got = []
+        reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
+        reader.start()
+        self.ok("bench", "--model", self.model, "--input-len", 4, "--output-len", 2, "--repeats", 1, "--json", pipe)
+        reader.join(20)
+        self.assertEqual(json.loads(got[0])["input_len"], 4)
 
     def test_a_limit_on_the_size_of_files(self):
         # LLVM's OpenMP has a file of 1024 bytes of its own, so that the results must take more.
