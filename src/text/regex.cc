@@ -106,8 +106,12 @@ bool Regex::search(std::string_view text, size_t from, Work& work) const {
     const bool retry =
         found == ONIGERR_RETRY_LIMIT_IN_MATCH_OVER || found == ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER;
     if (retry && retries < kMost) continue;
-    fail(ErrorCode::kUnsupported, "{}: the pattern '{}' gave up on a text of {} bytes{}", where_, pattern_,
-         text.size(), retry ? ": it backtracks without end" : fmt::format(" (Oniguruma code {})", found));
+    const std::string why = retry ? "it backtracks without end"
+                            : found == ONIGERR_MATCH_STACK_LIMIT_OVER
+                                ? "one match of it goes on for too long"
+                                : fmt::format("Oniguruma's fault {}", found);
+    fail(ErrorCode::kUnsupported, "{}: the pattern '{}' gave up on a text of {} bytes: {}", where_, pattern_,
+         text.size(), why);
   }
 }
 

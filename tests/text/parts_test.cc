@@ -107,6 +107,11 @@ TEST(Regex, RefusesWhatDoesNotCompileAndWhatNeverEnds) {
   EXPECT_ERROR(
       hostile.split(std::string(200, 'x'), matches, work), ErrorCode::kUnsupported,
       "tokenizer.json: the pattern '(x+x+)+y' gave up on a text of 200 bytes: it backtracks without end");
+  const Regex deep("(?:(?:(?:(?:(?:x|a)|b)|c)|d)|e)*",
+                   "tokenizer.json");  // more entries for a character than a real pattern has
+  Work much(1'000'000);
+  EXPECT_ERROR(deep.split(std::string(1'000'000, 'x'), matches, much), ErrorCode::kUnsupported,
+               "gave up on a text of 1000000 bytes: one match of it goes on for too long");
 }
 
 TEST(Regex, TakesPatternsOfUpTo10000Bytes) {
