@@ -89,7 +89,8 @@ std::vector<Case> read_cases(const LambadaFlags& flags, const Tokenizer& tokeniz
     cases.push_back(split(tokenizer, text, lines.where()));
   }
   stop_if_interrupted(kNotKnown);
-  if (cases.empty()) throw Error(ErrorCode::kCorrupt, fmt::format("'{}' holds no texts", flags.dataset_path));
+  if (cases.empty())
+    throw Error(ErrorCode::kCorrupt, fmt::format("'{}' holds no texts", printable(flags.dataset_path)));
   return cases;
 }
 

@@ -26,8 +26,9 @@ LineReader::LineReader(const std::string& path) : path_(path == "-" ? "standard 
   if (fd_ < 0) {
     const int error = errno;
     if (error == EINTR)
-      stop_if_interrupted(fmt::format("'{}' is not read", path));  // a pipe without a writer
-    throw Error(ErrorCode::kNotFound, fmt::format("cannot read '{}': {}", path, std::strerror(error)));
+      stop_if_interrupted(fmt::format("'{}' is not read", printable(path)));  // a pipe without a writer
+    throw Error(ErrorCode::kNotFound,
+                fmt::format("cannot read '{}': {}", printable(path), std::strerror(error)));
   }
 }
 
@@ -35,7 +36,7 @@ LineReader::~LineReader() {
   if (fd_ != STDIN_FILENO) ::close(fd_);
 }
 
-std::string LineReader::where() const { return fmt::format("{} line {}", path_, line_number_); }
+std::string LineReader::where() const { return fmt::format("{} line {}", printable(path_), line_number_); }
 
 bool LineReader::fill(const std::function<bool()>& stopped) {
   buffer_.erase(0, begin_);
@@ -53,7 +54,8 @@ bool LineReader::fill(const std::function<bool()>& stopped) {
     buffer_.resize(before + static_cast<size_t>(count > 0 ? count : 0));
     if (count >= 0) return count > 0;
     if (error != EINTR) {
-      throw Error(ErrorCode::kNotFound, fmt::format("cannot read '{}': {}", path_, std::strerror(error)));
+      throw Error(ErrorCode::kNotFound,
+                  fmt::format("cannot read '{}': {}", printable(path_), std::strerror(error)));
     }
   }
 }
@@ -70,7 +72,7 @@ bool LineReader::next(std::string& line, const std::function<bool()>& stopped) {
     searched = buffer_.size() - begin_;  // fill() moves the unread part to the front
     if (searched > kMaxLineBytes) {
       throw Error(ErrorCode::kCorrupt,
-                  fmt::format("{} line {} is over 64 MiB, split it", path_, line_number_ + 1));
+                  fmt::format("{} line {} is over 64 MiB, split it", printable(path_), line_number_ + 1));
     }
     if (fill(stopped)) continue;
     if (stopped && stopped()) return false;

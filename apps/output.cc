@@ -22,7 +22,8 @@ namespace {
 constexpr size_t kPendingBytes = 1 << 16;
 
 [[noreturn]] void cannot_create(const std::string& path) {
-  throw Error(ErrorCode::kResource, fmt::format("cannot create '{}': {}", path, std::strerror(errno)));
+  throw Error(ErrorCode::kResource,
+              fmt::format("cannot create '{}': {}", printable(path), std::strerror(errno)));
 }
 
 // The descriptor that a name stands for, or -1.
@@ -61,8 +62,9 @@ void refuse_standard_stream(const std::string& path, const struct stat& output) 
     struct stat stream {};
     if (::fstat(fd, &stream) != 0 || !S_ISREG(stream.st_mode)) continue;
     if (stream.st_dev != output.st_dev || stream.st_ino != output.st_ino) continue;
-    throw Error(ErrorCode::kUsage, fmt::format("'{}' is where {} goes already: give another output", path,
-                                               fd == STDOUT_FILENO ? "standard output" : "standard error"));
+    throw Error(ErrorCode::kUsage,
+                fmt::format("'{}' is where {} goes already: give another output", printable(path),
+                            fd == STDOUT_FILENO ? "standard output" : "standard error"));
   }
 }
 
@@ -78,6 +80,7 @@ Output::Output(const std::string& path, Mode mode, const Inputs& inputs) : path_
     return;
   }
   const bool there = ::stat(path.c_str(), &status) == 0;
+  if (!there && errno != ENOENT) cannot_create(path);  // a name too long would be found when all is done
   if (there) {
     refuse_input(name(), status, inputs);
     refuse_standard_stream(path, status);
@@ -140,7 +143,9 @@ bool Output::is_terminal() const { return apps::is_terminal(fd_); }
 
 bool Output::is_standard_output() const { return fd_ == STDOUT_FILENO; }
 
-std::string Output::name() const { return is_standard_output() ? "standard output" : "'" + path_ + "'"; }
+std::string Output::name() const {
+  return is_standard_output() ? "standard output" : fmt::format("'{}'", printable(path_));
+}
 
 void Output::failed(int error) const {
   if (error == EPIPE) {

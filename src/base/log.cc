@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/printable.h"
 
 namespace bolide {
 namespace {
@@ -72,7 +73,8 @@ void set_log_level(const std::string& level) {
   std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
   auto parsed = spdlog::level::from_str(word);
   if (parsed == spdlog::level::off && word != "off") {
-    fail(ErrorCode::kUsage, "unknown log level '{}': use trace, debug, info, warning, error or off", word);
+    fail(ErrorCode::kUsage, "unknown log level '{}': use trace, debug, info, warning, error or off",
+         printable(word));
   }
   static auto logger = [] {
     auto made = std::make_shared<spdlog::logger>("bolide", sink());

@@ -1,5 +1,6 @@
 """Flags: what is accepted, what is refused and how; no model is ever loaded."""
 import json
+import os
 import resource
 
 import harness
@@ -216,6 +217,25 @@ class Usage(CommandTest):
             with self.subTest(theirs):
                 self.refused(command, theirs, "x", codes=[2], says=f"unknown flag {theirs.split('=')[0]}: here it is {ours} (see")
         self.refused("tokenize", "--max-num-seqs", 1, codes=[2], says="unknown flag --max-num-seqs (see")
+
+    def test_long_values_are_cut(self):
+        long, model = "x" * 5000, golden("heads3_fp32")
+        rows = self.jsonl("rows.jsonl", [{"input_ids": [5]}])
+        generate = ["generate", "-m", model, "--input"]
+        for args, env, says in ((["generate", "-m", long, "--prompt", "a"], {}, "... (5000 bytes)"), ([*generate, long], {}, "cannot read"),
+                                ([*generate, rows, "--output", long], {}, "cannot create"),
+                                ([*generate, rows, "--log-level", long], {}, "unknown log level"),
+                                ([*generate, rows], {"BOLIDE_LOG_LEVEL": long}, "unknown log level"),
+                                ([*generate, rows], {"BOLIDE_CPU_ISA": long}, "BOLIDE_CPU_ISA"),
+                                (["bench", "-m", model, "--json", long], {}, "cannot create"),
+                                (["logits", "-m", model, "--input", rows, "--output", long], {}, "cannot create"),
+                                (["lambada", "-m", golden(TOKENIZER), "--dataset-path", long], {}, "File name too long")):
+            with self.subTest(args=[str(arg)[:20] for arg in args], env=list(env)):
+                done = self.run_bolide(*args, env={**os.environ, **env})
+                self.assertNotEqual(done.returncode, 0)
+                self.assertLess(len(done.stderr), 600)
+                self.assertIn("x" * 100, done.stderr)
+                self.assertIn(says, done.stderr)
 
     def test_temperature_alone_draws(self):
         model = golden(TOKENIZER)

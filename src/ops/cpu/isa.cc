@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "hwy/targets.h"
 
 #if defined(__x86_64__)
@@ -67,7 +68,7 @@ Isa from_environment() {
          name_of(available.back()));
   }
   fail(ErrorCode::kUsage, "BOLIDE_CPU_ISA={} is unknown: use generic, avx2, avx512, avx512_bf16 or amx",
-       wanted);
+       printable(wanted));
 }
 
 }  // namespace
