@@ -13,8 +13,8 @@ namespace bolide {
 
 // What std::filesystem's functions of these kinds give, with errors in plain words (those throw "filesystem
 // error: status: ..."; tools/check_ladder.py refuses them). "Not there" is an answer and no error; a folder
-// that may not be entered, a name that is too long or a loop of links is one: kResource, naming the path and
-// the reason.
+// that may not be entered, a name that is too long or a loop of links is one (kResource, naming the path and
+// the reason), and so is a link that leads nowhere (kCorrupt).
 bool path_exists(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 bool is_regular(const std::filesystem::path& path);
