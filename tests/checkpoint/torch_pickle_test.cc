@@ -160,8 +160,8 @@ TEST(TorchPickle, ParametersAndPlainDataBesideThem) {
                "tries to call 'torch.Size'");
   // Neither a device nor a storage is a tensor.
   EXPECT_ERROR(read(dict({{"d", global("torch", "device") + ")R"}})), ErrorCode::kUnsupported,
-               "'d' is a object");
-  EXPECT_ERROR(read(dict({{"s", storage_of(storage_parts())}})), ErrorCode::kUnsupported, "'s' is a object");
+               "'d' is an object");
+  EXPECT_ERROR(read(dict({{"s", storage_of(storage_parts())}})), ErrorCode::kUnsupported, "'s' is an object");
 }
 
 TEST(TorchPickle, NumbersInEveryEncoding) {
@@ -194,7 +194,7 @@ TEST(TorchPickle, TextsInEveryEncoding) {
   }
   for (const std::string& bytes :
        {"C\x02"s + std::string("ab"), "B"s + raw(uint32_t{2}) + "ab", "\x8e"s + raw(uint64_t{2}) + "ab"})
-    EXPECT_ERROR(read("}"s + bytes + good() + "s"), ErrorCode::kUnsupported, "has a bytes as a key");
+    EXPECT_ERROR(read("}"s + bytes + good() + "s"), ErrorCode::kUnsupported, "has bytes as a key");
 }
 
 TEST(TorchPickle, StackAndMemo) {
@@ -211,7 +211,7 @@ TEST(TorchPickle, StackAndMemo) {
   EXPECT_ERROR(read("}\x94h\x01"), kCorrupt, "has not stored");
   EXPECT_ERROR(read("}q\x01h\x00"s), kCorrupt, "has not stored");  // a gap
   EXPECT_ERROR(read("(0"), kCorrupt, "runs empty");
-  EXPECT_ERROR(read("N(0"), ErrorCode::kUnsupported, "holds a None");
+  EXPECT_ERROR(read("N(0"), ErrorCode::kUnsupported, "holds None");
   EXPECT_ERROR(read("(h\x00"s), kCorrupt, "has not stored");
   EXPECT_ERROR(read("N(\x85"), kCorrupt, "runs empty");  // no tuple reaches below a mark
   EXPECT_ERROR(read("}(a"), kCorrupt, "runs empty");
