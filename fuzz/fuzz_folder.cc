@@ -1,7 +1,8 @@
 // A whole model folder: opened, loaded, and its tokenizer used. The input is an archive of its own kind that
 // mutations keep readable: "<<<NAME>>>" begins a file, whose bytes go on to the next such mark.
 #include "bolide/tokenizer.h"
-#include "models/registry.h"
+#include "models/load_model.h"
+#include "models/open_checkpoint.h"
 #include "support.h"
 
 namespace {

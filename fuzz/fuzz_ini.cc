@@ -13,8 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (bolide::parse_ini(bolide::format_ini(again), "again") != ini) std::abort();
     bolide::only_errors([&] {
       const bolide::Family& family = bolide::find_family(ini, "config.ini");
-      const auto model = family.build(family.read_ft_config(ini, "config.ini"), {});
-      if (bolide::weight_bytes(model->slots(), {}, bolide::DType::kF32) <= 0) std::abort();
+      const auto model = family.build(family.ft->read_config(ini, "config.ini"), {});
+      if (bolide::weight_bytes(model->weights(), {}, bolide::DType::kF32) <= 0) std::abort();
     });
     for (const auto& section : ini) {
       for (const auto& entry : section.second) {

@@ -26,6 +26,14 @@ struct Dist {
     const int64_t each = total / tensor_size;
     return {tensor_rank * each, (tensor_rank + 1) * each};
   }
+  // This tensor rank's heads of `total`: its share of them, or, where there are fewer than ranks, the one
+  // that it holds with others, whose queries are its own. One of the two must divide the other.
+  Range head_part(int64_t total) const {
+    if (total % tensor_size == 0) return tensor_part(total);
+    BOLIDE_CHECK(tensor_size % total == 0, "{} heads over {}", total, tensor_size);
+    const int64_t head = tensor_rank / (tensor_size / total);
+    return {head, head + 1};
+  }
   // This tensor rank's ids of a vocabulary; the last ranks may have fewer, or none.
   Range vocab_part(int64_t total) const {
     const int64_t each = (total + tensor_size - 1) / tensor_size;

@@ -1,7 +1,5 @@
 #include "layers/attention.h"
 
-#include <cmath>
-
 namespace bolide {
 
 void SelfAttention::add_to(const Context& context, const KvView& kv, int64_t layer, const Norm& norm,
@@ -23,7 +21,7 @@ void SelfAttention::add_to(const Context& context, const KvView& kv, int64_t lay
                       .max_kv_length = batch.max_kv_length,
                       .heads = heads,
                       .alibi_slopes = alibi,
-                      .scale = 1.0f / std::sqrt(static_cast<float>(head_size)),
+                      .scale = scale,
                       .y = mixed});
   out.add_to(context, mixed, hidden);
 }

@@ -10,7 +10,8 @@ struct SelfAttention {
   Linear qkv;  // [(heads + 2 kv_heads) * head_size, hidden]: rows q | k | v
   Linear out;  // [hidden, heads * head_size]
   int64_t heads = 0, kv_heads = 0, head_size = 0;
-  Tensor alibi;  // [heads] slopes, or empty
+  float scale = 1.0f;  // of q.k
+  Tensor alibi;        // [heads] slopes, or empty
 
   // hidden [T, hidden] fp32 += the projected attention of norm(hidden); an empty norm is none.
   void add_to(const Context& context, const KvView& kv, int64_t layer, const Norm& norm,

@@ -10,24 +10,27 @@
 namespace bolide {
 
 // Token embedding, vocabulary-parallel: each rank adds the rows it holds and the ranks' sum is complete. Then
-// a norm.
+// the positions' table, where there is one, and a norm.
 struct Embedding {
   Weight table;             // [local vocab, hidden]
   int64_t vocab_begin = 0;  // first id of this rank
+  Weight positions;         // [positions, hidden]; empty: none
   LayerNorm norm;           // empty: none
 
-  // y [T, hidden] fp32. Ids and previous ids as in ops/embedding.h.
+  // y [T, hidden] fp32. Ids and previous ids as in ops/embedding.h; `places` [T] are rows of `positions`.
   void forward(const Context& context, std::span<const int32_t> ids, std::span<const int32_t> previous_ids,
-               const View& y) const {
-    const bool whole = !context.tensor_comm;
+               std::span<const int32_t> places, const View& y) const {
+    const bool at_once = !context.tensor_comm && !positions.format;
     embedding(context, {.ids = ids,
                         .table = &table.matrix,
                         .vocab_begin = vocab_begin,
                         .y = y,
                         .previous_ids = previous_ids,
-                        .norm = whole ? norm.norm() : Norm()});
-    if (whole) return;
+                        .norm = at_once ? norm.norm() : Norm()});
+    if (at_once) return;
     all_reduce(context, y);
+    if (positions.format)
+      embedding(context, {.ids = places, .table = &positions.matrix, .y = y, .accumulate = true});
     if (!norm.weight.empty()) norm.forward(context, y, y);
   }
 };

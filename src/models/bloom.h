@@ -1,6 +1,6 @@
 #pragma once
 
-#include "models/registry.h"
+#include "models/family.h"
 
 namespace bolide {
 

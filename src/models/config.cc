@@ -23,6 +23,27 @@ std::vector<int32_t> end_ids_of(const Json& config, std::string_view where) {
   return ids;
 }
 
+bool is_given(const Json& config, const char* key, std::string_view where) {
+  const Json* found = json_find(config, key, where);
+  return found && !found->is_null();
+}
+
+void check_between(const char* what, int64_t value, int64_t high, std::string_view where) {
+  if (value < 1 || value > high)
+    fail(ErrorCode::kCorrupt, "{}: {} is {}, not from 1 to {}", where, what, value, high);
+}
+
+struct NamedActivation {
+  std::string_view name;
+  Activation activation;
+};
+constexpr NamedActivation kActivations[] = {{"gelu", Activation::kGeluErf},
+                                            {"gelu_new", Activation::kGeluTanh},
+                                            {"gelu_pytorch_tanh", Activation::kGeluTanh},
+                                            {"relu", Activation::kRelu},
+                                            {"silu", Activation::kSilu},
+                                            {"swish", Activation::kSilu}};
+
 // The name of the scheme, as well as the config tells.
 std::string scheme_of(const Json& quantization) {
   if (!quantization.is_object()) return "unnamed";
@@ -40,12 +61,15 @@ std::string scheme_of(const Json& quantization) {
 
 int64_t json_twin(const Json& config, const TwinKeys& keys, std::string_view where,
                   std::vector<std::string>& warnings) {
-  const auto given = [&](const char* key) {
-    const Json* found = json_find(config, key, where);
-    return found && !found->is_null();
-  };
-  if (!given(keys.wins) && !given(keys.usual))
+  if (!is_given(config, keys.wins, where) && !is_given(config, keys.usual, where))
     fail(ErrorCode::kCorrupt, "{}: key '{}' (or '{}') is missing", where, keys.usual, keys.wins);
+  return json_twin_or(config, keys, 0, where, warnings);
+}
+
+int64_t json_twin_or(const Json& config, const TwinKeys& keys, int64_t fallback, std::string_view where,
+                     std::vector<std::string>& warnings) {
+  const auto given = [&](const char* key) { return is_given(config, key, where); };
+  if (!given(keys.wins) && !given(keys.usual)) return fallback;
   if (!given(keys.wins)) return json_get<int64_t>(config, keys.usual, where);
   const int64_t value = json_get<int64_t>(config, keys.wins, where);
   if (given(keys.usual)) {
@@ -57,6 +81,58 @@ int64_t json_twin(const Json& config, const TwinKeys& keys, std::string_view whe
     }
   }
   return value;
+}
+
+void json_must_be_off(const Json& config, const char* key, std::string_view where) {
+  if (json_get_or<bool>(config, key, false, where))
+    fail(ErrorCode::kUnsupported, "{}: {} is true, and this version has no such graph", where, key);
+}
+
+Activation parse_activation(const std::string& name, std::string_view where) {
+  std::string known;
+  for (const NamedActivation& row : kActivations) {
+    if (row.name == name) return row.activation;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
+  }
+  fail(ErrorCode::kUnsupported, "{}: activation '{}' is not one that this version has (it has {})", where,
+       printable(name), known);
+}
+
+int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where, ModelConfig& into) {
+  constexpr const char* kKey = "bos_token_id";
+  const Json* said = json_find(config, kKey, where);
+  const int32_t id = json_get_or<int32_t>(config, kKey, fallback, where);
+  if (said && said->is_null()) return -1;
+  return known_ids({id}, "begin id", into.vocab_size, into.warnings).empty() ? -1 : id;
+}
+
+void check_sizes(const ModelConfig& config, std::string_view where) {
+  constexpr int64_t kMaxHidden = int64_t{1} << 17;
+  check_between("the vocabulary size", config.vocab_size, int64_t{1} << 24, where);
+  check_between("the number of layers", config.layers, 1024, where);
+  check_between("the number of heads", config.heads, 4096, where);
+  check_between("the head size", config.head_size, kMaxHidden, where);
+  check_between("the hidden size", config.hidden_size, kMaxHidden, where);
+  check_between("the inner size", config.inter_size, int64_t{1} << 20, where);
+  // 0 divides by zero where all elements are alike, and 1 is beyond any use.
+  if (!(config.norm_eps > 0 && config.norm_eps <= 1)) {
+    fail(ErrorCode::kCorrupt, "{}: the epsilon of the layer norms is {}, not above 0 and at most 1", where,
+         config.norm_eps);
+  }
+}
+
+void settle_head_size(ModelConfig& config, std::string_view where) {
+  check_between("the number of heads", config.heads, 4096, where);
+  check_between("the hidden size", config.hidden_size, int64_t{1} << 17, where);
+  if (config.hidden_size % config.heads != 0) {
+    fail(ErrorCode::kCorrupt, "{}: hidden size {} is not a multiple of its {} heads", where,
+         config.hidden_size, config.heads);
+  }
+  config.head_size = config.hidden_size / config.heads;
+}
+
+void check_positions(const ModelConfig& config, std::string_view where) {
+  check_between("the number of positions", config.max_positions, int64_t{1} << 24, where);
 }
 
 void refuse_quantized(const Json& config, std::string_view where) {

@@ -19,6 +19,24 @@ struct TwinKeys {
 // when neither is there.
 int64_t json_twin(const Json& config, const TwinKeys& keys, std::string_view where,
                   std::vector<std::string>& warnings);
+// The same, and `fallback` when neither is there.
+int64_t json_twin_or(const Json& config, const TwinKeys& keys, int64_t fallback, std::string_view where,
+                     std::vector<std::string>& warnings);
+// kUnsupported when the setting is on: a graph that this version does not have.
+void json_must_be_off(const Json& config, const char* key, std::string_view where);
+// The activation that transformers calls so; kUnsupported, with those that there are, for any other.
+Activation parse_activation(const std::string& name, std::string_view where);
+// bos_token_id, as in transformers: `fallback` where nothing is said, none for null; none, with a warning,
+// for an id that the vocabulary has not.
+int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where, ModelConfig& into);
+
+// Bounds that no real model reaches keep a damaged config from asking for absurd allocations: kCorrupt beyond
+// them. After it there may be arithmetic on the sizes.
+void check_sizes(const ModelConfig& config, std::string_view where);
+// The same for hidden_size and heads, from which head_size then follows: their quotient.
+void settle_head_size(ModelConfig& config, std::string_view where);
+// And for max_positions, where the model has a table of them.
+void check_positions(const ModelConfig& config, std::string_view where);
 
 // Throws kUnsupported, naming the scheme, for a config.json of quantised weights: read as plain ones they
 // would be noise.

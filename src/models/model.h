@@ -1,5 +1,6 @@
 #pragma once
 
+#include <any>
 #include <memory>
 #include <string>
 #include <vector>
@@ -7,7 +8,7 @@
 #include "cache/kv_cache.h"
 #include "ops/matmul.h"
 #include "tensor/context.h"
-#include "weights/slot.h"
+#include "weights/weight_spec.h"
 
 namespace bolide {
 
@@ -26,8 +27,8 @@ struct ModelConfig {
   int32_t bos_id = -1;           // -1: none
   std::vector<int32_t> end_ids;  // any of them ends a text
   DType checkpoint_dtype = DType::kF32;
-  bool tied_head = true;             // the head is the token embedding
-  bool residual_after_norm = false;  // BLOOM's apply_residual_connection_post_layernorm
+  bool tied_head = true;  // the head is the token embedding
+  std::any own;           // what only the family's own file reads
   // What the files say and the model does not follow, a line each; who loads it tells the user once.
   std::vector<std::string> warnings;
 };
@@ -48,9 +49,9 @@ class Model {
   virtual void logits(const Context& context, const View& hidden, View logits, const Best& best) const = 0;
   // Makes what is computed rather than loaded, on context.device. Once, after the weights are loaded.
   virtual void prepare(const Context& context) = 0;
-  // Every weight of this rank, bound to the field that it fills. For the loader and the converter. Of a whole
-  // model the first is the token embedding, and the last the head where it is not tied.
-  virtual std::vector<Slot> slots() = 0;
+  // Every weight of this rank, bound to the field that it fills: the one list that loading, writing and all
+  // counts follow from.
+  virtual std::vector<WeightSpec> weights() = 0;
 };
 
 }  // namespace bolide

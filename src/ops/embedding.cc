@@ -10,6 +10,7 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
   BOLIDE_CHECK(args.table->device == context.device);
   check_matrix(context, "y", args.y, static_cast<int64_t>(args.ids.size()), args.table->cols);
   const bool normed = !args.norm.weight.empty();
+  BOLIDE_CHECK(!normed || !args.accumulate);
   if (normed) {
     check_vector(context, "norm.weight", args.norm.weight, args.table->cols);
     check_vector(context, "norm.bias", args.norm.bias, args.table->cols);

@@ -8,23 +8,49 @@
 #include "base/parallel.h"
 #include "bolide/checkpoint.h"
 #include "checkpoint/ft_writer.h"
-#include "models/registry.h"
+#include "models/load_model.h"
+#include "models/open_checkpoint.h"
 #include "weights/block_plan.h"
 #include "weights/value_check.h"
 
 namespace bolide {
 namespace {
 
-// One file to write: a slot, for one rank (or for all, rank -1).
-struct Job {
-  const Slot* slot;
-  Dist dist;
-  int rank;
-  std::string source_name;
-  bool embedding() const { return slot->ft.layout == Layout::kAsIs; }  // or the head
+// A weight, the tensors of the checkpoint that hold it, and its files in an FT folder.
+struct FtWeight {
+  WeightSpec spec;
+  std::vector<std::pair<WeightSource, std::string>> sources;  // with the name that the checkpoint has
+  std::string name;                                           // of the files
+  Shape shape;                                                // of all of them, rejoined
+  bool turned;                                                // [in, out] there
+  // An embedding or a head: the largest by far, and rows of a read are rows of the file.
+  bool embedding() const { return spec.is_matrix() && !turned; }
 };
 
-bool is_split(const Slot& slot) { return slot.shard == Shard::kOut || slot.shard == Shard::kIn; }
+std::vector<FtWeight> plan_weights(const Checkpoint& checkpoint, const FtFormat& ft) {
+  std::vector<FtWeight> weights;
+  for (const WeightSpec& spec : checkpoint.family->build(checkpoint.config, {})->weights()) {
+    const std::vector<WeightSource> files = sources_of(spec, ft.names);
+    BOLIDE_CHECK(files.size() == 1, "FT holds '{}' in several tensors", spec.name);
+    FtWeight& weight = weights.emplace_back(FtWeight{.spec = spec,
+                                                     .sources = {},
+                                                     .name = files[0].names.front(),
+                                                     .shape = stored_shape(spec, files[0]),
+                                                     .turned = files[0].layout != Layout::kAsIs});
+    for (WeightSource& source : sources_of(spec, checkpoint.names())) {
+      std::string name = find_name(*checkpoint.source, source);
+      weight.sources.emplace_back(std::move(source), std::move(name));
+    }
+  }
+  return weights;
+}
+
+// One file to write: a weight, for one rank (or for all, rank -1).
+struct Job {
+  const FtWeight* weight;
+  Dist dist;
+  int rank;
+};
 
 // Writes block [rows, cols] into file [.., width] as its transpose: file[col][row0 + row] = block[row][col].
 // Tiles of 64 x 64 keep both sides in the first-level cache; a plain double loop runs at a quarter of the
@@ -49,26 +75,26 @@ void transpose_tiles(const std::byte* block, int64_t row_stride, int64_t rows, i
   }
 }
 
-// Puts one part of a read where it belongs in the file [in, out] (matrix) or [out] (vector) of this rank.
-void place(const BlockRead& read, const BlockRead::Part& part, const std::byte* data, DType from,
+// Puts one piece of a read where it belongs in the file [in, out] (matrix) or [out] (vector) of this rank.
+void place(const BlockRead& read, const BlockRead::Piece& piece, const std::byte* data, DType from,
            std::byte* file, DType to, int64_t width) {
-  const std::byte* block = data + static_cast<size_t>(part.offset) * size_of(from);
-  if (part.cols == 1 && width == 0) {
-    convert_elements(block, from, file + static_cast<size_t>(part.row0) * size_of(to), to,
-                     static_cast<size_t>(part.rows));
+  const std::byte* block = data + static_cast<size_t>(piece.offset) * size_of(from);
+  if (piece.cols == 1 && width == 0) {
+    convert_elements(block, from, file + static_cast<size_t>(piece.row0) * size_of(to), to,
+                     static_cast<size_t>(piece.rows));
   } else if (read.transposed) {  // already [in, out]: rows of the read are rows of the file
-    for (int64_t i = 0; i < part.rows; ++i) {
-      convert_elements(block + static_cast<size_t>(i * part.row_stride) * size_of(from), from,
-                       file + static_cast<size_t>((part.col0 + i) * width + part.row0) * size_of(to), to,
-                       static_cast<size_t>(part.cols));
+    for (int64_t i = 0; i < piece.rows; ++i) {
+      convert_elements(block + static_cast<size_t>(i * piece.row_stride) * size_of(from), from,
+                       file + static_cast<size_t>((piece.col0 + i) * width + piece.row0) * size_of(to), to,
+                       static_cast<size_t>(piece.cols));
     }
   } else {
-    const int64_t first = part.col0 * width + part.row0;
+    const int64_t first = piece.col0 * width + piece.row0;
     if (size_of(to) == 2) {
-      transpose_tiles(block, part.row_stride, part.rows, part.cols, from, to,
+      transpose_tiles(block, piece.row_stride, piece.rows, piece.cols, from, to,
                       reinterpret_cast<uint16_t*>(file) + first, width);
     } else {
-      transpose_tiles(block, part.row_stride, part.rows, part.cols, from, to,
+      transpose_tiles(block, piece.row_stride, piece.rows, piece.cols, from, to,
                       reinterpret_cast<uint32_t*>(file) + first, width);
     }
   }
@@ -82,88 +108,93 @@ constexpr int kMostThreads = 256;
 // other matrices are turned in memory first, since a row of the input is a column of the file.
 int64_t write_job(const Checkpoint& checkpoint, const Job& job, DType to, FtWriter& writer) {
   const TensorSource& source = *checkpoint.source;
-  const DType from = source.info(job.source_name).dtype;
-  const Shape local = local_shape(*job.slot, job.dist);
-  FtFile file = writer.create(job.slot->ft.names.front(), job.rank);
+  const WeightSpec& spec = job.weight->spec;
+  const bool straight = job.weight->embedding();
+  const Shape local = local_shape(spec, job.dist);
+  FtFile file = writer.create(job.weight->name, job.rank);
   std::vector<std::byte> staging, content;
-  if (!job.embedding()) content.resize(static_cast<size_t>(local.count()) * size_of(to));
-  const int64_t width = job.slot->is_matrix() ? local[0] : 0;
-  for (const BlockRead& read :
-       plan_blocks(*job.slot, source_of(*job.slot, checkpoint.format).layout, job.dist, kBlockElements)) {
-    const size_t count = static_cast<size_t>(read.shape.count());
-    staging.resize(count * size_of(from));
-    source.read(job.source_name, read.slice, staging.data());
-    check_values(source, job.source_name, read.slice, staging.data(), to);
-    if (job.embedding()) {
-      content.resize(count * size_of(to));
-      convert_elements(staging.data(), from, content.data(), to, count);
-      file.append(content);
-    } else {
-      for (const BlockRead::Part& part : read.parts)
-        place(read, part, staging.data(), from, content.data(), to, width);
+  if (!straight) content.resize(static_cast<size_t>(local.count()) * size_of(to));
+  const int64_t width = spec.is_matrix() ? local[0] : 0;
+  for (const auto& [stored, name] : job.weight->sources) {
+    const DType from = source.info(name).dtype;
+    for (const BlockRead& read : plan_blocks(spec, stored, job.dist, kBlockElements)) {
+      const size_t count = static_cast<size_t>(read.shape.count());
+      staging.resize(count * size_of(from));
+      source.read(name, read.slice, staging.data());
+      check_values(source, name, read.slice, staging.data(), to);
+      if (straight) {
+        content.resize(count * size_of(to));
+        convert_elements(staging.data(), from, content.data(), to, count);
+        file.append(content);
+      } else {
+        for (const BlockRead::Piece& piece : read.pieces)
+          place(read, piece, staging.data(), from, content.data(), to, width);
+      }
     }
   }
-  if (!job.embedding()) file.append(content);
+  if (!straight) file.append(content);
   file.close();
   return local.count() * static_cast<int64_t>(size_of(to));
 }
 
-// Tells of tensors in the order of the slots, each once all of its files are written. Thread-safe.
+// Tells of tensors in the order of the weights, each once all of its files are written. Thread-safe.
 class Teller {
  public:
-  Teller(const Checkpoint& checkpoint, std::span<const Slot> slots, const ConvertOptions& options)
-      : checkpoint_(checkpoint), slots_(slots), options_(options) {
-    for (const Slot& slot : slots) files_left_.push_back(is_split(slot) ? options.tensor_para_size : 1);
+  Teller(const Checkpoint& checkpoint, std::span<const FtWeight> weights, const ConvertOptions& options)
+      : checkpoint_(checkpoint), weights_(weights), options_(options) {
+    for (const FtWeight& weight : weights)
+      files_left_.push_back(weight.spec.is_split() ? options.tensor_para_size : 1);
   }
 
-  void written(const Slot& slot) {
+  void written(const FtWeight& weight) {
     std::lock_guard lock(mutex_);
-    --files_left_[static_cast<size_t>(&slot - slots_.data())];
-    for (; next_ < slots_.size() && files_left_[next_] == 0; ++next_)
+    --files_left_[static_cast<size_t>(&weight - weights_.data())];
+    for (; next_ < weights_.size() && files_left_[next_] == 0; ++next_)
       if (options_.on_tensor) options_.on_tensor(describe(next_));
   }
 
  private:
   ConvertedTensor describe(size_t index) const {
-    const Slot& slot = slots_[index];
-    const TensorSource& source = *checkpoint_.source;
-    const Shape whole = source_shape(slot, slot.ft.layout);
-    ConvertedTensor tensor{.name = slot.ft.names.front(),
-                           .shape = {whole.extents().begin(), whole.extents().end()},
-                           .split = is_split(slot),
-                           .file = FtFile::name(slot.ft.names.front(), is_split(slot) ? 0 : -1),
-                           .source = source.where(find_name(source, source_of(slot, checkpoint_.format))),
+    const FtWeight& weight = weights_[index];
+    const bool split = weight.spec.is_split();
+    ConvertedTensor tensor{.name = weight.name,
+                           .shape = {weight.shape.extents().begin(), weight.shape.extents().end()},
+                           .split = split,
+                           .file = FtFile::name(weight.name, split ? 0 : -1),
+                           .source = checkpoint_.source->where(weight.sources.front().second),
                            .index = static_cast<int64_t>(index),
-                           .count = static_cast<int64_t>(slots_.size())};
-    if (slot.shard == Shard::kOut) tensor.shape.back() /= options_.tensor_para_size;
-    if (slot.shard == Shard::kIn) tensor.shape.front() /= options_.tensor_para_size;
+                           .count = static_cast<int64_t>(weights_.size())};
+    if (weight.spec.shard == Shard::kOut) tensor.shape.back() /= options_.tensor_para_size;
+    if (weight.spec.shard == Shard::kIn) tensor.shape.front() /= options_.tensor_para_size;
     return tensor;
   }
 
   const Checkpoint& checkpoint_;
-  std::span<const Slot> slots_;
+  std::span<const FtWeight> weights_;
   const ConvertOptions& options_;
   std::mutex mutex_;
-  std::vector<int> files_left_;  // of each slot
-  size_t next_ = 0;              // slot to tell of
+  std::vector<int> files_left_;  // of each weight
+  size_t next_ = 0;              // weight to tell of
 };
 
-std::vector<Job> plan_jobs(const Checkpoint& checkpoint, std::span<const Slot> slots, int ranks,
+std::vector<Job> plan_jobs(const Checkpoint& checkpoint, std::span<const FtWeight> weights, int ranks,
                            bool by_shard) {
   std::vector<Job> jobs;
-  for (const Slot& slot : slots) {
-    const std::string name = find_name(*checkpoint.source, source_of(slot, checkpoint.format));
-    if (!is_split(slot)) {
-      jobs.push_back({&slot, {}, -1, name});
+  for (const FtWeight& weight : weights) {
+    if (!weight.spec.is_split()) {
+      jobs.push_back({&weight, {}, -1});
       continue;
     }
     for (int rank = 0; rank < ranks; ++rank)
-      jobs.push_back({&slot, {.tensor_size = ranks, .tensor_rank = rank}, rank, name});
+      jobs.push_back({&weight, {.tensor_size = ranks, .tensor_rank = rank}, rank});
   }
+  const auto file_of = [&](const Job& job) {
+    return checkpoint.source->where(job.weight->sources.front().second);
+  };
   auto first = [&](const Job& a, const Job& b) {
-    if (by_shard) return checkpoint.source->where(a.source_name) < checkpoint.source->where(b.source_name);
-    // Embedding and head, the largest by far, go first, so that the workers end together.
-    return a.embedding() && !b.embedding();
+    if (by_shard) return file_of(a) < file_of(b);
+    // Embedding and head go first, so that the workers end together.
+    return a.weight->embedding() && !b.weight->embedding();
   };
   std::stable_sort(jobs.begin(), jobs.end(), first);
   return jobs;
@@ -219,26 +250,32 @@ ConvertReport convert(const ConvertOptions& options) {
     log::warn("an FT folder holds one end id: {} is written, the model's {} other(s) are not",
               checkpoint.config.end_ids.front(), end_ids - 1);
   }
-  const auto model = checkpoint.family->build(checkpoint.config, {});
-  const std::vector<Slot> slots = model->slots();
-  const std::vector<Job> jobs = plan_jobs(checkpoint, slots, options.tensor_para_size, options.by_shard);
+  if (!checkpoint.family->ft) {
+    fail(ErrorCode::kUnsupported,
+         "FasterTransformer has no files for {}: run the Hugging Face folder itself, with any -tp and -pp",
+         checkpoint.config.architecture);
+  }
+  const FtFormat& ft = *checkpoint.family->ft;
+  // Before anything is written: it may find that FT cannot run the model.
+  const auto ini = ft.write_config(checkpoint.config, model_name(options), options.tensor_para_size, to);
+  const std::vector<FtWeight> weights = plan_weights(checkpoint, ft);
+  const std::vector<Job> jobs = plan_jobs(checkpoint, weights, options.tensor_para_size, options.by_shard);
 
   check_output(options, checkpoint);
   FtWriter writer(options.output_dir, options.tensor_para_size, options.force);
   ConvertReport report;
-  Teller teller(checkpoint, slots, options);
+  Teller teller(checkpoint, weights, options);
   std::atomic<int64_t> total_bytes{0};
   parallel_for(std::min(options.processes, kMostThreads), static_cast<int64_t>(jobs.size()), [&](int64_t i) {
     const Job& job = jobs[i];
     const int64_t bytes = write_job(checkpoint, job, to, writer);
     total_bytes += bytes;
-    teller.written(*job.slot);
+    teller.written(*job.weight);
   });
-  report.tensors = static_cast<int64_t>(slots.size());
+  report.tensors = static_cast<int64_t>(weights.size());
   report.files = static_cast<int64_t>(jobs.size());
   report.bytes = total_bytes;
-  writer.write_ini({{"gpt", checkpoint.family->write_ft_config(checkpoint.config, model_name(options),
-                                                               options.tensor_para_size, to)}});
+  writer.write_ini({{"gpt", ini}});
   report.folder = writer.commit();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

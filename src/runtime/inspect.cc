@@ -1,7 +1,8 @@
 #include <algorithm>
 
 #include "bolide/checkpoint.h"
-#include "models/registry.h"
+#include "models/load_model.h"
+#include "models/open_checkpoint.h"
 #include "runtime/check.h"
 #include "runtime/exact.h"
 #include "runtime/memory.h"
@@ -16,7 +17,7 @@ CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Di
   const ModelConfig& config = checkpoint.config;
   const Dist::Range layers = dist.stage_layers(config.layers);
   CheckpointSummary::RankMemory memory{.first_layer = layers.begin, .layers = layers.size()};
-  memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->slots(), dist, dtype);
+  memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->weights(), dist, dtype);
   const KvCacheConfig cache = cache_config(config, dist, dtype, 0, KvCacheConfig().page_size);
   const Exact batch = options.batch_size, length = options.length;
   const int64_t pages = (length + (cache.page_size - 1)).value() / cache.page_size;
@@ -81,8 +82,8 @@ CheckpointSummary inspect(const InspectOptions& options) {
                                bytes});
     summary.file_bytes += bytes;
   }
-  for (const Slot& slot : checkpoint.family->build(config, {})->slots())
-    summary.parameters += slot.shape.count();
+  for (const WeightSpec& spec : checkpoint.family->build(config, {})->weights())
+    summary.parameters += spec.shape.count();
   Dist dist{.tensor_size = options.tensor_para_size, .pipeline_size = options.pipeline_para_size};
   check_divides(config, dist);
   for (; dist.pipeline_rank < dist.pipeline_size; ++dist.pipeline_rank)

@@ -13,7 +13,7 @@ namespace {
 // As SelfAttention and Mlp ask for them; their tokens are left open.
 std::vector<LibraryProduct> products_of(const ModelConfig& model, const Dist& dist, DType weights, DType y) {
   const int64_t heads = dist.tensor_part(model.heads).size(),
-                kv_heads = dist.tensor_part(model.kv_heads).size();
+                kv_heads = dist.head_part(model.kv_heads).size();
   const int64_t q = heads * model.head_size, kv = kv_heads * model.head_size;
   const int64_t inter = dist.tensor_part(model.inter_size).size();
   const auto forward = [&](int64_t out, bool gelu) {

@@ -7,7 +7,7 @@
 #include "base/parallel.h"
 #include "base/threads.h"
 #include "comm/launcher.h"
-#include "models/registry.h"
+#include "models/load_model.h"
 #include "ops/limits.h"
 #include "runtime/alike.h"
 #include "runtime/check.h"

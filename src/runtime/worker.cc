@@ -94,7 +94,7 @@ Graph* Worker::graph(const GraphKey& key) {
 KvCacheConfig cache_config(const ModelConfig& model, const Dist& dist, DType dtype, int64_t pages,
                            int64_t page_size) {
   return {.layers = dist.stage_layers(model.layers).size(),
-          .kv_heads = dist.tensor_part(model.kv_heads).size(),
+          .kv_heads = dist.head_part(model.kv_heads).size(),
           .head_size = model.head_size,
           .pages = pages,
           .page_size = page_size,

@@ -5,142 +5,160 @@
 namespace bolide {
 namespace {
 
-// This rank's rows of one segment, and its columns, in whole-tensor coordinates.
-struct Local {
-  int64_t segment_rows;  // rows of a segment in the whole tensor
-  Dist::Range rows, cols;
+// Consecutive output rows in a tensor's own order, and the row of this rank's weight where the first one
+// goes.
+struct Run {
+  int64_t stored, count, local;
 };
 
-Local local_part(const Slot& slot, const Dist& dist) {
-  const int64_t out = slot.shape[0], in = slot.is_matrix() ? slot.shape[1] : 1;
-  BOLIDE_CHECK(out % slot.segments == 0);
-  Local local{out / slot.segments, {0, out / slot.segments}, {0, in}};
-  if (slot.shard == Shard::kOut) local.rows = dist.tensor_part(local.segment_rows);
-  if (slot.shard == Shard::kIn) local.cols = dist.tensor_part(in);
-  if (slot.shard == Shard::kVocab) local.rows = dist.vocab_part(local.segment_rows);
-  return local;
+void add_run(std::vector<Run>& runs, const Run& run) {
+  if (run.count == 0) return;
+  if (!runs.empty() && runs.back().stored + runs.back().count == run.stored &&
+      runs.back().local + runs.back().count == run.local) {
+    runs.back().count += run.count;
+  } else {
+    runs.push_back(run);
+  }
 }
 
-// [rows of segment s] x cols, chunked over rows.
-void plan_as_is(const Slot& slot, const Local& local, int64_t max_elements, std::vector<BlockRead>& plan) {
-  const int64_t cols = local.cols.size(), rows = local.rows.size();
-  const int64_t chunk =
-      std::clamp<int64_t>(max_elements / std::max<int64_t>(cols, 1), 1, std::max<int64_t>(rows, 1));
-  for (int64_t s = 0; s < slot.segments; ++s) {
-    for (int64_t r = 0; r < rows; r += chunk) {
-      const int64_t n = std::min(chunk, rows - r), first = s * local.segment_rows + local.rows.begin + r;
-      BlockRead read;
-      read.slice = Slice::along(slot.shape, 0, first, first + n);
-      if (slot.is_matrix()) {
-        read.slice.begin[1] = local.cols.begin;
-        read.slice.end[1] = local.cols.end;
+// This rank's rows of the source's parts, in the order in which the tensor has them.
+std::vector<Run> find_runs(const WeightSpec& spec, const WeightSource& source, const Dist& dist) {
+  const std::vector<WeightPart> parts = parts_of(spec);
+  const size_t end = source.first_part + source.parts;
+  int64_t local = 0;  // first row of the part in this rank's weight
+  for (size_t p = 0; p < source.first_part; ++p) local += local_rows(spec, parts[p], dist).size();
+  std::vector<Run> runs;
+  if (source.layout != Layout::kHeadInterleaved) {
+    int64_t stored = 0;
+    for (size_t p = source.first_part; p < end; ++p) {
+      const Dist::Range rows = local_rows(spec, parts[p], dist);
+      add_run(runs, {stored + rows.begin, rows.size(), local});
+      stored += parts[p].rows;
+      local += rows.size();
+    }
+    return runs;
+  }
+  int64_t groups = parts[source.first_part].heads;
+  for (size_t p = source.first_part; p < end; ++p) groups = std::min(groups, parts[p].heads);
+  BOLIDE_CHECK(groups > 0, "'{}' has no heads", spec.name);
+  int64_t group_rows = 0;
+  for (size_t p = source.first_part; p < end; ++p) group_rows += parts[p].rows / groups;
+  int64_t in_group = 0;  // where the part begins in a group
+  for (size_t p = source.first_part; p < end; ++p) {
+    const Dist::Range rows = local_rows(spec, parts[p], dist);
+    const int64_t each = parts[p].rows / groups;  // of a group; a rank may have some heads of it only
+    for (int64_t row = rows.begin; row < rows.end;) {
+      const int64_t count = std::min(rows.end, (row / each + 1) * each) - row;
+      runs.push_back({row / each * group_rows + in_group + row % each, count, local});
+      local += count;
+      row += count;
+    }
+    in_group += each;
+  }
+  std::sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) { return a.stored < b.stored; });
+  return runs;
+}
+
+// Tensor [out, in] or [out]: reads of whole runs one after the other in the file, cut after so many rows.
+std::vector<BlockRead> plan_rows(const WeightSpec& spec, const Shape& shape, const std::vector<Run>& runs,
+                                 Dist::Range cols, int64_t max_elements) {
+  std::vector<BlockRead> plan;
+  const int64_t most = std::max<int64_t>(1, max_elements / std::max<int64_t>(cols.size(), 1));
+  int64_t begin = 0, rows = 0;  // of the last read
+  for (Run run : runs) {
+    while (run.count > 0) {
+      if (plan.empty() || rows == most || begin + rows != run.stored) {
+        plan.emplace_back();
+        begin = run.stored;
+        rows = 0;
       }
-      read.shape = read.slice.shape(slot.shape.rank());
-      read.parts = {{0, n, cols, cols, s * rows + r, 0}};
+      BlockRead& read = plan.back();
+      const int64_t count = std::min(run.count, most - rows);
+      read.pieces.push_back({rows * cols.size(), count, cols.size(), cols.size(), run.local, 0});
+      rows += count;
+      read.slice = Slice::along(shape, 0, begin, begin + rows);
+      if (spec.is_matrix()) {
+        read.slice.begin[1] = cols.begin;
+        read.slice.end[1] = cols.end;
+      }
+      read.shape = read.slice.shape(shape.rank());
+      run = {run.stored + count, run.count - count, run.local + count};
+    }
+  }
+  return plan;
+}
+
+// Output rows that a transposed tensor has side by side: a box of its last axes, and the runs in it.
+struct Side {
+  Slice slice;
+  int64_t width = 0;
+  std::vector<Run> runs = {};  // `stored` counts from the box's first
+};
+
+// In a tensor [.., out] runs that touch are one box; in [.., parts, rows] every part has the same rows here.
+std::vector<Side> find_sides(const WeightSource& source, const Shape& shape, const std::vector<Run>& runs) {
+  std::vector<Side> sides;
+  const int last = shape.rank() - 1;
+  if (source.layout == Layout::kTransposedParts && source.parts > 1) {
+    if (runs.empty()) return {};
+    const int64_t each = shape[last];
+    Side side{.slice = Slice::all(shape)};
+    const int64_t begin = runs.front().stored % each,
+                  count = std::min(runs.front().count, each);  // whole parts make one run
+    side.slice.begin[last] = begin;
+    side.slice.end[last] = begin + count;
+    for (int64_t p = 0; p < static_cast<int64_t>(source.parts); ++p)
+      side.runs.push_back({p * count, count, runs.front().local + p * count});
+    side.width = static_cast<int64_t>(source.parts) * count;
+    return {side};
+  }
+  for (const Run& run : runs) {
+    if (sides.empty() || sides.back().slice.end[last] != run.stored)
+      sides.push_back({.slice = Slice::along(shape, last, run.stored, run.stored)});
+    Side& side = sides.back();
+    side.runs.push_back({side.width, run.count, run.local});
+    side.width += run.count;
+    side.slice.end[last] = run.stored + run.count;
+  }
+  return sides;
+}
+
+std::vector<BlockRead> plan_transposed(const WeightSpec& spec, const WeightSource& source, const Shape& shape,
+                                       const std::vector<Run>& runs, Dist::Range cols, int64_t max_elements) {
+  std::vector<BlockRead> plan;
+  for (const Side& side : find_sides(source, shape, runs)) {
+    const int64_t most = std::clamp<int64_t>(max_elements / side.width, 1, std::max<int64_t>(cols.size(), 1));
+    for (int64_t c = 0; c < cols.size(); c += most) {
+      const int64_t n = std::min(most, cols.size() - c);
+      BlockRead read;
+      read.slice = side.slice;
+      read.transposed = spec.is_matrix();
+      if (spec.is_matrix()) {
+        read.slice.begin[0] = cols.begin + c;
+        read.slice.end[0] = cols.begin + c + n;
+      }
+      read.shape = read.slice.shape(shape.rank());
+      for (const Run& run : side.runs) {
+        read.pieces.push_back(spec.is_matrix()
+                                  ? BlockRead::Piece{run.stored, n, run.count, side.width, run.local, c}
+                                  : BlockRead::Piece{run.stored, run.count, 1, 1, run.local, 0});
+      }
       plan.push_back(std::move(read));
     }
   }
-}
-
-// Source [in, segments, segment rows] (or [in, out] with one segment), chunked over `in`.
-void plan_transposed(const Slot& slot, const Local& local, int64_t max_elements,
-                     std::vector<BlockRead>& plan) {
-  const Shape source = source_shape(slot, Layout::kTransposed);
-  const int last = source.rank() - 1;
-  const int64_t rows = local.rows.size(), cols = local.cols.size(), width = slot.segments * rows;
-  const int64_t chunk = std::clamp<int64_t>(max_elements / width, 1, cols);
-  for (int64_t c = 0; c < cols; c += chunk) {
-    const int64_t n = std::min(chunk, cols - c);
-    BlockRead read;
-    read.transposed = true;
-    read.slice = Slice::along(source, 0, local.cols.begin + c, local.cols.begin + c + n);
-    read.slice.begin[last] = local.rows.begin;
-    read.slice.end[last] = local.rows.end;
-    read.shape = read.slice.shape(source.rank());
-    for (int64_t s = 0; s < slot.segments; ++s) read.parts.push_back({s * rows, n, rows, width, s * rows, c});
-    plan.push_back(std::move(read));
-  }
-}
-
-// Source [segments, segment rows]: a vector's rows, segment by segment.
-void plan_segmented_vector(const Slot& slot, const Local& local, std::vector<BlockRead>& plan) {
-  const int64_t rows = local.rows.size();
-  for (int64_t s = 0; s < slot.segments; ++s) {
-    BlockRead read;
-    read.slice.begin = {s, local.rows.begin};
-    read.slice.end = {s + 1, local.rows.end};
-    read.shape = {1, rows};
-    read.parts = {{0, rows, 1, 1, s * rows, 0}};
-    plan.push_back(std::move(read));
-  }
-}
-
-// Source rows ordered [head][segment][head size], chunked over heads.
-void plan_head_interleaved(const Slot& slot, const Local& local, int64_t max_elements,
-                           std::vector<BlockRead>& plan) {
-  const int64_t head_size = local.segment_rows / slot.heads, cols = local.cols.size();
-  const int64_t group = slot.segments * head_size;  // rows of one head
-  const int64_t first = local.rows.begin / head_size, count = local.rows.size() / head_size;
-  const int64_t chunk = std::clamp<int64_t>(max_elements / (group * cols), 1, count);
-  for (int64_t h = 0; h < count; h += chunk) {
-    const int64_t n = std::min(chunk, count - h);
-    BlockRead read;
-    read.slice = Slice::along(slot.shape, 0, (first + h) * group, (first + h + n) * group);
-    if (slot.is_matrix()) {
-      read.slice.begin[1] = local.cols.begin;
-      read.slice.end[1] = local.cols.end;
-    }
-    read.shape = read.slice.shape(slot.shape.rank());
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t s = 0; s < slot.segments; ++s) {
-        const int64_t source_row = i * group + s * head_size;
-        read.parts.push_back(
-            {source_row * cols, head_size, cols, cols, s * local.rows.size() + (h + i) * head_size, 0});
-      }
-    }
-    plan.push_back(std::move(read));
-  }
+  return plan;
 }
 
 }  // namespace
 
-Shape local_shape(const Slot& slot, const Dist& dist) {
-  const Local local = local_part(slot, dist);
-  Shape shape = slot.shape;
-  shape[0] = slot.segments * local.rows.size();
-  if (slot.is_matrix()) shape[1] = local.cols.size();
-  return shape;
-}
-
-Shape source_shape(const Slot& slot, Layout layout) {
-  if (layout != Layout::kTransposed) return slot.shape;
-  const int64_t segment = slot.shape[0] / slot.segments;
-  if (!slot.is_matrix()) return slot.segments == 1 ? slot.shape : Shape{slot.segments, segment};
-  return slot.segments == 1 ? Shape{slot.shape[1], slot.shape[0]}
-                            : Shape{slot.shape[1], slot.segments, segment};
-}
-
-std::vector<BlockRead> plan_blocks(const Slot& slot, Layout layout, const Dist& dist, int64_t max_elements) {
-  const Local local = local_part(slot, dist);
-  std::vector<BlockRead> plan;
-  switch (layout) {
-    case Layout::kAsIs:
-      plan_as_is(slot, local, max_elements, plan);
-      break;
-    case Layout::kTransposed:
-      if (slot.is_matrix()) {
-        plan_transposed(slot, local, max_elements, plan);
-      } else if (slot.segments > 1) {
-        plan_segmented_vector(slot, local, plan);
-      } else {
-        plan_as_is(slot, local, max_elements, plan);
-      }
-      break;
-    case Layout::kHeadInterleaved:
-      plan_head_interleaved(slot, local, max_elements, plan);
-      break;
-  }
-  return plan;
+std::vector<BlockRead> plan_blocks(const WeightSpec& spec, const WeightSource& source, const Dist& dist,
+                                   int64_t max_elements) {
+  const Shape shape = stored_shape(spec, source);
+  const std::vector<Run> runs = find_runs(spec, source, dist);
+  const Dist::Range cols = local_cols(spec, dist);
+  if (source.layout == Layout::kTransposed || source.layout == Layout::kTransposedParts)
+    return plan_transposed(spec, source, shape, runs, cols, max_elements);
+  return plan_rows(spec, shape, runs, cols, max_elements);
 }
 
 }  // namespace bolide

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "checkpoint/findings.h"
 #include "weights/block_plan.h"
 #include "weights/staging.h"
 #include "weights/value_check.h"
@@ -19,42 +20,43 @@ namespace {
 // one.
 constexpr int64_t kBlockElements = int64_t{2} << 20;
 
-void allocate(const Context& context, const Slot& slot, const Dist& dist, DType dtype) {
-  const Shape shape = local_shape(slot, dist);
-  if (slot.is_matrix()) {
-    *std::get<Weight*>(slot.into) = kDenseFormat.allocate(shape[0], shape[1], dtype, context.device);
+void allocate(const Context& context, const WeightSpec& spec, const Dist& dist, DType dtype) {
+  const Shape shape = local_shape(spec, dist);
+  if (spec.is_matrix()) {
+    *std::get<Weight*>(spec.into) = kDenseFormat.allocate(shape[0], shape[1], dtype, context.device);
   } else {
-    *std::get<Tensor*>(slot.into) =
-        Tensor::zeros(shape, slot.as_activation ? context.activation : DType::kF32, context.device);
+    *std::get<Tensor*>(spec.into) =
+        Tensor::zeros(shape, spec.as_activation ? context.activation : DType::kF32, context.device);
   }
 }
 
 // A run of a vector: few elements, converted on the host.
-void store_vector(const Context& context, const BlockRead::Part& part, const void* from, DType dtype,
+void store_vector(const Context& context, const BlockRead::Piece& piece, const void* from, DType dtype,
                   Tensor& vector) {
-  const size_t count = static_cast<size_t>(part.rows);
-  const Tensor converted = Tensor::allocate({part.rows}, vector.dtype());
+  const size_t count = static_cast<size_t>(piece.rows);
+  const Tensor converted = Tensor::allocate({piece.rows}, vector.dtype());
   convert_elements(from, dtype, converted.view().data, vector.dtype(), count);
-  const size_t begin = static_cast<size_t>(part.row0) * size_of(vector.dtype());
+  const size_t begin = static_cast<size_t>(piece.row0) * size_of(vector.dtype());
   copy_to_device(context, static_cast<std::byte*>(vector.view().data) + begin, converted.view().data,
                  converted.bytes());
   synchronize(context);
 }
 
 // Stores what one BlockRead put into the memory of staging.next().
-void store(Staging& staging, const std::byte* data, const Slot& slot, const BlockRead& read, DType dtype) {
+void store(Staging& staging, const std::byte* data, const WeightSpec& spec, const BlockRead& read,
+           DType dtype) {
   const Context& context = staging.context();
-  if (slot.is_matrix()) data = staging.upload(static_cast<size_t>(read.shape.count()) * size_of(dtype));
-  for (const BlockRead::Part& part : read.parts) {
-    const std::byte* from = data + static_cast<size_t>(part.offset) * size_of(dtype);
-    if (!slot.is_matrix()) {
-      store_vector(context, part, from, dtype, *std::get<Tensor*>(slot.into));
+  if (spec.is_matrix()) data = staging.upload(static_cast<size_t>(read.shape.count()) * size_of(dtype));
+  for (const BlockRead::Piece& piece : read.pieces) {
+    const std::byte* from = data + static_cast<size_t>(piece.offset) * size_of(dtype);
+    if (!spec.is_matrix()) {
+      store_vector(context, piece, from, dtype, *std::get<Tensor*>(spec.into));
       continue;
     }
-    View block(const_cast<std::byte*>(from), dtype, Shape{part.rows, part.cols}, context.device);
-    block.row_stride = part.row_stride;
-    Weight& weight = *std::get<Weight*>(slot.into);
-    weight.format->store(context, block, read.transposed, part.row0, part.col0, weight);
+    View block(const_cast<std::byte*>(from), dtype, Shape{piece.rows, piece.cols}, context.device);
+    block.row_stride = piece.row_stride;
+    Weight& weight = *std::get<Weight*>(spec.into);
+    weight.format->store(context, block, read.transposed, piece.row0, piece.col0, weight);
   }
 }
 
@@ -97,7 +99,7 @@ class Progress {
 };
 
 struct Task {
-  const Slot* slot;
+  const WeightSpec* spec;
   std::string name;
   DType dtype;
   BlockRead read;
@@ -106,106 +108,82 @@ struct Task {
 
 }  // namespace
 
-const SlotSource& source_of(const Slot& slot, CheckpointFormat format) {
-  return format == CheckpointFormat::kHuggingFace ? slot.hf : slot.ft;
-}
-
-std::string find_name(const TensorSource& source, const SlotSource& slot) {
-  for (const std::string& name : slot.names) {
-    if (source.contains(name)) return name;
-  }
-  return {};
-}
-
-bool matches_name(std::string_view pattern, std::string_view name) {
-  // Component by component, the last one first.
-  while (true) {
-    const size_t wanted = pattern.rfind('.'), given = name.rfind('.');
-    const std::string_view last = pattern.substr(wanted == std::string_view::npos ? 0 : wanted + 1);
-    if (last != "*" && last != name.substr(given == std::string_view::npos ? 0 : given + 1)) return false;
-    if (wanted == std::string_view::npos) return true;
-    if (given == std::string_view::npos) return false;
-    pattern = pattern.substr(0, wanted);
-    name = name.substr(0, given);
-  }
-}
-
-void check_complete(const TensorSource& source, CheckpointFormat format, std::span<const Slot> slots,
-                    std::span<const std::string_view> ignored) {
-  std::vector<std::string> findings;
+void check_complete(const TensorSource& checkpoint, const NameTable& names, std::span<const WeightSpec> specs,
+                    std::span<const std::string> ignored) {
+  Findings findings("the checkpoint does not match the model");
   std::set<std::string> known;
-  for (const Slot& slot : slots) {
-    const SlotSource& wanted = source_of(slot, format);
-    const std::string name = find_name(source, wanted);
-    if (name.empty()) {
-      findings.push_back(fmt::format("'{}' is missing", wanted.names.front()));
-      continue;
-    }
-    known.insert(source.stored_name(name));
-    const TensorInfo info = source.info(name);
-    const Shape shape = source_shape(slot, wanted.layout);
-    if (info.shape != shape) {
-      findings.push_back(fmt::format("'{}' in {} has shape {}, the config wants {}", name, source.where(name),
-                                     info.shape.str(), shape.str()));
-    }
-    if (!is_float(info.dtype)) {
-      findings.push_back(fmt::format("'{}' in {} has data type {}, not a float", name, source.where(name),
-                                     name_of(info.dtype)));
+  for (const WeightSpec& spec : specs) {
+    for (const WeightSource& wanted : sources_of(spec, names)) {
+      const std::string name = find_name(checkpoint, wanted);
+      if (name.empty()) {
+        findings.add(fmt::format("'{}' is missing", wanted.names.front()));
+        continue;
+      }
+      known.insert(checkpoint.stored_name(name));
+      const TensorInfo info = checkpoint.info(name);
+      const Shape shape = stored_shape(spec, wanted);
+      if (info.shape != shape) {
+        findings.add(fmt::format("'{}' in {} has shape {}, the config wants {}", name, checkpoint.where(name),
+                                 info.shape.str(), shape.str()));
+      }
+      if (!is_float(info.dtype)) {
+        findings.add(fmt::format("'{}' in {} has data type {}, not a float", name, checkpoint.where(name),
+                                 name_of(info.dtype)));
+      }
     }
   }
-  for (const std::string& name : source.names()) {
+  for (const std::string& name : checkpoint.names()) {
     const auto is_this = [&](std::string_view pattern) { return matches_name(pattern, name); };
-    if (!known.contains(name) && std::none_of(ignored.begin(), ignored.end(), is_this))
-      findings.push_back(fmt::format("'{}' in {} is not used by this model", name, source.where(name)));
+    if (!known.contains(name) && std::none_of(names.ignored.begin(), names.ignored.end(), is_this) &&
+        std::none_of(ignored.begin(), ignored.end(), is_this))
+      findings.add(fmt::format("'{}' in {} is not used by this model", name, checkpoint.where(name)));
   }
-  if (findings.empty()) return;
-  constexpr size_t kShown = 10;
-  std::string text;
-  for (size_t i = 0; i < std::min(findings.size(), kShown); ++i) text += (i ? "; " : "") + findings[i];
-  if (findings.size() > kShown) text += fmt::format("; and {} more", findings.size() - kShown);
-  fail(ErrorCode::kCorrupt, "the checkpoint does not match the model: {}", text);
+  findings.raise_if_any(ErrorCode::kCorrupt);
 }
 
 int64_t load_staging_bytes(int threads) {
   return threads * kBlockElements * static_cast<int64_t>(sizeof(float));
 }
 
-void load_weights(const Context& context, const TensorSource& source, CheckpointFormat format,
-                  std::span<const Slot> slots, const Dist& dist, DType dtype, const LoadProgress& on_load) {
+void load_weights(const Context& context, const TensorSource& checkpoint, const NameTable& names,
+                  std::span<const WeightSpec> specs, const Dist& dist, DType dtype,
+                  const LoadProgress& on_load) {
   std::vector<Task> tasks;
   int64_t total = 0;
-  for (const Slot& slot : slots) {
-    allocate(context, slot, dist, dtype);
-    const SlotSource& wanted = source_of(slot, format);
-    const std::string name = find_name(source, wanted);
-    const DType stored = source.info(name).dtype;
-    for (BlockRead& read : plan_blocks(slot, wanted.layout, dist, kBlockElements)) {
-      tasks.push_back({&slot, name, stored, std::move(read)});
-      total += tasks.back().bytes();
+  for (const WeightSpec& spec : specs) {
+    allocate(context, spec, dist, dtype);
+    for (const WeightSource& wanted : sources_of(spec, names)) {
+      const std::string name = find_name(checkpoint, wanted);
+      const DType stored = checkpoint.info(name).dtype;
+      for (BlockRead& read : plan_blocks(spec, wanted, dist, kBlockElements)) {
+        tasks.push_back({&spec, name, stored, std::move(read)});
+        total += tasks.back().bytes();
+      }
     }
   }
   Progress progress(on_load, total);
   for_each_block(context, static_cast<int64_t>(tasks.size()), [&](Staging& staging, int64_t i) {
     const Task& task = tasks[i];
     std::byte* data = staging.next(static_cast<size_t>(task.bytes()));
-    source.read(task.name, task.read.slice, data);
-    check_values(source, task.name, task.read.slice, data,
-                 task.slot->is_matrix() ? dtype : std::get<Tensor*>(task.slot->into)->dtype());
-    store(staging, data, *task.slot, task.read, task.dtype);
+    checkpoint.read(task.name, task.read.slice, data);
+    check_values(checkpoint, task.name, task.read.slice, data,
+                 task.spec->is_matrix() ? dtype : std::get<Tensor*>(task.spec->into)->dtype());
+    store(staging, data, *task.spec, task.read, task.dtype);
     progress.add(task.bytes());
   });
-  log::debug("loaded {} tensors in {} reads", slots.size(), tasks.size());
+  log::debug("loaded {} weights in {} reads", specs.size(), tasks.size());
 }
 
-void load_dummy_weights(const Context& context, std::span<const Slot> slots, const Dist& dist, DType dtype,
-                        uint64_t seed, const LoadProgress& on_load) {
+void load_dummy_weights(const Context& context, std::span<const WeightSpec> specs, const Dist& dist,
+                        DType dtype, uint64_t seed, const LoadProgress& on_load) {
   constexpr float kSpread =
       0.035f;  // uniform in +-0.035: a standard deviation of 0.02, Hugging Face's initialisation
   std::vector<std::pair<size_t, BlockRead>> tasks;
   int64_t total = 0;
-  for (size_t s = 0; s < slots.size(); ++s) {
-    allocate(context, slots[s], dist, dtype);
-    for (BlockRead& read : plan_blocks(slots[s], Layout::kAsIs, dist, kBlockElements)) {
+  for (size_t s = 0; s < specs.size(); ++s) {
+    allocate(context, specs[s], dist, dtype);
+    const WeightSource canonical = {.names = {}, .first_part = 0, .parts = parts_of(specs[s]).size()};
+    for (BlockRead& read : plan_blocks(specs[s], canonical, dist, kBlockElements)) {
       total += read.shape.count() * static_cast<int64_t>(sizeof(float));
       tasks.emplace_back(s, std::move(read));
     }
@@ -213,25 +191,25 @@ void load_dummy_weights(const Context& context, std::span<const Slot> slots, con
   Progress progress(on_load, total);
   for_each_block(context, static_cast<int64_t>(tasks.size()), [&](Staging& staging, int64_t i) {
     const auto& [s, read] = tasks[i];
-    const Slot& slot = slots[s];
-    const bool matrix = slot.is_matrix();
+    const WeightSpec& spec = specs[s];
+    const bool matrix = spec.is_matrix();
     const int64_t rows = matrix ? read.shape[0] : 1, cols = read.shape.count() / std::max<int64_t>(rows, 1);
     const int64_t row_begin = matrix ? read.slice.begin[0] : 0, col_begin = read.slice.begin[matrix ? 1 : 0];
     std::byte* data = staging.next(static_cast<size_t>(rows * cols) * sizeof(float));
     auto* values = reinterpret_cast<float*>(data);
     // A value depends on the tensor's name and on the place in the whole tensor: ranks hold slices of the
     // same model, whatever their number.
-    const uint64_t key = seed + std::hash<std::string>()(slot.hf.names.front());
+    const uint64_t key = seed + std::hash<std::string>()(spec.name);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < cols;) {
         const int64_t at = col_begin + c;
         const auto words =
             philox4x32(key, {static_cast<uint32_t>(at / 4), 0, static_cast<uint32_t>(row_begin + r), 0});
         for (int64_t w = at % 4; w < 4 && c < cols; ++w, ++c)
-          *values++ = slot.dummy_mean + (2 * to_unit_float(words[static_cast<size_t>(w)]) - 1) * kSpread;
+          *values++ = spec.dummy_mean + (2 * to_unit_float(words[static_cast<size_t>(w)]) - 1) * kSpread;
       }
     }
-    store(staging, data, slot, read, DType::kF32);
+    store(staging, data, spec, read, DType::kF32);
     progress.add(read.shape.count() * static_cast<int64_t>(sizeof(float)));
   });
 }

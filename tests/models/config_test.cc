@@ -6,6 +6,8 @@
 
 #include "base/log.h"
 #include "checkpoint/builders.h"
+#include "models/load_model.h"
+#include "models/open_checkpoint.h"
 #include "models/registry.h"
 #include "support/expect_error.h"
 
@@ -181,7 +183,7 @@ constexpr const char* kFtConfig =
     "id=1\n"
     "end_id=2\n";
 
-ModelConfig read_ft(const Ini& ini) { return find_family(ini, "c.ini").read_ft_config(ini, "c.ini"); }
+ModelConfig read_ft(const Ini& ini) { return find_family(ini, "c.ini").ft->read_config(ini, "c.ini"); }
 ModelConfig read_ft_with(const std::string& key, const std::string& value) {
   Ini ini = parse_ini(kFtConfig, "c.ini");
   ini["gpt"][key] = value;
@@ -249,7 +251,7 @@ TEST(FtConfig, MinusOneIsNoId) {
   none.end_ids.clear();
   none.bos_id = -1;
   const IniText text = {
-      {"gpt", find_family(parse_ini(kFtConfig, ""), "").write_ft_config(none, "m", 1, DType::kF32)}};
+      {"gpt", find_family(parse_ini(kFtConfig, ""), "").ft->write_config(none, "m", 1, DType::kF32)}};
   EXPECT_THAT(format_ini(text), HasSubstr("start_id=-1\nend_id=-1\n"));
   EXPECT_THAT(read_ft(parse_ini(format_ini(text), "c.ini")).end_ids, IsEmpty());
 }

@@ -104,7 +104,7 @@ class FakeModel final : public Model {
   }
 
   void prepare(const Context&) override {}
-  std::vector<Slot> slots() override { return {}; }
+  std::vector<WeightSpec> weights() override { return {}; }
 
   // The logits of a sequence's last token, computed without cache, batch or pages.
   std::vector<float> expected_logits(const std::vector<int32_t>& tokens) const {

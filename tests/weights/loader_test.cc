@@ -59,49 +59,56 @@ class FakeSource final : public TensorSource {
   std::map<std::string, Entry> entries_;
 };
 
-Slot vector_slot(const std::string& name, int64_t size, Tensor* into) {
-  return {.shape = {size}, .hf = {{"x." + name, name}}, .ft = {{"model." + name}}, .into = into};
+WeightSpec vector_spec(const std::string& name, int64_t size, Tensor* into) {
+  return {.name = "v." + name, .shape = {size}, .into = into};
 }
-Slot matrix_slot(const std::string& name, Shape shape, Weight* into) {
-  return {.shape = shape, .hf = {{name}}, .ft = {{"model." + name}}, .into = into};
-}
-
-constexpr auto kHf = CheckpointFormat::kHuggingFace;
-
-TEST(MatchesName, ComparesComponentsFromTheEnd) {
-  EXPECT_TRUE(matches_name("attn.bias", "attn.bias"));
-  EXPECT_TRUE(matches_name("attn.bias", "h.0.attn.bias"));
-  EXPECT_FALSE(matches_name("attn.bias", "h.0.crossattn.bias"));
-  EXPECT_FALSE(matches_name("attn.bias", "h.0.attn.bias.scale"));
-  EXPECT_FALSE(matches_name("attn.bias", "bias"));
-  EXPECT_FALSE(matches_name("attn.bias", "h.0.attn.c_attn.bias"));
-  EXPECT_TRUE(matches_name("h.*.mask", "model.h.17.mask"));
-  EXPECT_TRUE(matches_name("h.*.mask", "h.0.mask"));
-  EXPECT_FALSE(matches_name("h.*.mask", "h.0.attn.mask"));
-  EXPECT_FALSE(matches_name("h.*.mask", "0.mask"));
-  EXPECT_TRUE(matches_name("position_ids", "position_ids"));
-  EXPECT_FALSE(matches_name("position_ids", "position_ids2"));
-  EXPECT_FALSE(matches_name("", "a"));
+WeightSpec matrix_spec(const std::string& name, Shape shape, Weight* into) {
+  return {.name = "m." + name, .shape = shape, .into = into};
 }
 
-TEST(CheckComplete, FindsNamesByTheirAlternativesAndFormat) {
+// Vectors have a prefix or none; matrices lie as their names say.
+constexpr NameRow kRows[] = {{"v.*", "x.*"},
+                             {"m.w", "w"},
+                             {"m.qkv", "qkv", Layout::kHeadInterleaved},
+                             {"m.down", "down", Layout::kTransposed},
+                             {"m.apart/q", "apart.q"},
+                             {"m.apart/k", "apart.k"},
+                             {"m.apart/v", "apart.v"}};
+constexpr NameTable kNames = {.rows = kRows, .optional_prefix = "x."};
+
+TEST(CheckComplete, FindsNamesByTheirAlternativesAndTable) {
   Tensor norm;
-  const std::vector<Slot> slots = {vector_slot("norm", 4, &norm)};
-  check_complete(FakeSource({{"norm", {{4}}}}), kHf, slots, {});
-  check_complete(FakeSource({{"x.norm", {{4}}}}), kHf, slots, {});
-  check_complete(FakeSource({{"model.norm", {{4}}}}), CheckpointFormat::kFasterTransformer, slots, {});
-  EXPECT_ERROR(check_complete(FakeSource({{"model.norm", {{4}}}}), kHf, slots, {}), ErrorCode::kCorrupt,
+  const std::vector<WeightSpec> specs = {vector_spec("norm", 4, &norm)};
+  constexpr NameRow other[] = {{"v.*", "model.*"}};
+  check_complete(FakeSource({{"norm", {{4}}}}), kNames, specs);
+  check_complete(FakeSource({{"x.norm", {{4}}}}), kNames, specs);
+  check_complete(FakeSource({{"model.norm", {{4}}}}), {.rows = other}, specs);
+  EXPECT_ERROR(check_complete(FakeSource({{"model.norm", {{4}}}}), kNames, specs), ErrorCode::kCorrupt,
                "'x.norm' is missing; 'model.norm' in fake.file is not used by this model");
-  EXPECT_EQ(find_name(FakeSource({{"norm", {{4}}}, {"x.norm", {{4}}}}), slots[0].hf), "x.norm");
-  EXPECT_EQ(find_name(FakeSource({{"other", {{4}}}}), slots[0].hf), "");
+  const WeightSource source = sources_of(specs[0], kNames).front();
+  EXPECT_EQ(find_name(FakeSource({{"norm", {{4}}}, {"x.norm", {{4}}}}), source), "x.norm");
+  EXPECT_EQ(find_name(FakeSource({{"other", {{4}}}}), source), "");
+}
+
+TEST(CheckComplete, WantsEachPartInItsShape) {
+  Weight qkv;
+  WeightSpec apart = matrix_spec("apart", {8, 3}, &qkv);
+  apart.parts = {{"q", 4, 2}, {"k", 2, 1}, {"v", 2, 1}};
+  const auto check = [&](std::map<std::string, FakeSource::Entry> entries) {
+    check_complete(FakeSource(std::move(entries)), kNames, std::span(&apart, 1));
+  };
+  check({{"apart.q", {{4, 3}}}, {"apart.k", {{2, 3}}}, {"apart.v", {{2, 3}}}});
+  EXPECT_ERROR(check({{"apart.q", {{4, 3}}}, {"apart.k", {{4, 3}}}}), ErrorCode::kCorrupt,
+               "'apart.k' in fake.file has shape [4, 3], the config wants [2, 3]; 'apart.v' is missing");
 }
 
 TEST(CheckComplete, ListsEverythingAtOnce) {
   Tensor a, b, c;
-  const std::vector<Slot> slots = {vector_slot("a", 4, &a), vector_slot("b", 4, &b), vector_slot("c", 4, &c)};
+  const std::vector<WeightSpec> specs = {vector_spec("a", 4, &a), vector_spec("b", 4, &b),
+                                         vector_spec("c", 4, &c)};
   // The missing one comes first: what follows it must still be looked at.
   EXPECT_ERROR(
-      check_complete(FakeSource({{"b", {{5}}}, {"c", {{4}, DType::kI32}}, {"d", {{1}}}}), kHf, slots, {}),
+      check_complete(FakeSource({{"b", {{5}}}, {"c", {{4}, DType::kI32}}, {"d", {{1}}}}), kNames, specs),
       ErrorCode::kCorrupt,
       "the checkpoint does not match the model: 'x.a' is missing; 'b' in fake.file has shape [5], "
       "the config wants [4]; 'c' in fake.file has data type int32, not a float; 'd' in fake.file is "
@@ -110,31 +117,33 @@ TEST(CheckComplete, ListsEverythingAtOnce) {
 
 TEST(CheckComplete, ListsTenAndCountsTheRest) {
   std::vector<Tensor> fields(12);
-  std::vector<Slot> slots;
-  for (size_t i = 0; i < 10; ++i) slots.push_back(vector_slot(fmt::format("n{}", i), 1, &fields[i]));
+  std::vector<WeightSpec> specs;
+  for (size_t i = 0; i < 10; ++i) specs.push_back(vector_spec(fmt::format("n{}", i), 1, &fields[i]));
   try {
-    check_complete(FakeSource({}), kHf, slots, {});
+    check_complete(FakeSource({}), kNames, specs);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(std::string(error.what()).find("more"), std::string::npos) << error.what();
     EXPECT_NE(std::string(error.what()).find("'x.n9' is missing"), std::string::npos) << error.what();
   }
-  for (size_t i = 10; i < 12; ++i) slots.push_back(vector_slot(fmt::format("n{}", i), 1, &fields[i]));
-  EXPECT_ERROR(check_complete(FakeSource({}), kHf, slots, {}), ErrorCode::kCorrupt,
+  for (size_t i = 10; i < 12; ++i) specs.push_back(vector_spec(fmt::format("n{}", i), 1, &fields[i]));
+  EXPECT_ERROR(check_complete(FakeSource({}), kNames, specs), ErrorCode::kCorrupt,
                "'x.n9' is missing; and 2 more");
 }
 
 TEST(CheckComplete, IgnoresBuffersByPattern) {
   Tensor a;
-  const std::vector<Slot> slots = {vector_slot("a", 4, &a)};
+  const std::vector<WeightSpec> specs = {vector_spec("a", 4, &a)};
   const FakeSource source({{"a", {{4}}}, {"h.3.attn.bias", {{2, 2}, DType::kBool}}});
-  const std::string_view ignored[] = {"lm_head.weight", "attn.bias"};
-  check_complete(source, kHf, slots, ignored);
-  EXPECT_ERROR(check_complete(source, kHf, slots, std::span(ignored, 1)), ErrorCode::kCorrupt,
+  const std::string ignored[] = {"lm_head.weight", "attn.bias"};
+  check_complete(source, kNames, specs, ignored);
+  EXPECT_ERROR(check_complete(source, kNames, specs, std::span(ignored, 1)), ErrorCode::kCorrupt,
                "'h.3.attn.bias' in fake.file is not used");
+  constexpr std::string_view buffers[] = {"attn.bias"};
+  check_complete(source, {.rows = kRows, .optional_prefix = "x.", .ignored = buffers}, specs);
   // An ignored name that the model needs is still needed.
-  const std::string_view all[] = {"*"};
-  EXPECT_ERROR(check_complete(FakeSource({{"b", {{4}}}}), kHf, slots, all), ErrorCode::kCorrupt,
+  const std::string all[] = {"*"};
+  EXPECT_ERROR(check_complete(FakeSource({{"b", {{4}}}}), kNames, specs, all), ErrorCode::kCorrupt,
                "'x.a' is missing");
 }
 
@@ -158,26 +167,32 @@ TEST(LoadWeights, PutsEachRanksPartInItsPlace) {
   for (const DType stored : {DType::kF32, DType::kF16}) {
     for (const DType wanted : {DType::kF32, DType::kBF16}) {
       for (int rank = 0; rank < 2; ++rank) {
-        Weight qkv, down;
+        Weight qkv, down, grouped;
         Tensor bias, norm;
-        Slot interleaved = matrix_slot("qkv", {kHeads * kHeadSize * kSegments, kCols}, &qkv);
+        WeightSpec interleaved = matrix_spec("qkv", {kHeads * kHeadSize * kSegments, kCols}, &qkv);
         interleaved.shard = Shard::kOut;
-        interleaved.segments = kSegments;
-        interleaved.heads = kHeads;
-        interleaved.hf.layout = Layout::kHeadInterleaved;
-        Slot transposed = matrix_slot("down", {6, 8}, &down);
+        for (const char* name : {"q", "k", "v"})
+          interleaved.parts.push_back({name, kHeads * kHeadSize, kHeads});
+        WeightSpec transposed = matrix_spec("down", {6, 8}, &down);
         transposed.shard = Shard::kIn;
-        transposed.hf.layout = Layout::kTransposed;
-        Slot added = vector_slot("bias", 6, &bias);
+        // Two heads of q and one of k and v, which both ranks have, each in a tensor of its own.
+        WeightSpec apart = matrix_spec("apart", {8, 3}, &grouped);
+        apart.shard = Shard::kOut;
+        apart.parts = {{"q", 4, 2}, {"k", 2, 1}, {"v", 2, 1}};
+        WeightSpec added = vector_spec("bias", 6, &bias);
         added.as_activation = true;
         added.shard = Shard::kOut;
-        const std::vector<Slot> slots = {interleaved, transposed, added, vector_slot("norm", 3, &norm)};
+        const std::vector<WeightSpec> specs = {interleaved, transposed, apart, added,
+                                               vector_spec("norm", 3, &norm)};
         const FakeSource source({{"qkv", {interleaved.shape, stored}},
                                  {"down", {{8, 6}, stored}},
+                                 {"apart.q", {{4, 3}, stored}},
+                                 {"apart.k", {{2, 3}, stored}},
+                                 {"apart.v", {{2, 3}, stored}},
                                  {"bias", {{6}, stored}},
                                  {"norm", {{3}, stored}}});
         const Context context{.device = Device::kCpu, .threads = 2, .activation = DType::kBF16};
-        load_weights(context, source, kHf, slots, {.tensor_size = 2, .tensor_rank = rank}, wanted);
+        load_weights(context, source, kNames, specs, {.tensor_size = 2, .tensor_rank = rank}, wanted);
         ASSERT_EQ(qkv.rows(), 6);
         ASSERT_EQ(qkv.matrix.dtype, wanted);
         for (int64_t row = 0; row < 6; ++row) {  // segment by segment, this rank's head in each
@@ -189,6 +204,10 @@ TEST(LoadWeights, PutsEachRanksPartInItsPlace) {
         for (int64_t row = 0; row < 6; ++row)
           for (int64_t col = 0; col < 4; ++col)
             EXPECT_EQ(element(down, row, col), static_cast<float>((rank * 4 + col) * 6 + row));
+        ASSERT_EQ(grouped.rows(), 6);
+        for (int64_t row = 0; row < 6; ++row)
+          EXPECT_EQ(element(grouped, row, 1),
+                    static_cast<float>((row < 2 ? rank * 2 + row : row % 2) * 3 + 1));
         EXPECT_EQ(bias.dtype(), DType::kBF16);
         EXPECT_EQ(bias.view().shape.str(), "[3]");
         EXPECT_EQ(to_float(static_cast<const bf16*>(bias.view().data)[2]), static_cast<float>(rank * 3 + 2));
@@ -202,11 +221,11 @@ TEST(LoadWeights, PutsEachRanksPartInItsPlace) {
 TEST(LoadDummyWeights, AreSmallAndTheSameForAnyRanks) {
   Tensor norm, bias;
   Weight whole, half;
-  std::vector<Slot> slots = {vector_slot("norm", 5000, &norm), vector_slot("bias", 5000, &bias),
-                             matrix_slot("w", {3000, 1001}, &whole)};  // more than one block
-  slots[0].dummy_mean = 1;
+  std::vector<WeightSpec> specs = {vector_spec("norm", 5000, &norm), vector_spec("bias", 5000, &bias),
+                                   matrix_spec("w", {3000, 1001}, &whole)};  // more than one block
+  specs[0].dummy_mean = 1;
   const Context context{.device = Device::kCpu, .threads = 2};
-  load_dummy_weights(context, slots, {}, DType::kF32, 3);
+  load_dummy_weights(context, specs, {}, DType::kF32, 3);
   double sum = 0, squares = 0;
   for (const float value : values_of(norm)) {
     EXPECT_LE(std::abs(value - 1), 0.035f);
@@ -221,7 +240,7 @@ TEST(LoadDummyWeights, AreSmallAndTheSameForAnyRanks) {
   EXPECT_LT(equal, 10);  // another name, other values
   for (const Shard shard : {Shard::kOut, Shard::kIn}) {
     for (int rank = 0; rank < 2; ++rank) {
-      Slot split = matrix_slot("w", {3000, 1001}, &half);
+      WeightSpec split = matrix_spec("w", {3000, 1001}, &half);
       split.shape = shard == Shard::kIn ? Shape{3000, 1000} : split.shape;
       split.shard = shard;
       load_dummy_weights(context, std::span(&split, 1), {.tensor_size = 2, .tensor_rank = rank}, DType::kF32,
@@ -232,9 +251,9 @@ TEST(LoadDummyWeights, AreSmallAndTheSameForAnyRanks) {
                                                      col + (shard == Shard::kIn ? rank * 500 : 0)));
     }
   }
-  load_dummy_weights(context, slots, {}, DType::kF32, 3);
+  load_dummy_weights(context, specs, {}, DType::kF32, 3);
   EXPECT_EQ(values_of(norm), before);
-  load_dummy_weights(context, slots, {}, DType::kF32, 4);
+  load_dummy_weights(context, specs, {}, DType::kF32, 4);
   EXPECT_NE(values_of(norm), before);
 }
 
@@ -252,11 +271,11 @@ TEST(LoadWeights, TellsHowFarItIs) {
   for (int threads : {1, 3}) {
     Tensor a;
     Weight w;
-    const std::vector<Slot> slots = {vector_slot("a", 4, &a), matrix_slot("w", {1000, 5000}, &w)};
+    const std::vector<WeightSpec> specs = {vector_spec("a", 4, &a), matrix_spec("w", {1000, 5000}, &w)};
     const FakeSource source({{"a", {{4}, DType::kF16}}, {"w", {{1000, 5000}}}});
     std::vector<std::pair<int64_t, int64_t>> told;
     const Context context{.device = Device::kCpu, .threads = threads};
-    load_weights(context, source, kHf, slots, {}, DType::kF32,
+    load_weights(context, source, kNames, specs, {}, DType::kF32,
                  [&](int64_t done, int64_t total) { told.emplace_back(done, total); });
     EXPECT_EQ(values_of(a), (std::vector<float>{0, 1, 2, 3}));
     const int64_t bytes = 4 * 2 + 1000 * 5000 * 4;
@@ -266,15 +285,15 @@ TEST(LoadWeights, TellsHowFarItIs) {
     EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
     // Two ranks have half of it each.
     Weight half;
-    Slot split = matrix_slot("w", {1000, 5000}, &half);
+    WeightSpec split = matrix_spec("w", {1000, 5000}, &half);
     split.shard = Shard::kOut;
     told.clear();
-    load_weights(context, FakeSource({{"w", {{1000, 5000}}}}), kHf, std::span(&split, 1),
+    load_weights(context, FakeSource({{"w", {{1000, 5000}}}}), kNames, std::span(&split, 1),
                  {.tensor_size = 2, .tensor_rank = 1}, DType::kF32,
                  [&](int64_t done, int64_t total) { told.emplace_back(done, total); });
     EXPECT_EQ(told.back(), std::pair(int64_t{10'000'000}, int64_t{10'000'000}));
     told.clear();
-    load_dummy_weights(context, slots, {}, DType::kF32, 1,
+    load_dummy_weights(context, specs, {}, DType::kF32, 1,
                        [&](int64_t done, int64_t total) { told.emplace_back(done, total); });
     EXPECT_EQ(told.back(), std::pair(int64_t{20'000'016}, int64_t{20'000'016}));
   }
@@ -285,11 +304,11 @@ TEST(LoadWeights, RefusesWhatNoWeightMayBe) {
   const auto load = [&](float value, DType stored, DType wanted, bool matrix, int rank) {
     Tensor vector;
     Weight weight;
-    Slot slot = matrix ? matrix_slot("w", {4, 6}, &weight) : vector_slot("w", 24, &vector);
-    slot.shard = Shard::kOut;
+    WeightSpec spec = matrix ? matrix_spec("w", {4, 6}, &weight) : vector_spec("w", 24, &vector);
+    spec.shard = Shard::kOut;
     std::vector<float> values(24, 0.5f);
     values[15] = value;
-    load_weights(context, FakeSource({{"w", {slot.shape, stored, values}}}), kHf, std::span(&slot, 1),
+    load_weights(context, FakeSource({{"w", {spec.shape, stored, values}}}), kNames, std::span(&spec, 1),
                  {.tensor_size = 2, .tensor_rank = rank}, wanted);
   };
   constexpr auto kDamaged = ErrorCode::kCorrupt;
@@ -326,17 +345,17 @@ TEST(CheckComplete, KnowsATensorByItsAlias) {
     void read(const std::string&, const Slice&, void*) const override {}
   };
   Tensor a;
-  const std::vector<Slot> slots = {vector_slot("a", 4, &a)};
-  check_complete(Aliased(), kHf, slots, {});
+  const std::vector<WeightSpec> specs = {vector_spec("a", 4, &a)};
+  check_complete(Aliased(), kNames, specs);
 }
 
 TEST(LoadWeights, AFaultOfOneThreadEndsAll) {
   for (int threads : {1, 3}) {
     std::vector<Tensor> fields(40);
-    std::vector<Slot> slots;
+    std::vector<WeightSpec> specs;
     std::map<std::string, FakeSource::Entry> entries;
     for (size_t i = 0; i < fields.size(); ++i) {
-      slots.push_back(vector_slot(fmt::format("n{:02}", i), 2, &fields[i]));
+      specs.push_back(vector_spec(fmt::format("n{:02}", i), 2, &fields[i]));
       entries.emplace(fmt::format("n{:02}", i), FakeSource::Entry{{2}});
     }
     FakeSource source(entries);
@@ -344,12 +363,12 @@ TEST(LoadWeights, AFaultOfOneThreadEndsAll) {
     int64_t blocks = 0;
     const Context context{.device = Device::kCpu, .threads = threads};
     EXPECT_ERROR(
-        load_weights(context, source, kHf, slots, {}, DType::kF32, [&](int64_t, int64_t) { ++blocks; }),
+        load_weights(context, source, kNames, specs, {}, DType::kF32, [&](int64_t, int64_t) { ++blocks; }),
         ErrorCode::kResource, "cannot read n03");
     if (threads == 1) {
       EXPECT_EQ(blocks, 1 + 3);
     }
-    EXPECT_ERROR(load_weights(context, FakeSource(entries), kHf, slots, {}, DType::kF32,
+    EXPECT_ERROR(load_weights(context, FakeSource(entries), kNames, specs, {}, DType::kF32,
                               [](int64_t done, int64_t) {
                                 if (done > 0) fail(ErrorCode::kResource, "interrupted");
                               }),

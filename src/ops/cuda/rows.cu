@@ -215,6 +215,7 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
                          .ids = args.ids.data(),
                          .previous = args.previous_ids.data(),
                          .begin = args.vocab_begin};
+  if (args.accumulate) return move<true>(context, "embedding", source, args.table->dtype, args.y);
   if (args.norm.weight.empty()) return move<false>(context, "embedding", source, args.table->dtype, args.y);
   dispatch_float(args.table->dtype, [&]<class T>() {
     norm_to<device_t<T>, float>(context, "embedding_norm", source, args.norm, args.y);

@@ -1,0 +1,140 @@
+#include "models/decoder.h"
+
+#include <cmath>
+#include <utility>
+
+#include "layers/embedding.h"
+#include "layers/head.h"
+#include "tensor/device.h"
+
+namespace bolide {
+namespace {
+
+class Decoder final : public Model {
+ public:
+  Decoder(const ModelConfig& config, const DecoderGraph& graph, const Dist& dist)
+      : config_(config), graph_(graph), dist_(dist), layers_(dist.stage_layers(config.layers)) {
+    const auto eps = static_cast<float>(config.norm_eps);
+    embedding_.vocab_begin = dist.vocab_part(config.vocab_size).begin;
+    embedding_.norm.eps = final_norm_.eps = eps;
+    blocks_.resize(static_cast<size_t>(layers_.size()));
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+      Block& block = blocks_[i];
+      block.attention_norm.eps = block.mlp_norm.eps = eps;
+      block.mlp.activation = graph.activation;
+      SelfAttention& attention = block.attention;
+      attention.heads = dist.tensor_part(config.heads).size();
+      attention.kv_heads = dist.head_part(config.kv_heads).size();
+      attention.head_size = config.head_size;
+      attention.scale = graph.attention_scales.empty()
+                            ? 1.0f / std::sqrt(static_cast<float>(config.head_size))
+                            : graph.attention_scales[static_cast<size_t>(layers_.begin) + i];
+    }
+  }
+
+  const ModelConfig& config() const override { return config_; }
+
+  void prepare(const Context& context) override {
+    if (!graph_.alibi) return;
+    const Dist::Range heads = dist_.tensor_part(config_.heads);
+    const std::vector<float> slopes = alibi_slopes(config_.heads);
+    const Tensor local = Tensor::allocate({heads.size()}, DType::kF32, context.device);
+    copy_to_device(context, local.view().data, slopes.data() + heads.begin, local.bytes());
+    synchronize(context);
+    for (Block& block : blocks_) block.attention.alibi = local;
+  }
+
+  void embed(const Context& context, const BatchView& batch, View hidden) const override {
+    embedding_.forward(context, batch.token_ids, batch.previous_ids, batch.positions, hidden);
+  }
+
+  void run_layers(const Context& context, const KvView& kv, View hidden) const override {
+    run_blocks(context, blocks_, graph_.residual_from, kv, 0, hidden);
+  }
+
+  void logits(const Context& context, const View& hidden, View logits, const Best& best) const override {
+    head_logits(context, config_.tied_head ? embedding_.table : head_, final_norm_.norm(), hidden, logits,
+                best);
+  }
+
+  std::vector<WeightSpec> weights() override;
+
+ private:
+  void add_block(int64_t layer, Block& block, std::vector<WeightSpec>& specs) const;
+
+  ModelConfig config_;
+  DecoderGraph graph_;
+  Dist dist_;
+  Dist::Range layers_;
+  Embedding embedding_;
+  std::vector<Block> blocks_;
+  LayerNorm final_norm_;
+  Weight head_;  // unless tied
+};
+
+void add_norm(const std::string& name, int64_t size, LayerNorm& norm, std::vector<WeightSpec>& specs) {
+  specs.push_back({.name = name + ".weight", .shape = {size}, .dummy_mean = 1, .into = &norm.weight});
+  specs.push_back({.name = name + ".bias", .shape = {size}, .into = &norm.bias});
+}
+
+void add_linear(const std::string& name, int64_t out, int64_t in, Shard shard,
+                const std::vector<WeightPart>& parts, Linear& linear, std::vector<WeightSpec>& specs) {
+  specs.push_back(
+      {.name = name + ".weight", .shape = {out, in}, .shard = shard, .parts = parts, .into = &linear.weight});
+  specs.push_back({.name = name + ".bias",
+                   .shape = {out},
+                   .shard = shard == Shard::kIn ? Shard::kNone : shard,  // added to the ranks' sum
+                   .parts = parts,
+                   .as_activation = shard == Shard::kOut,  // the others are added to the residual stream
+                   .into = &linear.bias});
+}
+
+std::vector<WeightSpec> Decoder::weights() {
+  const int64_t hidden = config_.hidden_size, vocab = config_.vocab_size;
+  const bool first = dist_.first_stage(), last = dist_.last_stage();
+  std::vector<WeightSpec> specs;
+  if (first || (last && config_.tied_head)) {
+    // Of a tied pair some writers keep the head's name alone (safetensors' save_model drops an alias).
+    specs.push_back({.name = std::string(kEmbeddingName),
+                     .shape = {vocab, hidden},
+                     .shard = Shard::kVocab,
+                     .alias = config_.tied_head ? std::string(kHeadName) : "",
+                     .into = &embedding_.table});
+  }
+  if (first && graph_.learned_positions > 0) {
+    specs.push_back({.name = "position_embedding.weight",
+                     .shape = {graph_.learned_positions, hidden},
+                     .into = &embedding_.positions});
+  }
+  if (first && graph_.embedding_norm) add_norm("embedding_norm", hidden, embedding_.norm, specs);
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    add_block(layers_.begin + static_cast<int64_t>(i), blocks_[i], specs);
+  if (last) add_norm("final_norm", hidden, final_norm_, specs);
+  if (last && !config_.tied_head) {
+    specs.push_back(
+        {.name = std::string(kHeadName), .shape = {vocab, hidden}, .shard = Shard::kVocab, .into = &head_});
+  }
+  return specs;
+}
+
+void Decoder::add_block(int64_t layer, Block& block, std::vector<WeightSpec>& specs) const {
+  const int64_t hidden = config_.hidden_size, inter = config_.inter_size;
+  const int64_t q = config_.heads * config_.head_size, kv = config_.kv_heads * config_.head_size;
+  const std::string name = fmt::format("layers.{}.", layer);
+  add_norm(name + "attention_norm", hidden, block.attention_norm, specs);
+  add_linear(name + "attention.qkv", q + 2 * kv, hidden, Shard::kOut,
+             {{"q", q, config_.heads}, {"k", kv, config_.kv_heads}, {"v", kv, config_.kv_heads}},
+             block.attention.qkv, specs);
+  add_linear(name + "attention.out", hidden, q, Shard::kIn, {}, block.attention.out, specs);
+  add_norm(name + "mlp_norm", hidden, block.mlp_norm, specs);
+  add_linear(name + "mlp.up", inter, hidden, Shard::kOut, {}, block.mlp.up, specs);
+  add_linear(name + "mlp.down", hidden, inter, Shard::kIn, {}, block.mlp.down, specs);
+}
+
+}  // namespace
+
+std::unique_ptr<Model> make_decoder(const ModelConfig& config, const DecoderGraph& graph, const Dist& dist) {
+  return std::make_unique<Decoder>(config, graph, dist);
+}
+
+}  // namespace bolide

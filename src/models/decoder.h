@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "layers/block.h"
+#include "models/model.h"
+
+namespace bolide {
+
+// Canonical names that every decoder has.
+inline constexpr std::string_view kEmbeddingName = "embedding.weight", kHeadName = "head.weight";
+
+// What one decoder's graph is, beside its sizes. A family's file fills it in.
+struct DecoderGraph {
+  bool embedding_norm = false;    // a norm after the embedding
+  int64_t learned_positions = 0;  // rows of a table that is added to the embedding; 0: none
+  bool alibi = false;
+  ResidualFrom residual_from = ResidualFrom::kBeforeNorm;
+  Activation activation = Activation::kGeluTanh;
+  // Of q.k, by layer; empty: 1 / sqrt(head size) in all.
+  std::vector<float> attention_scales = {};
+};
+
+// The model of such a graph: embedding, blocks (norm, attention, norm, MLP), norm, head. Its weights go by
+// the canonical names
+//
+//     embedding.weight, position_embedding.weight, embedding_norm.{weight,bias}
+//     layers.N.{attention_norm,attention.qkv,attention.out,mlp_norm,mlp.up,mlp.down}.{weight,bias}
+//     final_norm.{weight,bias}, head.weight
+std::unique_ptr<Model> make_decoder(const ModelConfig& config, const DecoderGraph& graph, const Dist& dist);
+
+}  // namespace bolide

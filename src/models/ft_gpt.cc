@@ -1,0 +1,80 @@
+#include "models/ft_gpt.h"
+
+#include "base/printable.h"
+#include "models/config.h"
+
+namespace bolide {
+namespace {
+
+constexpr NameRow kRows[] = {
+    {"embedding.weight", "model.wte"},
+    {"position_embedding.weight", "model.wpe"},
+    {"embedding_norm", "model.pre_decoder_layernorm"},
+    {"layers.*.attention_norm", "model.layers.*.input_layernorm"},
+    {"layers.*.attention.qkv", "model.layers.*.attention.query_key_value", Layout::kTransposedParts},
+    {"layers.*.attention.out", "model.layers.*.attention.dense", Layout::kTransposed},
+    {"layers.*.mlp_norm", "model.layers.*.post_attention_layernorm"},
+    {"layers.*.mlp.up", "model.layers.*.mlp.dense_h_to_4h", Layout::kTransposed},
+    {"layers.*.mlp.down", "model.layers.*.mlp.dense_4h_to_h", Layout::kTransposed},
+    {"final_norm", "model.final_layernorm"},
+    {"head.weight", "model.lm_head.weight"},
+};
+
+bool given(const Ini& ini, const std::string& key) {
+  const auto section = ini.find("gpt");
+  return section != ini.end() && section->second.contains(key);
+}
+
+}  // namespace
+
+const NameTable kFtGptNames = {.rows = kRows};
+
+std::string ft_gpt_variant(const Ini& ini) {
+  const auto section = ini.find("gpt");
+  if (section == ini.end()) return {};
+  const auto variant = section->second.find("model_variant");
+  return variant == section->second.end() ? "gpt" : variant->second;
+}
+
+ModelConfig read_ft_gpt(const Ini& ini, std::string_view where) {
+  // Bounds of the file; those of a model are check_sizes()'.
+  const auto number = [&](const char* key) { return ini_int(ini, "gpt", key, 0, int64_t{1} << 24, where); };
+  const auto id = [&](const char* key) {
+    return static_cast<int32_t>(ini_int(ini, "gpt", key, -1, INT32_MAX, where));
+  };
+  ModelConfig config;
+  ini_get<std::string>(ini, "gpt", "model_name", where);  // has to be there, and may say anything
+  config.layers = number("num_layer");
+  config.heads = number("head_num");
+  config.head_size = number("size_per_head");
+  config.inter_size = number("inter_size");
+  config.vocab_size = number("vocab_size");
+  const auto type = ini_get<std::string>(ini, "gpt", "weight_data_type", where);
+  if (type != "fp32" && type != "fp16" && type != "bf16") {
+    fail(ErrorCode::kCorrupt, "{}: [gpt] weight_data_type={} is not fp32, fp16 or bf16", where,
+         printable(type));
+  }
+  config.checkpoint_dtype = parse_data_type(type);
+  config.hidden_size = config.heads * config.head_size;
+  config.kv_heads = config.heads;
+  if (given(ini, "layernorm_eps")) config.norm_eps = ini_get<double>(ini, "gpt", "layernorm_eps", where);
+  check_sizes(config, where);
+  const int32_t begin = id("start_id"), end = id("end_id");  // -1: none
+  if (begin >= 0 && !known_ids({begin}, "start_id", config.vocab_size, config.warnings).empty())
+    config.bos_id = begin;
+  if (end >= 0) config.end_ids = known_ids({end}, "end_id", config.vocab_size, config.warnings);
+  return config;
+}
+
+void check_ft_graph(const Ini& ini, const IniKeys& graph, bool all, std::string_view where) {
+  for (const auto& [key, value] : graph)
+    if (all || given(ini, key)) ini_must_say(ini, "gpt", key, value, where);
+}
+
+IniKeys ft_gpt_ids(const ModelConfig& config) {
+  // FT has room for one end id; where there is none, its converter fails, and its runtime takes -1 for no id.
+  return {{"start_id", std::to_string(config.bos_id)},
+          {"end_id", std::to_string(config.end_ids.empty() ? -1 : config.end_ids.front())}};
+}
+
+}  // namespace bolide

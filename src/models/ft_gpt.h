@@ -1,0 +1,27 @@
+#pragma once
+
+#include "checkpoint/ft_bin.h"
+#include "models/model.h"
+#include "weights/name_table.h"
+
+namespace bolide {
+
+// FT's `gpt` layout: one kind of folder for GPT-2, BLOOM, OPT and Megatron's GPT. What a family adds to the
+// config.ini, and which variants it is, stands in its own file.
+
+// By canonical names, see make_decoder().
+extern const NameTable kFtGptNames;
+
+// What [gpt] says of any of them: sizes, ids and the data type, with their bounds.
+ModelConfig read_ft_gpt(const Ini& ini, std::string_view where);
+// Its model_variant; "gpt", as FT has it, where it is not given. Empty without a [gpt] section.
+std::string ft_gpt_variant(const Ini& ini);
+
+using IniKeys = std::vector<std::pair<std::string, std::string>>;
+// kCorrupt unless the section says each of these, in any case of letters. With `all` none may be missing.
+void check_ft_graph(const Ini& ini, const IniKeys& graph, bool all, std::string_view where);
+
+// start_id and end_id as FT has them.
+IniKeys ft_gpt_ids(const ModelConfig& config);
+
+}  // namespace bolide

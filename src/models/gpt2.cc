@@ -1,0 +1,144 @@
+#include "models/gpt2.h"
+
+#include <cmath>
+
+#include "base/printable.h"
+#include "models/config.h"
+#include "models/decoder.h"
+#include "models/ft_gpt.h"
+
+namespace bolide {
+namespace {
+
+struct Gpt2 {
+  Activation activation = Activation::kGeluTanh;
+  bool scale_attention = true;            // scale_attn_weights
+  bool scale_attention_by_layer = false;  // scale_attn_by_inverse_layer_idx
+};
+
+constexpr NameRow kRows[] = {
+    {"embedding", "transformer.wte"},
+    {"position_embedding", "transformer.wpe"},
+    {"layers.*.attention_norm", "transformer.h.*.ln_1"},
+    {"layers.*.attention.qkv", "transformer.h.*.attn.c_attn", Layout::kTransposed},
+    {"layers.*.attention.out", "transformer.h.*.attn.c_proj", Layout::kTransposed},
+    {"layers.*.mlp_norm", "transformer.h.*.ln_2"},
+    {"layers.*.mlp.up", "transformer.h.*.mlp.c_fc", Layout::kTransposed},
+    {"layers.*.mlp.down", "transformer.h.*.mlp.c_proj", Layout::kTransposed},
+    {"final_norm", "transformer.ln_f"},
+    {"head", "lm_head"},
+};
+constexpr std::string_view kIgnored[] = {"attn.bias", "attn.masked_bias"};
+// The first GPT-2 files have no prefix.
+constexpr NameTable kHfNames = {.rows = kRows, .optional_prefix = "transformer.", .ignored = kIgnored};
+
+constexpr TwinKeys kHiddenSize = {"hidden_size", "n_embd"};
+constexpr TwinKeys kLayers = {"num_hidden_layers", "n_layer"};
+constexpr TwinKeys kHeads = {"num_attention_heads", "n_head"};
+constexpr TwinKeys kPositions = {"max_position_embeddings", "n_positions"};
+
+ModelConfig read_hf_config(const Json& json, std::string_view where) {
+  ModelConfig config;
+  config.architecture = kGpt2Family.architecture;
+  // transformers' defaults are the sizes of the smallest GPT-2.
+  config.vocab_size = json_get_or<int64_t>(json, "vocab_size", 50257, where);
+  config.hidden_size = json_twin_or(json, kHiddenSize, 768, where, config.warnings);
+  config.layers = json_twin_or(json, kLayers, 12, where, config.warnings);
+  config.heads = json_twin_or(json, kHeads, 12, where, config.warnings);
+  config.max_positions = json_twin_or(json, kPositions, 1024, where, config.warnings);
+  config.norm_eps = json_get_or<double>(json, "layer_norm_epsilon", 1e-5, where);
+  config.tied_head = json_get_or<bool>(json, "tie_word_embeddings", true, where);
+  config.kv_heads = config.heads;
+  settle_head_size(config, where);
+  config.inter_size = json_get_or<int64_t>(json, "n_inner", 4 * config.hidden_size, where);
+  check_sizes(config, where);
+  check_positions(config, where);
+  json_must_be_off(json, "add_cross_attention", where);
+  Gpt2 own;
+  own.activation =
+      parse_activation(json_get_or<std::string>(json, "activation_function", "gelu_new", where), where);
+  own.scale_attention = json_get_or<bool>(json, "scale_attn_weights", true, where);
+  own.scale_attention_by_layer = json_get_or<bool>(json, "scale_attn_by_inverse_layer_idx", false, where);
+  json_get_or<bool>(json, "reorder_and_upcast_attn", false, where);  // the same sums: they are fp32 here
+  config.own = own;
+  config.bos_id = read_bos_id(json, 50256, where, config);
+  return config;
+}
+
+// --- FasterTransformer
+
+bool matches_ft(const Ini& ini) { return ft_gpt_variant(ini) == "gpt"; }
+
+// FT's converter writes none of these, and its runtime takes them for granted.
+IniKeys graph_of(Activation activation) {
+  return {{"layernorm_type", "pre_layernorm"},
+          {"activation_type", activation == Activation::kRelu ? "Relu" : "Gelu"},
+          {"has_positional_encoding", "True"},
+          {"has_pre_decoder_layernorm", "False"},
+          {"has_post_decoder_layernorm", "True"},
+          {"use_attention_linear_bias", "False"}};
+}
+
+ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
+  ModelConfig config = read_ft_gpt(ini, where);
+  config.architecture = kGpt2Family.architecture;
+  config.max_positions = ini_int(ini, "gpt", "max_pos_seq_len", 1, int64_t{1} << 24, where);
+  check_positions(config, where);
+  Gpt2 own;
+  const auto section = ini.find("gpt");
+  const auto activation = section->second.find("activation_type");
+  if (activation != section->second.end() && (activation->second == "Relu" || activation->second == "relu"))
+    own.activation = Activation::kRelu;
+  check_ft_graph(ini, graph_of(own.activation), false, where);
+  config.own = own;
+  return config;
+}
+
+IniKeys write_ft_config(const ModelConfig& config, const std::string& model_name, int tensor_para_size,
+                        DType dtype) {
+  const auto& own = std::any_cast<const Gpt2&>(config.own);
+  const bool has_activation = own.activation == Activation::kGeluTanh || own.activation == Activation::kRelu;
+  if (!has_activation || !own.scale_attention || own.scale_attention_by_layer) {
+    fail(ErrorCode::kUnsupported,
+         "FasterTransformer's GPT has no room for {} of this config.json: run the Hugging Face folder itself",
+         !has_activation        ? "the activation_function"
+         : !own.scale_attention ? "scale_attn_weights"
+                                : "scale_attn_by_inverse_layer_idx");
+  }
+  IniKeys keys = {{"model_name", model_name},
+                  {"head_num", std::to_string(config.heads)},
+                  {"size_per_head", std::to_string(config.head_size)},
+                  {"inter_size", std::to_string(config.inter_size)},
+                  {"max_pos_seq_len", std::to_string(config.max_positions)},
+                  {"num_layer", std::to_string(config.layers)},
+                  {"vocab_size", std::to_string(config.vocab_size)}};
+  const IniKeys ids = ft_gpt_ids(config);
+  keys.insert(keys.end(), ids.begin(), ids.end());
+  keys.insert(keys.end(), {{"weight_data_type", std::string(name_of(dtype))},
+                           {"tensor_para_size", std::to_string(tensor_para_size)},
+                           // Beyond FT's own, so that nothing is left to a default.
+                           {"model_variant", "gpt"},
+                           {"layernorm_eps", fmt::format("{}", config.norm_eps)}});
+  const IniKeys graph = graph_of(own.activation);
+  keys.insert(keys.end(), graph.begin(), graph.end());
+  return keys;
+}
+
+constexpr FtFormat kFt = {matches_ft, read_ft_config, write_ft_config, kFtGptNames};
+
+std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
+  const auto& own = std::any_cast<const Gpt2&>(config.own);
+  DecoderGraph graph{.learned_positions = config.max_positions, .activation = own.activation};
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const float scale = own.scale_attention ? 1.0f / std::sqrt(static_cast<float>(config.head_size)) : 1.0f;
+    graph.attention_scales.push_back(own.scale_attention_by_layer ? scale / static_cast<float>(layer + 1)
+                                                                  : scale);
+  }
+  return make_decoder(config, graph, dist);
+}
+
+}  // namespace
+
+const Family kGpt2Family = {"GPT2LMHeadModel", "gpt2", read_hf_config, kHfNames, &kFt, build};
+
+}  // namespace bolide

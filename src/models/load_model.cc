@@ -1,0 +1,97 @@
+#include "models/load_model.h"
+
+#include <algorithm>
+
+#include "models/open_checkpoint.h"
+
+namespace bolide {
+
+void check_divides(const ModelConfig& config, const Dist& dist) {
+  // Fewer key and value heads than ranks are replicated.
+  const auto kv_divides = [&](int64_t size) {
+    return config.kv_heads % size == 0 || size % config.kv_heads == 0;
+  };
+  const auto check = [&](const char* what, int64_t count, bool divides) {
+    if (divides) return;
+    std::string good;
+    for (int64_t size = 1; size <= std::min<int64_t>(config.heads, 64); ++size)
+      if (config.heads % size == 0 && kv_divides(size) && config.inter_size % size == 0)
+        good += fmt::format("{}{}", good.empty() ? "" : ", ", size);
+    fail(ErrorCode::kUsage, "--tensor-para-size {} does not divide the model's {} {}: use one of {}",
+         dist.tensor_size, count, what, good);
+  };
+  const int64_t size = dist.tensor_size;
+  check("heads", config.heads, config.heads % size == 0);
+  check("key and value heads", config.kv_heads, kv_divides(size));
+  check("inner units", config.inter_size, config.inter_size % size == 0);
+  if (config.layers < dist.pipeline_size) {
+    fail(ErrorCode::kUsage, "--pipeline-para-size {} is more than the model's {} layers: use at most {}",
+         dist.pipeline_size, config.layers, config.layers);
+  }
+}
+
+ModelConfig read_model_config(const ModelOptions& options) {
+  return options.dummy ? read_model_settings(options.path).config : open_checkpoint(options.path).config;
+}
+
+void check_model(const ModelOptions& options, const Dist& dist) {
+  check_divides(read_model_config(options), dist);
+}
+
+namespace {
+
+// The kernel ends a process that takes more memory than there is, without a word: say it before.
+void check_memory(const Family& family, const ModelConfig& config, const ModelOptions& options,
+                  const Context& context, const Dist& dist, DType dtype) {
+  if (context.device != Device::kCpu || options.available_bytes <= 0) return;
+  const std::vector<Dist> alone = {dist}, &ranks = options.sharing.empty() ? alone : options.sharing;
+  int64_t wanted = 0;
+  for (const Dist& rank : ranks) {
+    const int64_t weights = weight_bytes(family.build(config, rank)->weights(), rank, dtype);
+    // Beside them lies what the loader's threads are reading.
+    wanted += weights + std::min(weights, load_staging_bytes(context.threads));
+  }
+  if (wanted <= options.available_bytes) return;
+  fail(ErrorCode::kResource,
+       "the model needs {} bytes of memory to load as {}{}, and {} are available: use a smaller --data-type, "
+       "or more "
+       "ranks (--tensor-para-size, --pipeline-para-size) on several machines",
+       wanted, name_of(dtype),
+       ranks.size() > 1 ? fmt::format(" in {} ranks on this machine", ranks.size()) : "",
+       options.available_bytes);
+}
+
+}  // namespace
+
+LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist) {
+  const auto build = [&](const Family& family, const ModelConfig& config, const auto& load) {
+    check_divides(config, dist);
+    if (dist.tensor_rank == 0 && dist.pipeline_rank == 0) log_warnings(config);
+    LoadedModel loaded;
+    loaded.data_type = options.data_type.value_or(config.checkpoint_dtype);
+    check_memory(family, config, options, context, dist, loaded.data_type);
+    loaded.model = family.build(config, dist);
+    const std::vector<WeightSpec> specs = loaded.model->weights();
+    Context typed = context;
+    typed.activation = activation_dtype(context.device, loaded.data_type);
+    load(typed, specs, loaded.data_type);
+    loaded.model->prepare(typed);
+    loaded.weight_bytes = weight_bytes(specs, dist, loaded.data_type);
+    return loaded;
+  };
+  if (options.dummy) {
+    const ModelSettings settings = read_model_settings(options.path);
+    return build(*settings.family, settings.config,
+                 [&](const Context& typed, const std::vector<WeightSpec>& specs, DType dtype) {
+                   load_dummy_weights(typed, specs, dist, dtype, options.dummy_seed, options.on_load);
+                 });
+  }
+  const Checkpoint checkpoint = open_checkpoint(options.path);
+  return build(*checkpoint.family, checkpoint.config,
+               [&](const Context& typed, const std::vector<WeightSpec>& specs, DType dtype) {
+                 load_weights(typed, *checkpoint.source, checkpoint.names(), specs, dist, dtype,
+                              options.on_load);
+               });
+}
+
+}  // namespace bolide

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "models/model.h"
+#include "weights/loader.h"
+
+namespace bolide {
+
+struct ModelOptions {
+  std::filesystem::path path;      // a folder; with `dummy` also a config.json
+  std::optional<DType> data_type;  // default: the checkpoint's own
+  bool dummy = false;              // random weights at the config's shape
+  uint64_t dummy_seed = 0;
+  LoadProgress on_load = {};
+  // Memory of the CPU that the ranks of `sharing` (this one among them; none: it is alone) may take together;
+  // 0: not known. load_model() throws kResource where their weights take more.
+  int64_t available_bytes = 0;
+  std::vector<Dist> sharing = {};
+};
+struct LoadedModel {
+  std::unique_ptr<Model> model;
+  DType data_type;
+  int64_t weight_bytes = 0;
+};
+// kUsage naming what cannot be divided over so many ranks, and by what it can.
+void check_divides(const ModelConfig& config, const Dist& dist);
+
+// Throws what check_divides() throws before anything is loaded.
+LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist = {});
+// What load_model() would build, from its config alone.
+ModelConfig read_model_config(const ModelOptions& options);
+// Throws what load_model() would before it reads any weights: the folder's faults, and sizes that do not
+// divide the model. For ranks, which all find the same before they wait for each other.
+void check_model(const ModelOptions& options, const Dist& dist);
+
+}  // namespace bolide

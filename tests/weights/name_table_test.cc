@@ -1,0 +1,131 @@
+#include "weights/name_table.h"
+
+#include <gmock/gmock.h>
+
+#include "support/expect_check.h"
+#include "weights/ft_tensors.h"
+
+namespace bolide {
+namespace {
+
+using ::testing::ElementsAre;
+
+WeightSpec spec(const std::string& name, std::vector<WeightPart> parts = {}) {
+  int64_t rows = parts.empty() ? 4 : 0;
+  for (const WeightPart& part : parts) rows += part.rows;
+  return {.name = name, .shape = {rows, 3}, .parts = std::move(parts), .into = static_cast<Weight*>(nullptr)};
+}
+const std::vector<WeightPart> kQkv = {{"q", 8, 4}, {"k", 2, 1}, {"v", 2, 1}};
+
+constexpr NameRow kRows[] = {
+    {"layers.*.attention.qkv/q", "model.layers.*.q_proj"},
+    {"layers.*.attention.qkv/k", "model.layers.*.k_proj"},
+    {"layers.*.attention.qkv/v", "model.layers.*.v_proj"},
+    {"layers.*.mlp.up", "model.layers.*.fc", Layout::kTransposed},
+    {"embedding.weight", "model.wte"},
+    {"embedding.weight", "model.tokens.weight"},
+    {"head", "lm_head"},
+};
+constexpr NameTable kTable = {.rows = kRows, .optional_prefix = "model."};
+
+TEST(NameTable, StemsKeepTheirEndingsAndLayersTheirNumbers) {
+  const auto up = sources_of(spec("layers.17.mlp.up.weight"), kTable);
+  ASSERT_EQ(up.size(), 1u);
+  EXPECT_THAT(up[0].names, ElementsAre("model.layers.17.fc.weight", "layers.17.fc.weight"));
+  EXPECT_EQ(up[0].layout, Layout::kTransposed);
+  EXPECT_THAT(sources_of(spec("layers.0.mlp.up.bias"), kTable)[0].names,
+              ElementsAre("model.layers.0.fc.bias", "layers.0.fc.bias"));
+  // A name that has no prefix may have got one.
+  EXPECT_THAT(sources_of(spec("head.weight"), kTable)[0].names,
+              ElementsAre("lm_head.weight", "model.lm_head.weight"));
+}
+
+TEST(NameTable, RowsOfOneWeightAreAlternativesAndAnAliasComesLast) {
+  WeightSpec tied = spec("embedding.weight");
+  EXPECT_THAT(sources_of(tied, kTable)[0].names,
+              ElementsAre("model.wte", "wte", "model.tokens.weight", "tokens.weight"));
+  tied.alias = "head.weight";
+  EXPECT_THAT(sources_of(tied, kTable)[0].names,
+              ElementsAre("model.wte", "wte", "model.tokens.weight", "tokens.weight", "lm_head.weight",
+                          "model.lm_head.weight"));
+}
+
+TEST(NameTable, EachPartHasATensorOfItsOwn) {
+  const WeightSpec qkv = spec("layers.2.attention.qkv.weight", kQkv);
+  const auto sources = sources_of(qkv, kTable);
+  ASSERT_EQ(sources.size(), 3u);
+  for (size_t p = 0; p < 3; ++p) {
+    EXPECT_EQ(sources[p].first_part, p);
+    EXPECT_EQ(sources[p].parts, 1u);
+  }
+  EXPECT_EQ(sources[0].names[0], "model.layers.2.q_proj.weight");
+  EXPECT_EQ(sources[2].names[0], "model.layers.2.v_proj.weight");
+  EXPECT_EQ(stored_shape(qkv, sources[0]).str(), "[8, 3]");
+  EXPECT_EQ(stored_shape(qkv, sources[1]).str(), "[2, 3]");
+}
+
+TEST(NameTable, ShapesOfLayouts) {
+  const std::vector<WeightPart> equal = {{"q", 4, 2}, {"k", 4, 2}, {"v", 4, 2}};
+  const WeightSpec matrix = spec("layers.0.attention.qkv.weight", equal);
+  WeightSpec vector = spec("layers.0.attention.qkv.bias", equal);
+  vector.shape = {12};
+  const auto shape = [](const WeightSpec& of, Layout layout, size_t parts) {
+    return stored_shape(of, {.names = {}, .layout = layout, .first_part = 0, .parts = parts}).str();
+  };
+  EXPECT_EQ(shape(matrix, Layout::kAsIs, 3), "[12, 3]");
+  EXPECT_EQ(shape(matrix, Layout::kHeadInterleaved, 3), "[12, 3]");
+  EXPECT_EQ(shape(matrix, Layout::kTransposed, 3), "[3, 12]");
+  EXPECT_EQ(shape(matrix, Layout::kTransposedParts, 3), "[3, 3, 4]");
+  EXPECT_EQ(shape(vector, Layout::kTransposedParts, 3), "[3, 4]");
+  EXPECT_EQ(shape(vector, Layout::kTransposed, 3), "[12]");
+  EXPECT_EQ(shape(spec("w"), Layout::kTransposedParts, 1), "[3, 4]");
+}
+
+TEST(NameTableDeathTest, AWeightWithoutARowIsOurFault) {
+  EXPECT_CHECK(sources_of(spec("layers.0.mlp.down.weight"), kTable), "no row of the table names");
+  EXPECT_CHECK(sources_of(spec("layers.0.1.mlp.up.weight"), kTable), "no row of the table names");
+  EXPECT_CHECK(sources_of(spec("layers..mlp.up.weight"), kTable), "no row of the table names");
+  const std::string qkv = "layers.0.attention.qkv.weight";
+  EXPECT_CHECK(sources_of(spec(qkv, {kQkv[0], kQkv[1]}), kTable), "has no part 'v'");
+  EXPECT_CHECK(sources_of(spec(qkv, {kQkv[0], kQkv[1], kQkv[2], {"gate", 4, 0}}), kTable),
+               "no row of the table names");
+}
+
+TEST(FtTensors, ShapesAndAxesFollowFromTheSpecs) {
+  constexpr NameRow rows[] = {{"qkv", "m.qkv", Layout::kTransposedParts},
+                              {"down", "m.down", Layout::kTransposed},
+                              {"embedding.weight", "m.wte"}};
+  WeightSpec qkv = spec("qkv.weight", {{"q", 4, 2}, {"k", 4, 2}, {"v", 4, 2}}), bias = qkv;
+  qkv.shard = bias.shard = Shard::kOut;
+  bias.name = "qkv.bias";
+  bias.shape = {12};
+  WeightSpec down = spec("down.weight"), added = spec("down.bias"), embedding = spec("embedding.weight");
+  down.shard = Shard::kIn;
+  added.shape = {4};
+  embedding.shard = Shard::kVocab;
+  const std::vector<WeightSpec> specs = {qkv, bias, down, added, embedding};
+  std::vector<std::string> told;
+  for (const FtTensor& tensor : ft_tensors(specs, {.rows = rows}))
+    told.push_back(fmt::format("{} {} {}", tensor.name, tensor.shape.str(), tensor.split_axis));
+  EXPECT_THAT(told, ElementsAre("m.qkv.weight [3, 3, 4] 2", "m.qkv.bias [3, 4] 1", "m.down.weight [3, 4] 0",
+                                "m.down.bias [4] -1", "m.wte [4, 3] -1"));
+}
+
+TEST(MatchesName, ComparesComponentsFromTheEnd) {
+  EXPECT_TRUE(matches_name("attn.bias", "attn.bias"));
+  EXPECT_TRUE(matches_name("attn.bias", "h.0.attn.bias"));
+  EXPECT_FALSE(matches_name("attn.bias", "h.0.crossattn.bias"));
+  EXPECT_FALSE(matches_name("attn.bias", "h.0.attn.bias.scale"));
+  EXPECT_FALSE(matches_name("attn.bias", "bias"));
+  EXPECT_FALSE(matches_name("attn.bias", "h.0.attn.c_attn.bias"));
+  EXPECT_TRUE(matches_name("h.*.mask", "model.h.17.mask"));
+  EXPECT_TRUE(matches_name("h.*.mask", "h.0.mask"));
+  EXPECT_FALSE(matches_name("h.*.mask", "h.0.attn.mask"));
+  EXPECT_FALSE(matches_name("h.*.mask", "0.mask"));
+  EXPECT_TRUE(matches_name("position_ids", "position_ids"));
+  EXPECT_FALSE(matches_name("position_ids", "position_ids2"));
+  EXPECT_FALSE(matches_name("", "a"));
+}
+
+}  // namespace
+}  // namespace bolide
