@@ -2,6 +2,7 @@
 
 #include "cache/kv_cache.h"
 #include "layers/linear.h"
+#include "layers/rotary.h"
 
 namespace bolide {
 
@@ -13,9 +14,10 @@ struct SelfAttention {
   float scale = 1.0f;  // of q.k
   Tensor alibi;        // [heads] slopes, or empty
 
-  // hidden [T, hidden] fp32 += the projected attention of norm(hidden); an empty norm is none.
+  // hidden [T, hidden] fp32 += the projected attention of norm(hidden); an empty norm is none, and so are
+  // empty angles.
   void add_to(const Context& context, const KvView& kv, int64_t layer, const Norm& norm,
-              const View& hidden) const;
+              const RotaryAngles& angles, const View& hidden) const;
 };
 
 }  // namespace bolide

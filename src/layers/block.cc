@@ -13,11 +13,11 @@ Norm enter(const Context& context, const LayerNorm& norm, ResidualFrom residual_
 }  // namespace
 
 void run_blocks(const Context& context, std::span<const Block> blocks, ResidualFrom residual_from,
-                const KvView& kv, int64_t first_cache_layer, const View& hidden) {
+                const KvView& kv, int64_t first_cache_layer, const RotaryAngles& angles, const View& hidden) {
   int64_t layer = first_cache_layer;
   for (const Block& block : blocks) {
     block.attention.add_to(context, kv, layer++, enter(context, block.attention_norm, residual_from, hidden),
-                           hidden);
+                           angles, hidden);
     block.mlp.add_to(context, enter(context, block.mlp_norm, residual_from, hidden), hidden);
   }
 }

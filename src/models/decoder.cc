@@ -17,11 +17,14 @@ class Decoder final : public Model {
     const auto eps = static_cast<float>(config.norm_eps);
     embedding_.vocab_begin = dist.vocab_part(config.vocab_size).begin;
     embedding_.norm.eps = final_norm_.eps = eps;
+    embedding_.norm.rms = final_norm_.rms = graph.rms_norm;
     blocks_.resize(static_cast<size_t>(layers_.size()));
     for (size_t i = 0; i < blocks_.size(); ++i) {
       Block& block = blocks_[i];
       block.attention_norm.eps = block.mlp_norm.eps = eps;
+      block.attention_norm.rms = block.mlp_norm.rms = graph.rms_norm;
       block.mlp.activation = graph.activation;
+      block.mlp.gated = graph.gated_mlp;
       SelfAttention& attention = block.attention;
       attention.heads = dist.tensor_part(config.heads).size();
       attention.kv_heads = dist.head_part(config.kv_heads).size();
@@ -49,7 +52,9 @@ class Decoder final : public Model {
   }
 
   void run_layers(const Context& context, const KvView& kv, View hidden) const override {
-    run_blocks(context, blocks_, graph_.residual_from, kv, 0, hidden);
+    Arena::Scope scope(*context.arena);
+    const RotaryAngles angles = graph_.rotary.angles(context, kv.batch());
+    run_blocks(context, blocks_, graph_.residual_from, kv, 0, angles, hidden);
   }
 
   void logits(const Context& context, const View& hidden, View logits, const Best& best) const override {
@@ -74,13 +79,15 @@ class Decoder final : public Model {
 
 void add_norm(const std::string& name, int64_t size, LayerNorm& norm, std::vector<WeightSpec>& specs) {
   specs.push_back({.name = name + ".weight", .shape = {size}, .dummy_mean = 1, .into = &norm.weight});
-  specs.push_back({.name = name + ".bias", .shape = {size}, .into = &norm.bias});
+  if (!norm.rms) specs.push_back({.name = name + ".bias", .shape = {size}, .into = &norm.bias});
 }
 
 void add_linear(const std::string& name, int64_t out, int64_t in, Shard shard,
-                const std::vector<WeightPart>& parts, Linear& linear, std::vector<WeightSpec>& specs) {
+                const std::vector<WeightPart>& parts, bool bias, Linear& linear,
+                std::vector<WeightSpec>& specs) {
   specs.push_back(
       {.name = name + ".weight", .shape = {out, in}, .shard = shard, .parts = parts, .into = &linear.weight});
+  if (!bias) return;
   specs.push_back({.name = name + ".bias",
                    .shape = {out},
                    .shard = shard == Shard::kIn ? Shard::kNone : shard,  // added to the ranks' sum
@@ -122,13 +129,18 @@ void Decoder::add_block(int64_t layer, Block& block, std::vector<WeightSpec>& sp
   const int64_t q = config_.heads * config_.head_size, kv = config_.kv_heads * config_.head_size;
   const std::string name = fmt::format("layers.{}.", layer);
   add_norm(name + "attention_norm", hidden, block.attention_norm, specs);
-  add_linear(name + "attention.qkv", q + 2 * kv, hidden, Shard::kOut,
-             {{"q", q, config_.heads}, {"k", kv, config_.kv_heads}, {"v", kv, config_.kv_heads}},
+  const std::vector<WeightPart> qkv = {
+      {"q", q, config_.heads}, {"k", kv, config_.kv_heads}, {"v", kv, config_.kv_heads}};
+  add_linear(name + "attention.qkv", q + 2 * kv, hidden, Shard::kOut, qkv, graph_.attention_bias,
              block.attention.qkv, specs);
-  add_linear(name + "attention.out", hidden, q, Shard::kIn, {}, block.attention.out, specs);
+  add_linear(name + "attention.out", hidden, q, Shard::kIn, {}, graph_.attention_bias, block.attention.out,
+             specs);
   add_norm(name + "mlp_norm", hidden, block.mlp_norm, specs);
-  add_linear(name + "mlp.up", inter, hidden, Shard::kOut, {}, block.mlp.up, specs);
-  add_linear(name + "mlp.down", hidden, inter, Shard::kIn, {}, block.mlp.down, specs);
+  std::vector<WeightPart> up;
+  if (graph_.gated_mlp) up = {{"gate", inter, 0}, {"up", inter, 0}};
+  add_linear(name + "mlp.up", graph_.gated_mlp ? 2 * inter : inter, hidden, Shard::kOut, up, graph_.mlp_bias,
+             block.mlp.up, specs);
+  add_linear(name + "mlp.down", hidden, inter, Shard::kIn, {}, graph_.mlp_bias, block.mlp.down, specs);
 }
 
 }  // namespace

@@ -13,11 +13,15 @@ inline constexpr std::string_view kEmbeddingName = "embedding.weight", kHeadName
 
 // What one decoder's graph is, beside its sizes. A family's file fills it in.
 struct DecoderGraph {
+  bool rms_norm = false;          // all norms
   bool embedding_norm = false;    // a norm after the embedding
   int64_t learned_positions = 0;  // rows of a table that is added to the embedding; 0: none
   bool alibi = false;
+  Rotary rotary = {};
   ResidualFrom residual_from = ResidualFrom::kBeforeNorm;
   Activation activation = Activation::kGeluTanh;
+  bool gated_mlp = false;
+  bool attention_bias = true, mlp_bias = true;
   // Of q.k, by layer; empty: 1 / sqrt(head size) in all.
   std::vector<float> attention_scales = {};
 };

@@ -3,11 +3,12 @@
 #include "base/printable.h"
 #include "models/bloom.h"
 #include "models/gpt2.h"
+#include "models/llama.h"
 
 namespace bolide {
 namespace {
 
-const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family};
+const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family, &kLlamaFamily};
 
 std::string known_architectures() {
   std::string names;

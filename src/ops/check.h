@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "tensor/context.h"
+#include "ops/norm.h"
 
 namespace bolide {
 
@@ -36,6 +36,14 @@ inline void check_activations(const Context& context, std::string_view name, con
                               int64_t columns) {
   check_matrix(context, name, v, rows, columns,
                v.dtype == context.activation ? context.activation : DType::kF32);
+}
+
+// A norm of rows of so many elements.
+inline void check_norm(const Context& context, const Norm& norm, int64_t hidden) {
+  check_vector(context, "norm.weight", norm.weight, hidden);
+  if (!norm.rms) check_vector(context, "norm.bias", norm.bias, hidden);
+  BOLIDE_CHECK(!norm.rms || (norm.bias.empty() && context.device == Device::kCpu),
+               "RMS norms: no bias, no GPU yet");
 }
 
 // Whether two rank-2 views share an element. Exact for column blocks of one matrix, conservative otherwise.

@@ -11,10 +11,7 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
   check_matrix(context, "y", args.y, static_cast<int64_t>(args.ids.size()), args.table->cols);
   const bool normed = !args.norm.weight.empty();
   BOLIDE_CHECK(!normed || !args.accumulate);
-  if (normed) {
-    check_vector(context, "norm.weight", args.norm.weight, args.table->cols);
-    check_vector(context, "norm.bias", args.norm.bias, args.table->cols);
-  }
+  if (normed) check_norm(context, args.norm, args.table->cols);
   if (args.ids.empty()) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::embedding(context, args);

@@ -37,8 +37,7 @@ void matmul(const Context& context, const MatmulArgs& args) {
     check_activations(context, "x", args.x, tokens, args.w->cols);
   } else {
     check_matrix(context, "x", args.x, tokens, args.w->cols);
-    check_vector(context, "norm.weight", args.norm.weight, args.w->cols);
-    check_vector(context, "norm.bias", args.norm.bias, args.w->cols);
+    check_norm(context, args.norm, args.w->cols);
   }
   check_activations(context, "y", args.y, tokens, args.w->rows);
   if (!args.bias.empty()) check_vector(context, "bias", args.bias, args.w->rows, args.y.dtype);

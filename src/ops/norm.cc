@@ -9,8 +9,7 @@ void layer_norm(const Context& context, const LayerNormArgs& args) {
   BOLIDE_CHECK(args.x.shape.rank() == 2);
   check_matrix(context, "x", args.x, args.x.shape[0], args.x.shape[1]);
   check_activations(context, "y", args.y, args.x.shape[0], args.x.shape[1]);
-  check_vector(context, "weight", args.norm.weight, args.x.shape[1]);
-  check_vector(context, "bias", args.norm.bias, args.x.shape[1]);
+  check_norm(context, args.norm, args.x.shape[1]);
   BOLIDE_CHECK(same(args.x, args.y) || !overlap(args.x, args.y), "y overlaps x without being x");
   if (args.x.shape.count() == 0) return;
   if constexpr (kHasCuda) {

@@ -4,12 +4,13 @@
 
 namespace bolide {
 
-// A layer norm's parameters: (x - mean) / sqrt(variance + eps) * weight + bias per row; biased variance, as
-// torch.nn.LayerNorm.
+// A norm's parameters, for each row of x. A layer norm is (x - mean) / sqrt(variance + eps) * weight + bias,
+// with the biased variance, as torch.nn.LayerNorm; an RMS norm is x / sqrt(mean of squares + eps) * weight.
 struct Norm {
   View weight;  // [hidden] fp32
-  View bias;    // [hidden] fp32
+  View bias;    // [hidden] fp32; of an RMS norm empty
   float eps = 1e-5f;
+  bool rms = false;
 };
 
 struct LayerNormArgs {

@@ -13,6 +13,7 @@ void visit_plan(Plan& plan, const Visit& visit) {
   visit(batch.positions);
   visit(batch.query_offsets);
   visit(batch.kv_lengths);
+  visit(batch.prompt_lengths);
   visit(batch.slots);
   visit(batch.page_table);
   visit(batch.logit_rows);

@@ -14,6 +14,7 @@ void clear(StepPlan& plan) {
   batch.positions.clear();
   batch.query_offsets.assign(1, 0);
   batch.kv_lengths.clear();
+  batch.prompt_lengths.clear();
   batch.slots.clear();
   batch.logit_rows.clear();
   plan.sequences.clear();
@@ -53,6 +54,7 @@ void add_sequence(RequestState& state, int64_t rows, StepPlan& plan) {
   }
   batch.query_offsets.push_back(static_cast<int32_t>(batch.tokens()));
   batch.kv_lengths.push_back(static_cast<int32_t>(end));
+  batch.prompt_lengths.push_back(static_cast<int32_t>(state.prompt_tokens));
 }
 
 // A few KiB a step: cheaper to write anew than to keep in step with who joined and left.

@@ -185,10 +185,11 @@ class MatmulCase : public OpCase {
 
 class LayerNormCase : public OpCase {
  public:
-  LayerNormCase(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap)
-      : OpCase(fmt::format("layer_norm/{}/{}x{}/gap{}{}", name_of(y), tokens, hidden, gap,
+  LayerNormCase(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap, bool rms)
+      : OpCase(fmt::format("{}_norm/{}/{}x{}/gap{}{}", rms ? "rms" : "layer", name_of(y), tokens, hidden, gap,
                            in_place ? "/in_place" : "")),
-        in_place_(in_place) {
+        in_place_(in_place),
+        rms_(rms) {
     Source source(3);
     x_ = Guarded::random(tokens, hidden, gap, source, 2);
     for (int64_t i = 0; i < hidden; ++i) x_.row(0)[i] += 100;  // a mean far from 0 must not cancel
@@ -220,10 +221,12 @@ class LayerNormCase : public OpCase {
  private:
   LayerNormArgs args(const Context& context) const {
     return {.x = in_place_ ? y_.view(context) : x_.view(context),
-            .norm = {.weight = weight_.vector(context), .bias = bias_.vector(context)},
+            .norm = {.weight = weight_.vector(context),
+                     .bias = rms_ ? View() : bias_.vector(context),
+                     .rms = rms_},
             .y = y_.view(context)};
   }
-  bool in_place_;
+  bool in_place_, rms_;
   Guarded x_, weight_, bias_, y_;
   double bytes_ = 0;
 };
@@ -272,13 +275,14 @@ class AddCase : public OpCase {
 class EmbeddingCase : public OpCase {
  public:
   EmbeddingCase(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin, int64_t gap,
-                bool norm)
-      : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}{}", name_of(dtype), tokens, vocab, hidden, gap,
-                           vocab_begin ? "/slice" : "", norm ? "/norm" : "")),
+                bool norm, bool accumulate)
+      : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}{}{}", name_of(dtype), tokens, vocab, hidden, gap,
+                           vocab_begin ? "/slice" : "", norm ? "/norm" : "", accumulate ? "/accumulate" : "")),
         hidden_(hidden),
         vocab_begin_(vocab_begin),
         dtype_(dtype),
         has_norm_(norm),
+        accumulate_(accumulate),
         table_(vocab, hidden, dtype, 13),
         y_(tokens, hidden, gap) {
     Source source(17);
@@ -299,8 +303,10 @@ class EmbeddingCase : public OpCase {
       weight_ = Guarded::random(1, hidden, 0, source);
       bias_ = Guarded::random(1, hidden, 0, source);
     }
+    if (accumulate) before_ = Guarded::random(tokens, hidden, 1, source);
   }
   void prepare(const Context& context) override {
+    if (accumulate_) y_.assign(before_);
     y_.bring(context);
     args(context);
   }
@@ -312,8 +318,9 @@ class EmbeddingCase : public OpCase {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
     EmbeddingArgs like = args({});
     like.ids = resolved_;
+    if (accumulate_) like.y = before_.view();
     const std::vector<double> expected = ref::embedding(like);
-    return y_.compare(expected, around(expected, 1), has_norm_ ? 2e-5 : 0);
+    return y_.compare(expected, around(expected, 1), has_norm_ ? 2e-5 : accumulate_ ? 2e-7 : 0);
   }
   double bytes() const override {
     return static_cast<double>(static_cast<int64_t>(resolved_.size()) * hidden_) *
@@ -328,15 +335,97 @@ class EmbeddingCase : public OpCase {
         .vocab_begin = vocab_begin_,
         .y = y_.view(context),
         .previous_ids = previous_.span<int32_t>(context),
+        .accumulate = accumulate_,
         .norm = has_norm_ ? Norm{.weight = weight_.vector(context), .bias = bias_.vector(context)} : Norm()};
   }
   int64_t hidden_, vocab_begin_;
   DType dtype_;
-  bool has_norm_;
+  bool has_norm_, accumulate_;
   Weights table_;
   std::vector<int32_t> resolved_;
   Mirrored ids_, previous_;
-  Guarded y_, weight_, bias_;
+  Guarded y_, weight_, bias_, before_;
+};
+
+class GateCase : public OpCase {
+ public:
+  GateCase(int64_t tokens, int64_t inner, Activation activation, int64_t gap)
+      : OpCase(fmt::format("gate/{}x{}/activation{}/gap{}", tokens, inner, static_cast<int>(activation), gap)),
+        activation_(activation) {
+    Source source(29);
+    before_ = Guarded::random(tokens, 2 * inner, gap, source, 2);
+    x_ = Guarded(tokens, 2 * inner, gap);
+    y_ = Guarded(tokens, inner, gap);
+  }
+  void prepare(const Context& context) override {
+    x_.assign(before_);
+    x_.bring(context);
+    y_.bring(context);
+  }
+  void compute(const Context& context) override { gate(context, args(context)); }
+  void finish(const Context& context) override { y_.fetch(context); }
+  void poison() override { y_.poison(); }
+  std::vector<std::byte> output() const override { return y_.bytes(); }
+  std::string check() const override {
+    if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
+    GateArgs like = args({});
+    like.x = before_.view();
+    const std::vector<double> expected = ref::gate(like);
+    return y_.compare(expected, around(expected), 2e-6);
+  }
+  double bytes() const override { return 12.0 * static_cast<double>(y_.view().shape.count()); }
+
+ private:
+  GateArgs args(const Context& context) const {
+    return {.x = x_.view(context), .activation = activation_, .y = y_.view(context)};
+  }
+  Activation activation_;
+  Guarded before_, x_, y_;
+};
+
+class RotaryCase : public OpCase {
+ public:
+  RotaryCase(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved, int64_t gap)
+      : OpCase(fmt::format("rotary/{}x{}x{}/pairs{}{}/gap{}", tokens, heads, head_size, pairs,
+                           interleaved ? "/interleaved" : "", gap)),
+        head_size_(head_size),
+        interleaved_(interleaved) {
+    Source source(31);
+    before_ = Guarded::random(tokens, heads * head_size, gap, source);
+    cos_ = Guarded::random(tokens, pairs, 1, source);
+    sin_ = Guarded::random(tokens, pairs, 2, source);
+    x_ = Guarded(tokens, heads * head_size, gap);
+  }
+  void prepare(const Context& context) override {
+    x_.assign(before_);
+    x_.bring(context);
+    args(context);
+  }
+  void compute(const Context& context) override { rotary(context, args(context)); }
+  void finish(const Context& context) override { x_.fetch(context); }
+  void poison() override { x_.poison(); }
+  std::vector<std::byte> output() const override { return x_.bytes(); }
+  std::string check() const override {
+    if (std::string wrong = x_.check_written(); !wrong.empty()) return wrong;
+    RotaryArgs like = args({});
+    like.x = before_.view();
+    const std::vector<double> expected = ref::rotary(like);
+    // Two products of up to 4 may cancel.
+    return x_.compare(expected, around(expected, 4), 1e-6);
+  }
+  double bytes() const override { return 8.0 * static_cast<double>(x_.view().shape.count()); }
+
+ private:
+  RotaryArgs args(const Context& context) const {
+    return {.x = x_.view(context),
+            .head_size = head_size_,
+            .cos = cos_.view(context),
+            .sin = sin_.view(context),
+            .interleaved = interleaved_};
+  }
+  int64_t head_size_;
+  bool interleaved_;
+  Guarded before_, cos_, sin_, x_;
 };
 
 class GatherRowsCase : public OpCase {
@@ -395,15 +484,22 @@ PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, D
 }
 
 Case matmul_case(const MatmulShape& shape) { return std::make_unique<MatmulCase>(shape); }
-Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap) {
-  return std::make_unique<LayerNormCase>(tokens, hidden, in_place, y, gap);
+Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap, bool rms) {
+  return std::make_unique<LayerNormCase>(tokens, hidden, in_place, y, gap, rms);
 }
 Case add_case(int64_t tokens, int64_t hidden, DType x, int64_t gap, bool bias) {
   return std::make_unique<AddCase>(tokens, hidden, x, gap, bias);
 }
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
-                    int64_t gap, bool norm) {
-  return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin, gap, norm);
+                    int64_t gap, bool norm, bool accumulate) {
+  return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin, gap, norm, accumulate);
+}
+Case gate_case(int64_t tokens, int64_t inner, Activation activation, int64_t gap) {
+  return std::make_unique<GateCase>(tokens, inner, activation, gap);
+}
+Case rotary_case(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved,
+                 int64_t gap) {
+  return std::make_unique<RotaryCase>(tokens, heads, head_size, pairs, interleaved, gap);
 }
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap) {
   return std::make_unique<GatherRowsCase>(rows, hidden, gap);

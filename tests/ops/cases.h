@@ -77,10 +77,14 @@ struct AttentionShape {
 };
 Case attention_case(const AttentionShape& shape);
 
-Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y = DType::kF32, int64_t gap = 5);
+Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y = DType::kF32, int64_t gap = 5,
+                     bool rms = false);
 Case add_case(int64_t tokens, int64_t hidden, DType x = DType::kF32, int64_t gap = 1, bool bias = false);
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
-                    int64_t gap = 2, bool norm = false);
+                    int64_t gap = 2, bool norm = false, bool accumulate = false);
+Case gate_case(int64_t tokens, int64_t inner, Activation activation, int64_t gap = 3);
+Case rotary_case(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved,
+                 int64_t gap = 3);
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap = 1);
 // Every row with these parameters; from the candidates of so many parts of the vocabulary.
 Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs, int64_t parts = 1);

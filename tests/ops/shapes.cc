@@ -244,13 +244,25 @@ Cases row_ops(Device device) {
       }
       cases.push_back([=] { return layer_norm_case(5, least, true, DType::kF32, gap); });
       cases.push_back([=] { return gather_rows_case(5, hidden, gap); });
+      if (device == Device::kCuda) continue;  // no kernels yet
+      cases.push_back([=] { return layer_norm_case(3, hidden, false, DType::kF32, gap, true); });
+      for (const Activation activation : {Activation::kSilu, Activation::kGeluErf})
+        cases.push_back([=] { return gate_case(5, hidden, activation, gap); });
     }
+  }
+  if (device == Device::kCpu) {
+    for (const int64_t pairs : {1, 3, 16})
+      for (const bool interleaved : {false, true})
+        for (const int64_t more : {0, 5})
+          cases.push_back([=] { return rotary_case(5, 3, 2 * pairs + more, pairs, interleaved); });
+    cases.push_back([] { return rotary_case(300, 12, 64, 32, false); });  // on several threads
   }
   for (DType dtype : kDtypes)
     for (int64_t hidden : {1, 8, 31, 64, 100, 1024})
       for (int64_t begin : {0, 30})
         for (int64_t gap : gaps)
-          cases.push_back([=] { return embedding_case(9, 37, hidden, dtype, begin, gap); });
+          for (bool accumulate : {false, true})
+            cases.push_back([=] { return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate); });
   for (DType dtype : kDtypes)
     for (int64_t hidden : widths)
       if (hidden > 1)

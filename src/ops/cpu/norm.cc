@@ -46,6 +46,18 @@ HWY_INLINE Sums sum_row(const float* x, int64_t count, float center) {
   return sums;
 }
 
+// As norm_row(), about 0 and without a bias.
+void rms_norm_row(const float* x, const float* weight, float eps, int64_t hidden, float* y) {
+  const D d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const float scale = 1 / std::sqrt(sum_row(x, hidden, 0).second / static_cast<float>(hidden) + eps);
+  const V factor = hn::Set(d, scale);
+  int64_t i = 0;
+  for (; i + lanes <= hidden; i += lanes)
+    hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, x + i), factor), hn::LoadU(d, weight + i)), d, y + i);
+  for (; i < hidden; ++i) y[i] = x[i] * scale * weight[i];
+}
+
 // Two passes over a row that the first-level cache holds. The second is taken about the first one's mean,
 // whose rounding error it corrects: a mean far from 0 costs no precision.
 void norm_row(const float* x, const float* weight, const float* bias, float eps, int64_t hidden, float* y) {
@@ -86,6 +98,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace bolide::cpu {
 HWY_EXPORT(norm_row);
+HWY_EXPORT(rms_norm_row);
 HWY_EXPORT(add_row);
 namespace {
 float* row(const View& view, int64_t r) { return static_cast<float*>(view.data) + r * view.row_stride; }
@@ -102,6 +115,11 @@ void layer_norm(const Context& context, const LayerNormArgs& args) {
   isa();
   parallel_ranges(for_work(context, args.x), args.x.shape[0], [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
+      if (args.norm.rms) {
+        HWY_DYNAMIC_DISPATCH(rms_norm_row)
+        (row(args.x, r), row(args.norm.weight, 0), args.norm.eps, args.x.shape[1], row(args.y, r));
+        continue;
+      }
       HWY_DYNAMIC_DISPATCH(norm_row)
       (row(args.x, r), row(args.norm.weight, 0), row(args.norm.bias, 0), args.norm.eps, args.x.shape[1],
        row(args.y, r));

@@ -42,4 +42,13 @@ std::vector<double> matmul(const MatmulArgs& args) {
   return y;
 }
 
+std::vector<double> gate(const GateArgs& args) {
+  const int64_t inner = args.y.shape[1];
+  std::vector<double> y;
+  for (int64_t t = 0; t < args.y.shape[0]; ++t)
+    for (int64_t i = 0; i < inner; ++i)
+      y.push_back(activate(args.activation, element(args.x, t, i)) * element(args.x, t, inner + i));
+  return y;
+}
+
 }  // namespace bolide::ref

@@ -10,13 +10,13 @@ std::vector<double> norm_rows(const std::vector<double>& x, const Norm& norm) {
   std::vector<double> y;
   for (size_t begin = 0; begin < x.size(); begin += static_cast<size_t>(hidden)) {
     double mean = 0, variance = 0;
-    for (int64_t i = 0; i < hidden; ++i) mean += x[begin + static_cast<size_t>(i)];
+    for (int64_t i = 0; i < hidden && !norm.rms; ++i) mean += x[begin + static_cast<size_t>(i)];
     mean /= static_cast<double>(hidden);
     for (int64_t i = 0; i < hidden; ++i) variance += std::pow(x[begin + static_cast<size_t>(i)] - mean, 2);
     variance /= static_cast<double>(hidden);
     for (int64_t i = 0; i < hidden; ++i) {
       const double normal = (x[begin + static_cast<size_t>(i)] - mean) / std::sqrt(variance + norm.eps);
-      y.push_back(normal * element(norm.weight, i, 0) + element(norm.bias, i, 0));
+      y.push_back(normal * element(norm.weight, i, 0) + (norm.rms ? 0 : element(norm.bias, i, 0)));
     }
   }
   return y;

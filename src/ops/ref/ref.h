@@ -6,9 +6,11 @@
 #include "ops/attention.h"
 #include "ops/candidates.h"
 #include "ops/embedding.h"
+#include "ops/gate.h"
 #include "ops/gather_rows.h"
 #include "ops/matmul.h"
 #include "ops/norm.h"
+#include "ops/rotary.h"
 #include "ops/sample.h"
 
 // The oracle of the tests: every op in double, written for reading, not for speed. It takes the arguments
@@ -23,6 +25,8 @@ std::vector<double> norm_rows(const std::vector<double>& x, const Norm& norm);
 std::vector<double> add(const AddArgs& args);
 std::vector<double> attention(const AttentionArgs& args);
 std::vector<double> gather_rows(const GatherRowsArgs& args);
+std::vector<double> gate(const GateArgs& args);
+std::vector<double> rotary(const RotaryArgs& args);  // what x becomes
 
 // One row of sample().
 struct Drawn {

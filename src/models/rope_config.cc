@@ -1,0 +1,119 @@
+#include "models/rope_config.h"
+
+#include <array>
+#include <cmath>
+
+#include "base/printable.h"
+
+namespace bolide {
+namespace {
+
+struct NamedType {
+  std::string_view name;
+  RopeType type;
+};
+constexpr NamedType kTypes[] = {{"default", RopeType::kDefault},
+                                {"linear", RopeType::kLinear},
+                                {"dynamic", RopeType::kDynamic},
+                                {"yarn", RopeType::kYarn},
+                                {"llama3", RopeType::kLlama3}};
+
+RopeType parse_type(const std::string& name, std::string_view where) {
+  std::string known;
+  for (const NamedType& row : kTypes) {
+    if (row.name == name) return row.type;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
+  }
+  fail(ErrorCode::kUnsupported, "{}: rope_type '{}' is not one that this version has (it has {})", where,
+       printable(name), known);
+}
+
+// The object of this name, or null.
+const Json* find_object(const Json& config, const char* key, std::string_view where) {
+  const Json* found = json_find(config, key, where);
+  if (!found || found->is_null()) return nullptr;
+  if (!found->is_object())
+    fail(ErrorCode::kCorrupt, "{}: key '{}' is not an object of settings, but of type {}", where, key,
+         found->type_name());
+  return found->empty() ? nullptr : found;
+}
+
+void check_number(const char* key, double value, double low, double high, std::string_view where) {
+  if (!(value >= low && value <= high))
+    fail(ErrorCode::kCorrupt, "{}: {} of the rotary positions is {}, not from {} to {}", where, key, value,
+         low, high);
+}
+
+}  // namespace
+
+RopeParameters read_rope_parameters(const Json& config, int64_t default_positions, const ModelConfig& sizes,
+                                    std::string_view where) {
+  const auto positions = json_get_or<int64_t>(config, "max_position_embeddings", default_positions, where);
+  const double theta = json_get_or<double>(config, "rope_theta", 10000, where);
+  const Json* said = find_object(config, "rope_scaling", where);  // the older name wins, as in transformers
+  if (!said) said = find_object(config, "rope_parameters", where);
+  static const Json kNone = Json::object();
+  const Json& json = said ? *said : kNone;
+  RopeParameters rope;
+  const auto old_type = json_get_or<std::string>(json, "type", "default", where);
+  rope.rope_type = parse_type(json_get_or<std::string>(json, "rope_type", old_type, where), where);
+  const auto number = [&](const char* key, double fallback) {
+    return json_get_or<double>(json, key, fallback, where);
+  };
+  rope.rope_theta = number("rope_theta", theta);
+  check_number("rope_theta", rope.rope_theta, 1 + 1e-6, 1e12, where);
+  if (sizes.head_size % 2 != 0) {
+    fail(ErrorCode::kCorrupt, "{}: the head size is {}, and rotary positions turn pairs", where,
+         sizes.head_size);
+  }
+  if (number("partial_rotary_factor", json_get_or<double>(config, "partial_rotary_factor", 1, where)) != 1 &&
+      rope.rope_type != RopeType::kDefault) {
+    fail(ErrorCode::kUnsupported, "{}: partial_rotary_factor other than 1 is not one that this version has",
+         where);
+  }
+  if (rope.rope_type == RopeType::kDefault) return rope;
+  const bool stretched = rope.rope_type == RopeType::kYarn || rope.rope_type == RopeType::kLlama3;
+  rope.original_max_position_embeddings = positions;
+  if (stretched) {
+    rope.original_max_position_embeddings =
+        json_get_or<int64_t>(json, "original_max_position_embeddings", positions, where);
+    rope.original_max_position_embeddings = json_get_or<int64_t>(
+        config, "original_max_position_embeddings", rope.original_max_position_embeddings, where);
+  }
+  check_number("original_max_position_embeddings", static_cast<double>(rope.original_max_position_embeddings),
+               1, 1 << 30, where);
+  // Of yarn it may follow from the two lengths.
+  const bool has_factor = json.contains("factor") && !json["factor"].is_null();
+  const double grown =
+      static_cast<double>(positions) / static_cast<double>(rope.original_max_position_embeddings);
+  if (!has_factor && rope.rope_type != RopeType::kYarn)
+    fail(ErrorCode::kCorrupt, "{}: key 'factor' of the rotary positions is missing", where);
+  rope.factor = has_factor ? json_get<double>(json, "factor", where) : grown;
+  check_number("factor", rope.factor, 1e-3, 1e6, where);
+  if (rope.rope_type == RopeType::kDynamic && sizes.head_size <= 2)
+    fail(ErrorCode::kCorrupt, "{}: rope_type 'dynamic' needs a head size above 2", where);
+  if (rope.rope_type == RopeType::kLlama3) {
+    rope.low_freq_factor = json_get<double>(json, "low_freq_factor", where);
+    rope.high_freq_factor = json_get<double>(json, "high_freq_factor", where);
+    check_number("low_freq_factor", rope.low_freq_factor, 1e-3, 1e6, where);
+    check_number("high_freq_factor", rope.high_freq_factor, rope.low_freq_factor + 1e-6, 1e6, where);
+  }
+  if (rope.rope_type == RopeType::kYarn) {
+    // 0 counts as not given, as in transformers.
+    const double fast = number("beta_fast", 0), slow = number("beta_slow", 0);
+    if (fast != 0) rope.beta_fast = fast;
+    if (slow != 0) rope.beta_slow = slow;
+    check_number("beta_fast", rope.beta_fast, 1e-3, 1e6, where);
+    check_number("beta_slow", rope.beta_slow, 1e-3, 1e6, where);
+    rope.attention_factor = number("attention_factor", 0);
+    check_number("attention_factor", rope.attention_factor, 0, 1e3, where);
+    rope.mscale = number("mscale", 0);
+    rope.mscale_all_dim = number("mscale_all_dim", 0);
+    check_number("mscale", rope.mscale, 0, 1e3, where);
+    check_number("mscale_all_dim", rope.mscale_all_dim, 0, 1e3, where);
+    rope.truncate = json_get_or<bool>(json, "truncate", true, where);
+  }
+  return rope;
+}
+
+}  // namespace bolide
