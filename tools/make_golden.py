@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/golden: tiny random BLOOM checkpoints with the logits and greedy ids of Hugging Face.
+"""Makes tests/golden: tiny random checkpoints with the logits and greedy ids of Hugging Face.
 
     python tools/make_golden.py --output tests/golden [--only NAME ...]
 
@@ -9,6 +9,7 @@ or bigscience would publish it, and
     golden.json         {"prompts": [[id]], "greedy_ids": [[id]], "leads": [[x]], "min_margin": x, ...}
     logits.safetensors  tensors "0", "1", ...: float32 [tokens, vocab], one for each prompt
 
+CASES are BLOOM in all the ways in which it is published; FAMILY_CASES are the other families, as transformers saves them.
 A lead is how far a chosen id's logit is above the second best, in units of the row's root mean square. configs.json holds
 what transformers reads in variants of config.json and generation_config.json.
 
@@ -101,6 +102,50 @@ CASES = [
     Case("twin_keys", 4, 4, 2, 61, keys=TWIN_KEYS, contradicts=(("hidden_size", 64), ("n_head", 8), ("n_layer", 30))),
     Case("buffers", 2, 8, 1, 61, buffers=True),
     Case("loose_index", 2, 8, 1, 61, shards=2, loose_index=True),
+]
+
+@dataclass(frozen=True)
+class FamilyCase:
+    name: str
+    model_class: str
+    config: dict
+    dtype: torch.dtype = torch.float32
+    lengths: tuple = field(default=SHORT)
+    ft: bool = False  # FT has files of this family, and room for this graph
+
+
+def gpt2(heads, head_size, layers, **more):
+    return {"vocab_size": 151, "n_head": heads, "n_embd": heads * head_size, "n_layer": layers, "n_positions": 128, **more}
+
+
+def llama(heads, kv_heads, head_size, layers, rope, **more):
+    return {"vocab_size": 151, "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": head_size,
+            "hidden_size": heads * min(head_size, 16), "intermediate_size": 40, "num_hidden_layers": layers,
+            "max_position_embeddings": 32, "rope_parameters": {"rope_theta": 10000.0, **rope}, **more}
+
+
+LLAMA3 = {"rope_type": "llama3", "factor": 4.0, "original_max_position_embeddings": 16, "low_freq_factor": 1.0,
+          "high_freq_factor": 4.0}
+FAMILY_CASES = [
+    FamilyCase("gpt2_fp32", "GPT2LMHeadModel", gpt2(3, 8, 2), lengths=LONG, ft=True),
+    FamilyCase("gpt2_relu_inner_bf16", "GPT2LMHeadModel", gpt2(4, 8, 2, activation_function="relu", n_inner=52),
+               torch.bfloat16, ft=True),
+    FamilyCase("gpt2_scales_untied_fp16", "GPT2LMHeadModel",
+               gpt2(2, 16, 3, activation_function="gelu", scale_attn_weights=False, scale_attn_by_inverse_layer_idx=True,
+                    tie_word_embeddings=False), torch.float16),
+    # Lengths beyond max_position_embeddings, where the kinds of rotary positions differ.
+    FamilyCase("llama_groups_fp32", "LlamaForCausalLM", llama(4, 2, 8, 2, {"rope_type": "default"}), lengths=LONG),
+    FamilyCase("llama_one_kv_head_llama3_fp16", "LlamaForCausalLM",
+               llama(6, 1, 16, 2, LLAMA3, attention_bias=True, mlp_bias=True, tie_word_embeddings=True), torch.float16,
+               lengths=LONG),
+    FamilyCase("llama_yarn_bf16", "LlamaForCausalLM",  # one layer: with two the rounding of bf16 alone is 7 %
+               llama(4, 4, 8, 1, {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}),
+               torch.bfloat16, lengths=LONG),
+    FamilyCase("llama_linear_head80_fp32", "LlamaForCausalLM", llama(2, 1, 80, 1, {"rope_type": "linear", "factor": 3.0})),
+    FamilyCase("llama_head256_gelu_fp16", "LlamaForCausalLM",
+               llama(2, 2, 256, 1, {"rope_type": "default"}, hidden_act="gelu"), torch.float16),
+    FamilyCase("llama_dynamic_fp32", "LlamaForCausalLM", llama(4, 2, 8, 2, {"rope_type": "dynamic", "factor": 4.0}),
+               lengths=LONG),
 ]
 
 TOKENIZER_TEXT = [
@@ -328,6 +373,70 @@ def make_case(case, output):
             "warns": bool(case.contradicts) or (case.head_apart and case.says_tied is not False)}
 
 
+def draw_family_model(case, seed):
+    """As draw_model() draws BLOOM."""
+    torch.manual_seed(seed)
+    model_class = getattr(transformers, case.model_class)
+    model = model_class(model_class.config_class(bos_token_id=1, eos_token_id=EOS_ID, pad_token_id=3, **case.config)).eval()
+    conv1d = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, transformers.pytorch_utils.Conv1D)}
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if name.endswith("bias"):
+                value.normal_(0.0, 0.3)
+            elif value.dim() == 1:
+                value.normal_(1.0, 0.3).mul_(torch.randint(0, 2, value.shape) * 2 - 1)
+            elif value is model.get_input_embeddings().weight or "wpe" in name:
+                value.normal_(0.0, 0.5)
+            else:
+                value.normal_(0.0, 2.0 / value.shape[0 if name in conv1d else 1] ** 0.5)
+    return model.to(case.dtype)
+
+
+@torch.no_grad()
+def record_cached(load_model, prompts):
+    """As record(), with a cache, by which dynamic rotary positions differ; each prompt with a model that has seen no other."""
+    logits, greedy, leads, margin = {}, [], [], float("inf")
+    for index, prompt in enumerate(prompts):
+        model = load_model()
+        step = model(torch.tensor([prompt]), use_cache=True)
+        logits[str(index)] = step.logits[0].float().clone()
+        new, lead = [], []
+        for _ in range(NEW_TOKENS):
+            row = step.logits[0, -1]
+            best = torch.topk(row, 2)
+            margin = min(margin, (best.values[0] - best.values[1]).item())
+            lead.append(round((best.values[0] - best.values[1]).item() / row.square().mean().sqrt().item(), 4))
+            new.append(best.indices[0].item())
+            step = model(torch.tensor([[new[-1]]]), past_key_values=step.past_key_values, use_cache=True)
+        greedy.append(new)
+        leads.append(lead)
+    return logits, greedy, leads, margin
+
+
+def make_family_case(case, output):
+    folder = output / case.name
+    model_class = getattr(transformers, case.model_class)
+    for seed in range(1, 400):
+        rng = numpy.random.default_rng(seed)
+        prompts = [rng.integers(4, case.config["vocab_size"], size=length).tolist() for length in case.lengths]
+        shutil.rmtree(folder, ignore_errors=True)
+        draw_family_model(case, seed).save_pretrained(folder)
+        (folder / "generation_config.json").unlink(missing_ok=True)
+        logits, greedy, leads, margin = record_cached(
+            lambda: model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval(), prompts)
+        if is_telling(greedy, margin):
+            break
+    else:
+        raise SystemExit(f"{case.name}: no seed gives greedy ids with a margin of {MIN_MARGIN}")
+    safetensors.torch.save_file(logits, folder / "logits.safetensors")
+    write_json(folder / "golden.json", {"prompts": prompts, "greedy_ids": greedy, "leads": leads, "seed": seed,
+                                        "min_margin": round(margin, 6)})
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{case.name:40} seed {seed:3}  margin {margin:.4f}  {size / 1024:6.0f} KiB")
+    return {"name": case.name, "model_class": case.model_class, "config": case.config,
+            "data_type": str(case.dtype).removeprefix("torch."), "ft": case.ft, "warns": False}
+
+
 def read_by_transformers(config, generation_config):
     """What transformers makes of these two texts; None where it refuses them, or would only later."""
     with tempfile.TemporaryDirectory() as folder:
@@ -419,11 +528,12 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("tests/golden"), metavar="DIR")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="make these cases alone and leave manifest.json")
     args = parser.parse_args()
-    known = {case.name for case in CASES}
+    known = {case.name for case in [*CASES, *FAMILY_CASES]}
     if unknown := set(args.only or ()) - known:
         parser.error(f"no such case: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
     torch.set_num_threads(1)  # sums are then taken in one order on every machine of a kind
     rows = [make_case(case, args.output) for case in CASES if not args.only or case.name in args.only]
+    families = [make_family_case(case, args.output) for case in FAMILY_CASES if not args.only or case.name in args.only]
     if not args.only:
         record_configs(args.output)
         write_json(args.output / "manifest.json", {
@@ -431,7 +541,7 @@ def main():
             "versions": {"python": platform.python_version(), "torch": torch.__version__,
                          "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
                          "safetensors": safetensors.__version__, "numpy": numpy.__version__},
-            "cases": rows})
+            "cases": rows, "families": families})
     return 0
 
 

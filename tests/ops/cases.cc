@@ -277,7 +277,8 @@ class EmbeddingCase : public OpCase {
   EmbeddingCase(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin, int64_t gap,
                 bool norm, bool accumulate)
       : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}{}{}", name_of(dtype), tokens, vocab, hidden, gap,
-                           vocab_begin ? "/slice" : "", norm ? "/norm" : "", accumulate ? "/accumulate" : "")),
+                           vocab_begin ? "/slice" : "", norm ? "/norm" : "",
+                           accumulate ? "/accumulate" : "")),
         hidden_(hidden),
         vocab_begin_(vocab_begin),
         dtype_(dtype),
@@ -350,7 +351,8 @@ class EmbeddingCase : public OpCase {
 class GateCase : public OpCase {
  public:
   GateCase(int64_t tokens, int64_t inner, Activation activation, int64_t gap)
-      : OpCase(fmt::format("gate/{}x{}/activation{}/gap{}", tokens, inner, static_cast<int>(activation), gap)),
+      : OpCase(
+            fmt::format("gate/{}x{}/activation{}/gap{}", tokens, inner, static_cast<int>(activation), gap)),
         activation_(activation) {
     Source source(29);
     before_ = Guarded::random(tokens, 2 * inner, gap, source, 2);

@@ -262,7 +262,8 @@ Cases row_ops(Device device) {
       for (int64_t begin : {0, 30})
         for (int64_t gap : gaps)
           for (bool accumulate : {false, true})
-            cases.push_back([=] { return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate); });
+            cases.push_back(
+                [=] { return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate); });
   for (DType dtype : kDtypes)
     for (int64_t hidden : widths)
       if (hidden > 1)

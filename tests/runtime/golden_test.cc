@@ -186,6 +186,7 @@ class GoldenTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (kOnGpu && cuda_device_count() == 0) GTEST_SKIP() << "NOT RUN: this machine has no GPU";
+    if (kOnGpu && GetParam().starts_with("llama")) GTEST_SKIP() << "NOT RUN: no GPU kernels for LLaMA yet";
   }
 };
 
@@ -200,17 +201,29 @@ TEST_P(GoldenTest, HuggingFaceFolderInStoredType) {
   const Json config = read_json(kGolden / GetParam() / "config.json");
   const int layers = config.contains("num_hidden_layers") ? config["num_hidden_layers"] : config["n_layer"];
   const double fp16 = (kOnGpu ? 2e-3 : 1.7e-3) * std::max(layers, 3);
+  const std::string stored = config.contains("dtype") ? config["dtype"] : config["torch_dtype"];
+  if (stored == "float32") return check_model(kGolden / GetParam(), GetParam(), "", {1e-4, true});
   check_model(kGolden / GetParam(), GetParam(), "",
               {GetParam().find("bf16") != std::string::npos ? 3e-2 : fp16, false});
+}
+
+// Whether FT has files for this model, and room in its config.ini for what it does.
+bool has_ft_files(const std::string& name) {
+  const Json manifest = read_json(kGolden / "manifest.json");
+  for (const Json& entry : manifest["families"])
+    if (entry["name"] == name) return entry["ft"];
+  return true;
 }
 
 TEST_P(GoldenTest, FtFoldersOfSeveralSizes) {
   const fs::path out = fs::path(testing::TempDir()) / ("golden_ft_" + GetParam());
   const Json config = read_json(kGolden / GetParam() / "config.json");
   const int heads = config.contains("num_attention_heads") ? config["num_attention_heads"] : config["n_head"];
+  const int inner =
+      config.contains("n_inner") && config["n_inner"].is_number() ? config["n_inner"].get<int>() : 4 * heads;
   int tried = 0;
   for (int ranks : {1, 2, 3, 4}) {
-    if (heads % ranks != 0) {
+    if (heads % ranks != 0 || inner % ranks != 0 || !has_ft_files(GetParam())) {
       EXPECT_THROW(convert({.input_dir = kGolden / GetParam(), .output_dir = out, .tensor_para_size = ranks}),
                    Error);
       continue;
@@ -225,7 +238,7 @@ TEST_P(GoldenTest, FtFoldersOfSeveralSizes) {
     ++tried;
   }
   fs::remove_all(out);
-  EXPECT_GE(tried, 2);
+  EXPECT_EQ(tried >= 2, has_ft_files(GetParam()));
 }
 
 // How a model may be divided over ranks, which are threads here.
@@ -269,7 +282,10 @@ TEST_P(GoldenTest, RanksGiveTheIdsOfOne) {
   const std::vector<Result> one = single->generate(requests);
   int tried = 0;
   for (const Layout& layout : kLayouts) {
-    if (info.heads % layout.tensor != 0 || info.layers < layout.pipeline) continue;
+    const bool shared = info.kv_heads % layout.tensor != 0;  // some ranks then hold the same one
+    if (info.heads % layout.tensor != 0 || info.inter_size % layout.tensor != 0 ||
+        info.layers < layout.pipeline || (shared && layout.tensor % info.kv_heads != 0))
+      continue;
     SCOPED_TRACE(testing::Message() << layout.tensor << " tensor x " << layout.pipeline << " pipeline ranks");
     config.tensor_para_size = layout.tensor;
     config.pipeline_para_size = layout.pipeline;
@@ -355,7 +371,7 @@ TEST_P(DeviceGoldenTest, GenerationsKeepMemoryFlat) {
       requests.push_back(request_for(golden, static_cast<size_t>(i) % golden.prompts.size()));
     engine->generate(std::move(requests));
   };
-  run(100);
+  run(1000);  // so that every size of a step has been met, and the arrays that grow with it have grown
   const size_t before = device_bytes_in_use(), free_before = cuda_memory_free();
   run(1000);
   EXPECT_EQ(device_bytes_in_use(), before);
@@ -363,19 +379,21 @@ TEST_P(DeviceGoldenTest, GenerationsKeepMemoryFlat) {
   EXPECT_LT(free_before - std::min(free_before, cuda_memory_free()), size_t{64} << 20);
 }
 
-std::vector<std::string> case_names() {
+std::vector<std::string> case_names(const char* list) {
   std::vector<std::string> names;
   const Json manifest = read_json(kGolden / "manifest.json");
-  for (const Json& entry : manifest["cases"]) names.push_back(entry["name"]);
+  for (const Json& entry : manifest[list]) names.push_back(entry["name"]);
   return names;
 }
 
+std::string name_of_case(const testing::TestParamInfo<std::string>& info) { return info.param; }
+
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DeviceGoldenTest);
 INSTANTIATE_TEST_SUITE_P(Bloom, DeviceGoldenTest,
-                         testing::ValuesIn(kOnGpu ? case_names() : std::vector<std::string>()),
-                         [](const auto& info) { return info.param; });
-INSTANTIATE_TEST_SUITE_P(Bloom, GoldenTest, testing::ValuesIn(case_names()),
-                         [](const auto& info) { return info.param; });
+                         testing::ValuesIn(kOnGpu ? case_names("cases") : std::vector<std::string>()),
+                         name_of_case);
+INSTANTIATE_TEST_SUITE_P(Bloom, GoldenTest, testing::ValuesIn(case_names("cases")), name_of_case);
+INSTANTIATE_TEST_SUITE_P(Families, GoldenTest, testing::ValuesIn(case_names("families")), name_of_case);
 
 }  // namespace
 }  // namespace bolide
