@@ -5,6 +5,7 @@
 
 - links between documents lead to files and headings that exist;
 - paths in `code` that start with a folder of ours exist (a `*` must match something; NAME is a placeholder);
+- a code block that names a file behind its language (```cpp src/a.cc) stands in that file, word for word;
 - every package that CMake looks for, and every Debian package that scripts/setup.sh installs, has a row in
   docs/dependencies.md, and no row is stale;
 - with --bolide: each `bolide SUBCOMMAND --flag` in a code block, and each `--flag` in `code`, is one that the command
@@ -24,6 +25,7 @@ FOLDERS = ("src/", "include/", "apps/", "examples/", "tests/", "tools/", "script
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+QUOTE = re.compile(r"^```\w+ (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MPIRUN = {"--allow-run-as-root", "--oversubscribe"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
@@ -68,6 +70,17 @@ def check_paths(root, findings):
             found = any(root.glob(word)) if "*" in word else (root / word).exists()
             if not found:
                 findings.append(f"{name}: `{code}`: there is no {word}")
+
+
+def check_quotes(root, findings):
+    for document in documents(root):
+        for quote in QUOTE.finditer(document.read_text()):
+            source = root / quote[1]
+            if not source.is_file():
+                findings.append(f"{document.relative_to(root)}: quotes {quote[1]}: no such file")
+            elif quote[2] not in source.read_text():
+                first = quote[2].split("\n", 1)[0]
+                findings.append(f"{document.relative_to(root)}: '{first}' and what follows is not so in {quote[1]}")
 
 
 def cmake_dependencies(root):
@@ -185,6 +198,7 @@ def main():
     findings = []
     check_links(args.root, findings)
     check_paths(args.root, findings)
+    check_quotes(args.root, findings)
     check_dependencies(args.root, findings)
     if args.bolide:
         check_flags(args.root, args.bolide, findings)

@@ -111,6 +111,11 @@ void check_sizes(const ModelConfig& config, std::string_view where) {
   check_between("the vocabulary size", config.vocab_size, int64_t{1} << 24, where);
   check_between("the number of layers", config.layers, 1024, where);
   check_between("the number of heads", config.heads, 4096, where);
+  check_between("the number of key and value heads", config.kv_heads, config.heads, where);
+  if (config.heads % config.kv_heads != 0) {
+    fail(ErrorCode::kCorrupt, "{}: its {} heads are not a multiple of its {} key and value heads", where,
+         config.heads, config.kv_heads);
+  }
   check_between("the head size", config.head_size, kMaxHidden, where);
   check_between("the hidden size", config.hidden_size, kMaxHidden, where);
   check_between("the inner size", config.inter_size, int64_t{1} << 20, where);

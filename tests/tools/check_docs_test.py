@@ -53,6 +53,11 @@ class CheckDocsTest(unittest.TestCase):
         self.expect_finding("README.md", "[x](docs/none.md)\n", "docs/none.md", "no such file")
         self.expect_finding("README.md", "[x](docs/commands.md#none)\n", "no such heading")
 
+    def test_quotes(self):
+        self.assertEqual(self.check({"src/a.cc": "int a;\nint b;\n", "docs/a.md": "```cpp src/a.cc\nint b;\n```\n"}), (0, ""))
+        self.expect_finding("docs/a.md", "```cpp src/base/error.h\nint c;\n```\n", "docs/a.md", "int c;", "is not so in")
+        self.expect_finding("docs/a.md", "```cpp src/none.cc\nint c;\n```\n", "quotes src/none.cc: no such file")
+
     def test_paths(self):
         self.expect_finding("README.md", "see `src/base/none.h`\n", "src/base/none.h")
         self.expect_finding("README.md", "see `./tools/none.py --all`\n", "tools/none.py")

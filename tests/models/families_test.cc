@@ -1,0 +1,167 @@
+// What the config files of GPT-2 and LLaMA say, and what is refused.
+#include <gmock/gmock.h>
+
+#include "checkpoint/builders.h"
+#include "models/load_model.h"
+#include "models/open_checkpoint.h"
+#include "models/registry.h"
+#include "models/rope_config.h"
+#include "support/expect_error.h"
+
+namespace bolide {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+ModelConfig read(Json config, const Json& changes = Json::object()) {
+  config.update(changes);
+  return find_family(config, "config.json").read_hf_config(config, "config.json");
+}
+
+const Json kGpt2 = {{"model_type", "gpt2"}, {"vocab_size", 100}, {"n_embd", 48},     {"n_head", 4},
+                    {"n_layer", 2},         {"n_positions", 64}, {"bos_token_id", 1}};
+const Json kLlama = {{"model_type", "llama"},    {"vocab_size", 100},      {"hidden_size", 48},
+                     {"num_attention_heads", 4}, {"num_hidden_layers", 2}, {"intermediate_size", 80}};
+
+TEST(Gpt2Config, DefaultsAreThoseOfTransformers) {
+  const ModelConfig smallest = read({{"model_type", "gpt2"}});
+  EXPECT_EQ(smallest.vocab_size, 50257);
+  EXPECT_EQ(smallest.hidden_size, 768);
+  EXPECT_EQ(smallest.inter_size, 3072);
+  EXPECT_EQ(smallest.max_positions, 1024);
+  EXPECT_EQ(smallest.bos_id, 50256);
+  EXPECT_TRUE(smallest.tied_head);
+  EXPECT_EQ(read(kGpt2, {{"n_inner", nullptr}}).inter_size, 192);
+  EXPECT_EQ(read(kGpt2, {{"n_inner", 52}}).inter_size, 52);
+  const ModelConfig twins = read(kGpt2, {{"max_position_embeddings", 32}, {"hidden_size", 24}});
+  EXPECT_EQ(twins.max_positions, 32);
+  EXPECT_EQ(twins.hidden_size, 24);
+  EXPECT_THAT(twins.warnings, ElementsAre(HasSubstr("hidden_size is 24 and n_embd"),
+                                          HasSubstr("max_position_embeddings is 32")));
+}
+
+TEST(Gpt2Config, WhatTheGraphHasNotIsRefused) {
+  EXPECT_ERROR(
+      read(kGpt2, {{"activation_function", "quick_gelu"}}), ErrorCode::kUnsupported,
+      "config.json: activation 'quick_gelu' is not one that this version has (it has gelu, gelu_new,");
+  EXPECT_ERROR(read(kGpt2, {{"add_cross_attention", true}}), ErrorCode::kUnsupported,
+               "add_cross_attention is true");
+  EXPECT_ERROR(read(kGpt2, {{"n_head", 5}}), ErrorCode::kCorrupt,
+               "hidden size 48 is not a multiple of its 5 heads");
+  EXPECT_ERROR(read(kGpt2, {{"n_positions", 0}}), ErrorCode::kCorrupt, "the number of positions is 0");
+  EXPECT_ERROR(read(kGpt2, {{"n_inner", -4}}), ErrorCode::kCorrupt, "the inner size is -4");
+}
+
+// As FT's converter writes it, and as ours does.
+TEST(Gpt2Config, FtFolders) {
+  const std::string ft =
+      "[gpt]\nmodel_name = m\nhead_num = 4\nsize_per_head = 12\ninter_size = 192\nmax_pos_seq_len = 64\n"
+      "num_layer = 2\nvocab_size = 100\nstart_id = 1\nend_id = 2\nweight_data_type = fp32\ntensor_para_size "
+      "= 1\n";
+  const auto read_ft = [](const std::string& text) {
+    const Ini ini = parse_ini(text, "c.ini");
+    return find_family(ini, "c.ini").ft->read_config(ini, "c.ini");
+  };
+  const ModelConfig config = read_ft(ft);
+  EXPECT_EQ(config.architecture, "GPT2LMHeadModel");
+  EXPECT_EQ(config.max_positions, 64);
+  EXPECT_EQ(config.norm_eps, 1e-5);
+  const FtFormat& format = *find_family(kGpt2, "").ft;
+  const auto written = [&](const Json& changes) {
+    return format_ini({{"gpt", format.write_config(read(kGpt2, changes), "m", 1, DType::kF32)}});
+  };
+  for (const char* activation : {"gelu_new", "relu"})
+    EXPECT_EQ(read_ft(written({{"activation_function", activation}})).inter_size, 192);
+  EXPECT_THAT(written(Json::object()),
+              HasSubstr("max_pos_seq_len=64\nnum_layer=2\nvocab_size=100\nstart_id=1\nend_id=-1\n"));
+  EXPECT_ERROR(read_ft(ft + "has_positional_encoding = False\n"), ErrorCode::kCorrupt,
+               "has_positional_encoding=False");
+  EXPECT_ERROR(read_ft(ft + "activation_type = Silu\n"), ErrorCode::kCorrupt, "activation_type=Silu");
+  EXPECT_ERROR(written({{"activation_function", "gelu"}}), ErrorCode::kUnsupported,
+               "no room for the activation_function");
+  EXPECT_ERROR(written({{"scale_attn_weights", false}}), ErrorCode::kUnsupported,
+               "no room for scale_attn_weights");
+  EXPECT_ERROR(written({{"scale_attn_by_inverse_layer_idx", true}}), ErrorCode::kUnsupported,
+               "no room for scale_attn_by");
+}
+
+TEST(LlamaConfig, DefaultsAreThoseOfTransformers) {
+  const ModelConfig config = read({{"model_type", "llama"}});
+  EXPECT_EQ(config.hidden_size, 4096);
+  EXPECT_EQ(config.inter_size, 11008);
+  EXPECT_EQ(config.kv_heads, 32);
+  EXPECT_EQ(config.head_size, 128);
+  EXPECT_EQ(config.norm_eps, 1e-6);
+  EXPECT_FALSE(config.tied_head);
+  EXPECT_EQ(read(kLlama, {{"num_key_value_heads", 2}, {"head_dim", 20}}).head_size, 20);
+  EXPECT_ERROR(read(kLlama, {{"num_key_value_heads", 3}}), ErrorCode::kCorrupt,
+               "its 4 heads are not a multiple of its 3 key and value heads");
+  EXPECT_ERROR(read(kLlama, {{"head_dim", 11}}), ErrorCode::kCorrupt,
+               "the head size is 11, and rotary positions turn pairs");
+  EXPECT_ERROR(read(kLlama, {{"hidden_act", "xielu"}}), ErrorCode::kUnsupported, "activation 'xielu'");
+}
+
+RopeParameters rope(const Json& changes) {
+  Json config = kLlama;
+  config.update(changes);
+  const ModelConfig sizes = read(config);
+  return read_rope_parameters(config, 2048, sizes, "config.json");
+}
+
+TEST(RopeConfig, OldAndNewNames) {
+  EXPECT_EQ(rope(Json::object()).rope_theta, 10000);
+  EXPECT_EQ(rope({{"rope_theta", 5e5}, {"rope_scaling", nullptr}}).rope_theta, 5e5);
+  EXPECT_EQ(rope({{"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 777}}}}).rope_theta, 777);
+  const RopeParameters old =
+      rope({{"rope_theta", 5e5}, {"rope_scaling", {{"type", "linear"}, {"factor", 2}}}});
+  EXPECT_EQ(old.rope_type, RopeType::kLinear);
+  EXPECT_EQ(old.factor, 2);
+  EXPECT_EQ(old.rope_theta, 5e5);
+  const Json llama3 = {{"rope_type", "llama3"},
+                       {"factor", 8.0},
+                       {"low_freq_factor", 1.0},
+                       {"high_freq_factor", 4.0},
+                       {"original_max_position_embeddings", 8192}};
+  EXPECT_EQ(rope({{"rope_scaling", llama3}}).original_max_position_embeddings, 8192);
+  EXPECT_EQ(
+      rope({{"rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2.0}}}, {"max_position_embeddings", 99}})
+          .original_max_position_embeddings,
+      99);
+  EXPECT_EQ(
+      rope({{"rope_scaling", {{"rope_type", "yarn"}, {"original_max_position_embeddings", 512}}}}).factor, 4);
+}
+
+TEST(RopeConfig, WhatNoKindCanHaveIsRefused) {
+  const auto refused = [](const Json& scaling, ErrorCode code, const std::string& says) {
+    EXPECT_ERROR(rope({{"rope_scaling", scaling}}), code, says) << scaling;
+  };
+  refused({{"rope_type", "longrope"}}, ErrorCode::kUnsupported,
+          "rope_type 'longrope' is not one that this version has (it has default, linear");
+  refused("linear", ErrorCode::kCorrupt, "key 'rope_scaling' is not an object of settings");
+  refused({{"type", "linear"}}, ErrorCode::kCorrupt, "key 'factor' of the rotary positions is missing");
+  for (const Json& factor : {Json(0), Json(-1), Json(1e300)})
+    refused({{"type", "linear"}, {"factor", factor}}, ErrorCode::kCorrupt,
+            "factor of the rotary positions is");
+  refused({{"type", "linear"}, {"factor", "2"}}, ErrorCode::kCorrupt, "key 'factor'");
+  refused({{"rope_type", "llama3"}, {"factor", 8}}, ErrorCode::kCorrupt, "key 'low_freq_factor' is missing");
+  refused({{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}},
+          ErrorCode::kCorrupt, "high_freq_factor of the rotary positions is 4");
+  refused({{"rope_type", "yarn"}, {"factor", 2}, {"original_max_position_embeddings", 0}},
+          ErrorCode::kCorrupt, "original_max_position_embeddings of the rotary positions is 0");
+  EXPECT_ERROR(rope({{"rope_theta", 0}}), ErrorCode::kCorrupt, "rope_theta of the rotary positions is 0");
+}
+
+// At the lengths where they change. Values as transformers 5.24 gives them.
+TEST(RopeFrequencies, DynamicGrowsWithTheText) {
+  const RopeParameters dynamic = {
+      .rope_type = RopeType::kDynamic, .factor = 4, .original_max_position_embeddings = 32};
+  EXPECT_EQ(rope_frequencies(dynamic, 8, 1), rope_frequencies({}, 8, 1));
+  EXPECT_EQ(rope_frequencies(dynamic, 8, 32), rope_frequencies({}, 8, 1));
+  EXPECT_LT(rope_frequencies(dynamic, 8, 33)[3], rope_frequencies({}, 8, 1)[3]);
+  EXPECT_EQ(rope_frequencies(dynamic, 8, 33)[0], 1);
+  EXPECT_THAT(rope_frequencies({}, 8, 1), ElementsAre(1.0f, 0.1f, 0.01f, 0.001f));
+}
+
+}  // namespace
+}  // namespace bolide
