@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Proves that #include lines point only down the ladder of modules, and that no call of std::filesystem can throw.
+"""Proves that #include lines point only down the ladder of modules, that no call of std::filesystem can throw, and
+that no family of models is named outside its own file and its row.
 
     tools/check_ladder.py [--root DIR]
 
@@ -115,7 +116,23 @@ class Checker:
             for path in self.files(top):
                 self.check_file(path, top)
         self.find_cycles()
+        self.check_families()
         return self.findings
+
+    def check_families(self):
+        """A family is what src/models/registry.cc lists: `kNameFamily` of models/name.h. Comments may name it, tokenizers have
+        parts that are called after one, and a digit behind it makes another word (rope's llama3)."""
+        registry = self.root / "src/models/registry.cc"
+        rows = re.findall(r"&k(\w+)Family\b", registry.read_text()) if registry.is_file() else []
+        for path in self.files("src"):
+            name = path.relative_to(self.root).as_posix()
+            text = strip_comments(path.read_text(encoding="utf-8", errors="replace"))
+            for family in rows:
+                if name.startswith(("src/text/", "src/models/registry.", f"src/models/{family.lower()}.")):
+                    continue
+                for match in re.finditer(family + r"(?!\d)", text, re.IGNORECASE):
+                    self.report(name, text.count("\n", 0, match.start()) + 1,
+                                f"names {family}, which belongs into src/models/{family.lower()}.cc")
 
     def check_file(self, path, top):
         name = path.relative_to(self.root).as_posix()

@@ -14,6 +14,9 @@ GOOD = {
     "src/tensor/view.h": '#include <sys/mman.h>\n#include "base/error.h"\n',
     "src/ops/matmul.h": '#include "tensor/view.h"\n',
     "src/text/bpe.h": '#include "base/error.h"\n',
+    "src/models/registry.cc": '#include "models/llama.h"\nFamily* kFamilies[] = {&kLlamaFamily};\n',
+    "src/models/llama.h": "extern Family kLlamaFamily;  // LLaMA\n",
+    "src/layers/rope.h": "// LLaMA's\nfloat llama3();\n",
     "src/runtime/engine.cc": '#include "bolide/engine.h"\n#include "ops/matmul.h"\n#include "text/bpe.h"\n',
     "apps/main.cc": '#include <CLI/CLI.hpp>\n#include "bolide/engine.h"\n',
 }
@@ -106,6 +109,10 @@ class CheckLadderTest(unittest.TestCase):
             // fs::exists(path)
             """})
         self.assertEqual((code, findings), (0, ""))
+
+    def test_a_family_outside_its_file(self):
+        self.expect_finding("src/runtime/bad.cc", '\nif (name == "LlamaForCausalLM") {}\n', ":2:", "names Llama")
+        self.expect_finding("src/models/other.cc", "run(kLlamaFamily);\n", "belongs into src/models/llama.cc")
 
     def test_comments_are_not_includes(self):
         code, findings = self.check(files={
