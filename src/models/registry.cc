@@ -22,14 +22,17 @@ std::string known_architectures() {
 const Family& find_family(const Json& config, std::string_view where) {
   if (!config.is_object())
     fail(ErrorCode::kCorrupt, "{}: not an object of settings, but of type {}", where, config.type_name());
+  // The model's type decides, as in transformers; where it is not given, the first architecture.
   std::string named = json_get_or<std::string>(config, "model_type", "", where);
-  for (const auto& name : json_get_or<std::vector<std::string>>(config, "architectures", {}, where)) {
-    for (const Family* family : kFamilies)
-      if (name == family->architecture) return *family;
-    if (named.empty()) named = name;
-  }
   for (const Family* family : kFamilies)
     if (named == family->model_type) return *family;
+  if (named.empty()) {
+    const auto architectures = json_get_or<std::vector<std::string>>(config, "architectures", {}, where);
+    for (const std::string& name : architectures)
+      for (const Family* family : kFamilies)
+        if (name == family->architecture) return *family;
+    if (!architectures.empty()) named = architectures.front();
+  }
   if (named.empty()) {
     fail(ErrorCode::kCorrupt, "{} names no architecture: it has neither 'architectures' nor 'model_type'",
          where);

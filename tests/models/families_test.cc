@@ -102,6 +102,15 @@ TEST(LlamaConfig, DefaultsAreThoseOfTransformers) {
   EXPECT_ERROR(read(kLlama, {{"hidden_act", "xielu"}}), ErrorCode::kUnsupported, "activation 'xielu'");
 }
 
+TEST(FindFamily, TheModelsTypeDecides) {
+  const auto found = [](const Json& config) { return find_family(config, "c").model_type; };
+  EXPECT_EQ(found({{"model_type", "gpt2"}, {"architectures", {"LlamaForCausalLM"}}}), "gpt2");
+  EXPECT_EQ(found({{"model_type", "llama"}, {"architectures", {"SomethingOfTheirOwn"}}}), "llama");
+  EXPECT_EQ(found({{"architectures", {"SomethingOfTheirOwn", "LlamaForCausalLM"}}}), "llama");
+  EXPECT_ERROR(found({{"model_type", "mamba"}, {"architectures", {"LlamaForCausalLM"}}}),
+               ErrorCode::kUnsupported, "architecture 'mamba' is not one");
+}
+
 RopeParameters rope(const Json& changes) {
   Json config = kLlama;
   config.update(changes);

@@ -60,7 +60,8 @@ TEST(EngineFaults, RequestsThatCanNeverRun) {
   expect("62 new ones exceed the cache of 64 tokens", [](Request& r) { r.max_new_tokens = 62; });
   expect("exceed the cache", [](Request& r) { r.max_new_tokens = std::numeric_limits<int32_t>::max(); });
   expect("max_new_tokens is -1", [](Request& r) { r.max_new_tokens = -1; });
-  expect("return_logits only", [](Request& r) { r.max_new_tokens = 0; });
+  expect("max_new_tokens is 0: it must be at least 1, unless logits alone are wanted (return_logits)",
+         [](Request& r) { r.max_new_tokens = 0; });
   expect("temperature", [](Request& r) { r.sampling.temperature = -1; });
   expect("top_k", [](Request& r) { r.sampling.top_k = -2; });
   expect("top_p", [](Request& r) { r.sampling.top_p = 1.5f; });

@@ -203,10 +203,8 @@ TEST_P(GoldenTest, HuggingFaceFolderInStoredType) {
   const double fp16 = (kOnGpu ? 2e-3 : 1.7e-3) * std::max(layers, 3);
   const std::string stored = config.contains("dtype") ? config["dtype"] : config["torch_dtype"];
   if (stored == "float32") return check_model(kGolden / GetParam(), GetParam(), "", {1e-4, true});
-  // A gated MLP multiplies two rounded values: one row of LLaMA's is off by 3.2e-2.
-  const double bf16 = config["model_type"] == "llama" ? 4e-2 : 3e-2;
   check_model(kGolden / GetParam(), GetParam(), "",
-              {GetParam().find("bf16") != std::string::npos ? bf16 : fp16, false});
+              {GetParam().find("bf16") != std::string::npos ? 3e-2 : fp16, false});
 }
 
 // Whether FT has files for this model, and room in its config.ini for what it does.
