@@ -164,7 +164,8 @@ TEST(Json, ALineHasAColumnAlone) {
 TEST(Json, WhatPythonWritesIsReadWhereNobodyNeedsIt) {
   const JsonTree tree = parse_json(
       R"({"a": NaN, "b": [0.0, Infinity], "c": -Infinity, "d": 1e999, "e": -1e999, "s": "\ud800",
-          "t": "\udc00x", "u": "\ud83d\u0041", "v": "\ud83d\ud83d", "w": "\udfff", "good": 1})",
+          "t": "\udc00x", "u": "\ud83d\u0041", "v": "\ud83d\ud83d", "w": "\udfff",
+          "x": "\ud7ff\udc00", "y": "\ud83d\ue000", "z": "\udc00\udc00", "good": 1})",
       "c");
   const Json& json = *tree;
   EXPECT_EQ(json_get<int>(json, "good", "c"), 1);
@@ -175,7 +176,7 @@ TEST(Json, WhatPythonWritesIsReadWhereNobodyNeedsIt) {
   EXPECT_ERROR(json_get<int>(json, "c", "c"), ErrorCode::kCorrupt, "is -Infinity, not a number");
   EXPECT_ERROR(json_get<float>(json, "d", "c"), ErrorCode::kCorrupt, "is Infinity, not a number");
   EXPECT_ERROR(json_get<float>(json, "e", "c"), ErrorCode::kCorrupt, "is -Infinity, not a number");
-  for (const char* key : {"s", "t", "u", "v", "w"})
+  for (const char* key : {"s", "t", "u", "v", "w", "x", "y", "z"})
     EXPECT_ERROR(json_get<std::string>(json, key, "c"), ErrorCode::kCorrupt,
                  "half a surrogate pair, not Unicode");
   EXPECT_ERROR(json_get<int>(json["a"], "x", "c"), ErrorCode::kCorrupt,

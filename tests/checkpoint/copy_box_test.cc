@@ -76,6 +76,7 @@ TEST_F(CopyBox, WholeTensorsAndSlices) {
   check(4, {700'000}, {2}, 4);                   // more than the buffer, every other element
   check(2, {3000, 400}, {900, 2}, 2);
   check(0, {50, 3}, {0, 2}, 4);  // each row the same one
+  check(8, {50}, {0}, 4);
 }
 
 TEST_F(CopyBox, OtherOrdersThanTheFile) {
