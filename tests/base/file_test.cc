@@ -175,6 +175,13 @@ TEST_F(FileTest, ReadTextFileKeepsItsBound) {
   EXPECT_ERROR(read_text_file(folder_ / "none", 9), ErrorCode::kNotFound, "cannot open " + folder_.string());
 }
 
+TEST_F(FileTest, SaysThatAFileEndedBeforeItsSize) {
+  const fs::path short_one =
+      "/sys/kernel/mm/transparent_hugepage/enabled";  // sysfs gives a page as the size of all
+  if (::access(short_one.c_str(), R_OK) != 0) GTEST_SKIP() << "no " << short_one << " on this machine";
+  EXPECT_ERROR(read_text_file(short_one, 1 << 20), ErrorCode::kCorrupt, "it ended after ");
+}
+
 // What a signal interrupts is tried again, and a write that took a part goes on.
 TEST_F(FileTest, WritesToAPipeInParts) {
   const fs::path pipe = folder_ / "pipe";

@@ -91,6 +91,9 @@ TEST(KvCache, CopyPageCopiesAllLayersAndNothingElse) {
         EXPECT_EQ(side.as<bf16>()[i].bits, i < 6 ? value + 12 : value) << l << " " << i;
     }
   }
+  cache.copy_page({}, 1, 2);  // to the last one
+  const bf16* last = view.layer(1).v.as<bf16>();
+  for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(last[12 + i].bits, last[6 + i].bits);
 }
 
 TEST(KvCache, UntouchedPagesTakeNoMemory) {

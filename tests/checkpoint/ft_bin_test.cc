@@ -102,6 +102,12 @@ TEST(FtFolderDeathTest, TablesThatContradictThemselvesAreOurFault) {
   EXPECT_CHECK(open({{"w", {2}, 1}}, 1), "split_axis");
   EXPECT_CHECK(open({{"w", {2}, -2}}, 1), "split_axis");
   EXPECT_CHECK(open({{"w", {2}, 0}, {"w", {2}, 0}}, 1), "w is listed twice");
+  put_ramp(folder, {"w", {2}, -1}, 1);
+  const auto source = open_ft_folder(folder.path(), {{"w", {2}, -1}}, 1, DType::kF32);
+  float into[4];
+  EXPECT_CHECK(source->read("w", Slice::all({3}), into), "slice.end");
+  EXPECT_CHECK(source->read("w", Slice::along({2}, 0, -1, 1), into), "slice.begin");
+  EXPECT_CHECK(source->read("w", Slice::along({2}, 0, 2, 1), into), "wanted");
 }
 
 TEST(FtFolder, NameAndConfigAgree) {

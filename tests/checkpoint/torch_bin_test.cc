@@ -283,6 +283,7 @@ TEST(TorchBin, RefusesDamagedArchives) {
   EXPECT_ERROR(open_text(ZipBuilder().add("a/data.pkl", state).add("b/data.pkl", state).text()), kCorrupt,
                "2 data.pkl");
   EXPECT_ERROR(open_text(ZipBuilder().add("m/readme", "").text()), kCorrupt, "0 data.pkl");
+  EXPECT_ERROR(open_text(ZipBuilder().text()), kCorrupt, "0 data.pkl");
   const std::string whole = torch_file(state, {raw(kSix)});
   for (size_t size = 0; size < whole.size(); ++size)
     EXPECT_ERROR(open_text(std::string_view(whole).substr(0, size)), kCorrupt, "pytorch_model.bin");

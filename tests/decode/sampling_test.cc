@@ -49,6 +49,7 @@ TEST(Sampling, ATemperatureThatIsGivenDraws) {
   EXPECT_EQ(choice({}), "greedy");
   EXPECT_EQ(choice({.top_k = -1}), "greedy");
   EXPECT_EQ(choice({.top_k = 5}), "5 0");
+  EXPECT_EQ(make_sample_row({.top_k = 5}, 0, 0).temperature, 1.0f);
   for (float t : {0.001f, 1.0f, 50.0f}) {
     EXPECT_EQ(choice({.temperature = t}), "all");
     EXPECT_EQ(choice({.temperature = t, .top_k = -1}), "all");

@@ -98,6 +98,7 @@ TEST(MicroBatch, AStepIsNeverMoreThanItMayBeNorLessThanTheFewest) {
   EXPECT_EQ(micro_batch_tokens(63, equal_stages(2, 0, 1), 512), 32);
   EXPECT_EQ(micro_batch_tokens(62, equal_stages(2, 0, 1), 512), 62);
   EXPECT_EQ(micro_batch_tokens(31, equal_stages(2, 0, 1), 512), 31);
+  EXPECT_EQ(micro_batch_tokens(1, equal_stages(2, 0, 1), 77), 1);
   EXPECT_EQ(micro_batch_tokens(0, equal_stages(2, 0, 1), 77), 77);
   // Of equal times the fewest steps.
   EXPECT_EQ(micro_batch_tokens(256, std::vector<StageTime>{{0, 1}}, 512), 256);
