@@ -109,6 +109,8 @@ TEST(MicroBatch, DecodingIsDividedWhereThatPays) {
   // of unequal length: one step, since the slow stage would see each of two.
   EXPECT_EQ(decode_micro_batches(64, equal_stages(2, 0, 1)), 2);
   EXPECT_EQ(decode_micro_batches(64, std::vector<StageTime>{{1, 0}, {3, 0}}), 1);
+  // 2 + 3 for both at once; one by one each waits for the other at the second stage, 3 + 3.
+  EXPECT_EQ(decode_micro_batches(2, std::vector<StageTime>{{0, 1}, {3, 0}}), 1);
   EXPECT_EQ(decode_micro_batches(1, equal_stages(4, 0, 1)), 1);
   EXPECT_EQ(decode_micro_batches(0, equal_stages(4, 0, 1)), 1);
 }
