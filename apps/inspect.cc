@@ -53,6 +53,7 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
                          {"head_size", summary.head_size},
                          {"inter_size", summary.inter_size},
                          {"parameters", summary.parameters},
+                         {"max_positions", summary.max_positions},
                          {"bos_id", summary.bos_id},
                          {"eos_id", end_ids(summary)},
                          {"file_bytes", summary.file_bytes}};
@@ -104,6 +105,7 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
                                        ? std::string()
                                        : fmt::format(", {} of keys and values", summary.kv_heads))});
   config.add({"inner size", grouped(summary.inter_size)});
+  if (summary.max_positions > 0) config.add({"positions", grouped(summary.max_positions)});
   config.add(
       {"vocabulary",
        fmt::format("{} (begin {}, end {})", grouped(summary.vocab_size),

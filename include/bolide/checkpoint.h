@@ -56,7 +56,8 @@ struct CheckpointSummary {
   std::string architecture;
   int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0,
           parameters = 0;
-  int32_t bos_id = -1;  ///< -1: none
+  int64_t max_positions = 0;  ///< of a prompt and its new tokens together; 0: the model sets no limit
+  int32_t bos_id = -1;        ///< -1: none
   std::vector<int32_t> end_ids = {};
   std::vector<TensorSummary> tensors = {};
   int64_t file_bytes = 0;

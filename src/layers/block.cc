@@ -13,8 +13,8 @@ Norm enter(const Context& context, const LayerNorm& norm, ResidualFrom residual_
 }  // namespace
 
 void run_blocks(const Context& context, std::span<const Block> blocks, ResidualFrom residual_from,
-                const KvView& kv, int64_t first_cache_layer, const RotaryAngles& angles, const View& hidden) {
-  int64_t layer = first_cache_layer;
+                const KvView& kv, const RotaryAngles& angles, const View& hidden) {
+  int64_t layer = 0;
   for (const Block& block : blocks) {
     block.attention.add_to(context, kv, layer++, enter(context, block.attention_norm, residual_from, hidden),
                            angles, hidden);

@@ -20,9 +20,9 @@ struct Block {
 };
 
 // Runs consecutive blocks over hidden [T, hidden] fp32 in place: norms go along with the matmul that reads
-// through them, sums with the one that makes them. Block i reads and writes cache layer first_cache_layer +
-// i. Empty angles: no rotary positions.
+// through them, sums with the one that makes them. Block i reads and writes layer i of the
+// cache. Empty angles: no rotary positions.
 void run_blocks(const Context& context, std::span<const Block> blocks, ResidualFrom residual_from,
-                const KvView& kv, int64_t first_cache_layer, const RotaryAngles& angles, const View& hidden);
+                const KvView& kv, const RotaryAngles& angles, const View& hidden);
 
 }  // namespace bolide

@@ -25,7 +25,7 @@ struct RopeParameters {
 };
 
 // The angle that each of dims / 2 pairs turns by from one position to the next, for a text of so many tokens.
-// fp32 throughout, as Hugging Face computes it: at position 10,000 one bit in it is 6e-4 of a turn.
+// In fp32 as Hugging Face computes it: at position 10,000 its last bit is 6e-4 radian.
 std::vector<float> rope_frequencies(const RopeParameters& rope, int64_t dims, int64_t length);
 // What cos and sin are multiplied by.
 float rope_attention_factor(const RopeParameters& rope);

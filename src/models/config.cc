@@ -28,6 +28,8 @@ bool is_given(const Json& config, const char* key, std::string_view where) {
   return found && !found->is_null();
 }
 
+constexpr int64_t kMaxHeads = 4096, kMaxHidden = int64_t{1} << 17;
+
 void check_between(const char* what, int64_t value, int64_t high, std::string_view where) {
   if (value < 1 || value > high)
     fail(ErrorCode::kCorrupt, "{}: {} is {}, not from 1 to {}", where, what, value, high);
@@ -38,7 +40,9 @@ struct NamedActivation {
   Activation activation;
 };
 constexpr NamedActivation kActivations[] = {{"gelu", Activation::kGeluErf},
+                                            {"gelu_fast", Activation::kGeluTanh},
                                             {"gelu_new", Activation::kGeluTanh},
+                                            {"gelu_python", Activation::kGeluErf},
                                             {"gelu_pytorch_tanh", Activation::kGeluTanh},
                                             {"relu", Activation::kRelu},
                                             {"silu", Activation::kSilu},
@@ -107,10 +111,9 @@ int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where
 }
 
 void check_sizes(const ModelConfig& config, std::string_view where) {
-  constexpr int64_t kMaxHidden = int64_t{1} << 17;
   check_between("the vocabulary size", config.vocab_size, int64_t{1} << 24, where);
   check_between("the number of layers", config.layers, 1024, where);
-  check_between("the number of heads", config.heads, 4096, where);
+  check_between("the number of heads", config.heads, kMaxHeads, where);
   check_between("the number of key and value heads", config.kv_heads, config.heads, where);
   if (config.heads % config.kv_heads != 0) {
     fail(ErrorCode::kCorrupt, "{}: its {} heads are not a multiple of its {} key and value heads", where,
@@ -119,16 +122,16 @@ void check_sizes(const ModelConfig& config, std::string_view where) {
   check_between("the head size", config.head_size, kMaxHidden, where);
   check_between("the hidden size", config.hidden_size, kMaxHidden, where);
   check_between("the inner size", config.inter_size, int64_t{1} << 20, where);
-  // 0 divides by zero where all elements are alike, and 1 is beyond any use.
-  if (!(config.norm_eps > 0 && config.norm_eps <= 1)) {
+  // 0, in fp32, divides by zero where all elements are alike, and 1 is beyond any use.
+  if (!(static_cast<float>(config.norm_eps) > 0 && config.norm_eps <= 1)) {
     fail(ErrorCode::kCorrupt, "{}: the epsilon of the layer norms is {}, not above 0 and at most 1", where,
          config.norm_eps);
   }
 }
 
 void settle_head_size(ModelConfig& config, std::string_view where) {
-  check_between("the number of heads", config.heads, 4096, where);
-  check_between("the hidden size", config.hidden_size, int64_t{1} << 17, where);
+  check_between("the number of heads", config.heads, kMaxHeads, where);
+  check_between("the hidden size", config.hidden_size, kMaxHidden, where);
   if (config.hidden_size % config.heads != 0) {
     fail(ErrorCode::kCorrupt, "{}: hidden size {} is not a multiple of its {} heads", where,
          config.hidden_size, config.heads);
@@ -202,11 +205,18 @@ int64_t ini_int(const Ini& ini, const std::string& section, const std::string& k
   return value;
 }
 
+bool ini_says(const Ini& ini, const std::string& section, const std::string& key, std::string_view value) {
+  const auto found = ini.find(section);
+  if (found == ini.end() || !found->second.contains(key)) return false;
+  const std::string& said = found->second.at(key);
+  const auto same = [](char a, char b) { return std::tolower(a) == std::tolower(b); };
+  return std::equal(said.begin(), said.end(), value.begin(), value.end(), same);
+}
+
 void ini_must_say(const Ini& ini, const std::string& section, const std::string& key, std::string_view value,
                   std::string_view where) {
   const auto said = ini_get<std::string>(ini, section, key, where);
-  const auto same = [](char a, char b) { return std::tolower(a) == std::tolower(b); };
-  if (!std::equal(said.begin(), said.end(), value.begin(), value.end(), same)) {
+  if (!ini_says(ini, section, key, value)) {
     fail(ErrorCode::kCorrupt, "{}: [{}] {}={}: this version reads {} alone", where, section, key,
          printable(said), value);
   }

@@ -55,7 +55,9 @@ std::vector<int32_t> known_ids(const std::vector<int32_t>& ids, const char* what
 // ini_get() of a whole number in a range.
 int64_t ini_int(const Ini& ini, const std::string& section, const std::string& key, int64_t low, int64_t high,
                 std::string_view where);
-// kCorrupt when the key does not say `value`, in any case of letters.
+// Whether the key is there and says `value`, in any case of letters.
+bool ini_says(const Ini& ini, const std::string& section, const std::string& key, std::string_view value);
+// kCorrupt when it does not.
 void ini_must_say(const Ini& ini, const std::string& section, const std::string& key, std::string_view value,
                   std::string_view where);
 

@@ -1,7 +1,6 @@
 #include "models/decoder.h"
 
 #include <cmath>
-#include <utility>
 
 #include "layers/embedding.h"
 #include "layers/head.h"
@@ -24,7 +23,7 @@ class Decoder final : public Model {
       block.attention_norm.eps = block.mlp_norm.eps = eps;
       block.attention_norm.rms = block.mlp_norm.rms = graph.rms_norm;
       block.mlp.activation = graph.activation;
-      block.mlp.gated = graph.gated_mlp;
+      block.mlp.gated = config.gated_mlp;
       SelfAttention& attention = block.attention;
       attention.heads = dist.tensor_part(config.heads).size();
       attention.kv_heads = dist.head_part(config.kv_heads).size();
@@ -54,7 +53,7 @@ class Decoder final : public Model {
   void run_layers(const Context& context, const KvView& kv, View hidden) const override {
     Arena::Scope scope(*context.arena);
     const RotaryAngles angles = graph_.rotary.angles(context, kv.batch());
-    run_blocks(context, blocks_, graph_.residual_from, kv, 0, angles, hidden);
+    run_blocks(context, blocks_, graph_.residual_from, kv, angles, hidden);
   }
 
   void logits(const Context& context, const View& hidden, View logits, const Best& best) const override {
@@ -137,8 +136,8 @@ void Decoder::add_block(int64_t layer, Block& block, std::vector<WeightSpec>& sp
              specs);
   add_norm(name + "mlp_norm", hidden, block.mlp_norm, specs);
   std::vector<WeightPart> up;
-  if (graph_.gated_mlp) up = {{"gate", inter, 0}, {"up", inter, 0}};
-  add_linear(name + "mlp.up", graph_.gated_mlp ? 2 * inter : inter, hidden, Shard::kOut, up, graph_.mlp_bias,
+  if (config_.gated_mlp) up = {{"gate", inter, 0}, {"up", inter, 0}};
+  add_linear(name + "mlp.up", config_.gated_mlp ? 2 * inter : inter, hidden, Shard::kOut, up, graph_.mlp_bias,
              block.mlp.up, specs);
   add_linear(name + "mlp.down", hidden, inter, Shard::kIn, {}, graph_.mlp_bias, block.mlp.down, specs);
 }

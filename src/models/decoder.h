@@ -20,7 +20,6 @@ struct DecoderGraph {
   Rotary rotary = {};
   ResidualFrom residual_from = ResidualFrom::kBeforeNorm;
   Activation activation = Activation::kGeluTanh;
-  bool gated_mlp = false;
   bool attention_bias = true, mlp_bias = true;
   // Of q.k, by layer; empty: 1 / sqrt(head size) in all.
   std::vector<float> attention_scales = {};
@@ -32,6 +31,8 @@ struct DecoderGraph {
 //     embedding.weight, position_embedding.weight, embedding_norm.{weight,bias}
 //     layers.N.{attention_norm,attention.qkv,attention.out,mlp_norm,mlp.up,mlp.down}.{weight,bias}
 //     final_norm.{weight,bias}, head.weight
+//
+// RMS norms have no bias; the mlp.up of a gated MLP has the parts gate and up.
 std::unique_ptr<Model> make_decoder(const ModelConfig& config, const DecoderGraph& graph, const Dist& dist);
 
 }  // namespace bolide

@@ -33,7 +33,8 @@ std::string ft_gpt_variant(const Ini& ini) {
   const auto section = ini.find("gpt");
   if (section == ini.end()) return {};
   const auto variant = section->second.find("model_variant");
-  return variant == section->second.end() ? "gpt" : variant->second;
+  if (variant != section->second.end()) return variant->second;
+  return section->second.contains("max_pos_seq_len") ? "gpt" : "";
 }
 
 ModelConfig read_ft_gpt(const Ini& ini, std::string_view where) {

@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "base/printable.h"
 #include "models/config.h"
 #include "models/decoder.h"
 #include "models/ft_gpt.h"
@@ -82,13 +81,10 @@ IniKeys graph_of(Activation activation) {
 ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
   ModelConfig config = read_ft_gpt(ini, where);
   config.architecture = kGpt2Family.architecture;
-  config.max_positions = ini_int(ini, "gpt", "max_pos_seq_len", 1, int64_t{1} << 24, where);
+  config.max_positions = ini_int(ini, "gpt", "max_pos_seq_len", 0, INT32_MAX, where);
   check_positions(config, where);
   Gpt2 own;
-  const auto section = ini.find("gpt");
-  const auto activation = section->second.find("activation_type");
-  if (activation != section->second.end() && (activation->second == "Relu" || activation->second == "relu"))
-    own.activation = Activation::kRelu;
+  if (ini_says(ini, "gpt", "activation_type", "Relu")) own.activation = Activation::kRelu;
   check_ft_graph(ini, graph_of(own.activation), false, where);
   config.own = own;
   return config;

@@ -37,6 +37,7 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
   config.vocab_size = json_get_or<int64_t>(json, "vocab_size", 32000, where);
   config.hidden_size = json_get_or<int64_t>(json, "hidden_size", 4096, where);
   config.inter_size = json_get_or<int64_t>(json, "intermediate_size", 11008, where);
+  config.gated_mlp = true;
   config.layers = json_get_or<int64_t>(json, "num_hidden_layers", 32, where);
   config.heads = json_get_or<int64_t>(json, "num_attention_heads", 32, where);
   config.kv_heads = json_get_or<int64_t>(json, "num_key_value_heads", config.heads, where);
@@ -62,7 +63,6 @@ std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
                       {.rms_norm = true,
                        .rotary = {.dims = config.head_size, .rope = own.rope},
                        .activation = own.activation,
-                       .gated_mlp = true,
                        .attention_bias = own.attention_bias,
                        .mlp_bias = own.mlp_bias},
                       dist);

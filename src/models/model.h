@@ -22,6 +22,7 @@ struct ModelConfig {
   int64_t kv_heads = 0;
   int64_t head_size = 0;
   int64_t inter_size = 0;
+  bool gated_mlp = false;     // activation(gate) * up, each of inter_size
   int64_t max_positions = 0;  // 0: no limit of the model's own (ALiBi, rotary)
   double norm_eps = 1e-5;
   int32_t bos_id = -1;           // -1: none
@@ -32,6 +33,9 @@ struct ModelConfig {
   std::string gpu_lacks = {};  // kernels that it needs and that a GPU has not yet: none
   // What the files say and the model does not follow, a line each; who loads it tells the user once.
   std::vector<std::string> warnings;
+
+  // Values of one token that an MLP holds at once; of a gated one gate, up and their product.
+  int64_t mlp_width() const { return gated_mlp ? 3 * inter_size : inter_size; }
 };
 
 // The part of a model that this rank holds: some layers, and a tensor-parallel slice of each. Immutable after

@@ -1,7 +1,5 @@
 #include "models/open_checkpoint.h"
 
-#include <utility>
-
 #include "base/file.h"
 #include "base/log.h"
 #include "base/printable.h"

@@ -10,10 +10,10 @@ namespace {
 
 const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family, &kLlamaFamily};
 
-std::string known_architectures() {
+std::string known_architectures(bool with_ft = false) {
   std::string names;
   for (const Family* family : kFamilies)
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", family->architecture);
+    if (!with_ft || family->ft) names += fmt::format("{}{}", names.empty() ? "" : ", ", family->architecture);
   return names;
 }
 
@@ -45,7 +45,7 @@ const Family& find_family(const Ini& config, std::string_view where) {
   for (const Family* family : kFamilies)
     if (family->ft && family->ft->matches(config)) return *family;
   fail(ErrorCode::kUnsupported, "{}: not an FT model that this version has (it has {})", where,
-       known_architectures());
+       known_architectures(true));
 }
 
 }  // namespace bolide

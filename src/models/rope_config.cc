@@ -1,8 +1,5 @@
 #include "models/rope_config.h"
 
-#include <array>
-#include <cmath>
-
 #include "base/printable.h"
 
 namespace bolide {
@@ -96,7 +93,8 @@ RopeParameters read_rope_parameters(const Json& config, int64_t default_position
     rope.low_freq_factor = json_get<double>(json, "low_freq_factor", where);
     rope.high_freq_factor = json_get<double>(json, "high_freq_factor", where);
     check_number("low_freq_factor", rope.low_freq_factor, 1e-3, 1e6, where);
-    check_number("high_freq_factor", rope.high_freq_factor, rope.low_freq_factor + 1e-6, 1e6, where);
+    // Apart in fp32, too, in which they are computed with.
+    check_number("high_freq_factor", rope.high_freq_factor, rope.low_freq_factor * (1 + 1e-6), 1e6, where);
   }
   if (rope.rope_type == RopeType::kYarn) {
     // 0 counts as not given, as in transformers.

@@ -11,25 +11,13 @@
 namespace bolide {
 namespace {
 
-// What an MLP holds of one token: what goes down, and what came up, where a gate makes that another.
-int64_t mlp_width(const std::vector<WeightSpec>& specs, const Dist& dist) {
-  int64_t up = 0, down = 0;
-  for (const WeightSpec& spec : specs) {
-    if (spec.name.ends_with(".mlp.up.weight")) up = local_shape(spec, dist)[0];
-    if (spec.name.ends_with(".mlp.down.weight")) down = local_cols(spec, dist).size();
-  }
-  return up == down ? up : up + down;
-}
-
 // Of tensor rank 0, whose slice of the vocabulary is the largest.
 CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Dist& dist, DType dtype,
                                           const InspectOptions& options) {
   const ModelConfig& config = checkpoint.config;
   const Dist::Range layers = dist.stage_layers(config.layers);
   CheckpointSummary::RankMemory memory{.first_layer = layers.begin, .layers = layers.size()};
-  const auto model = checkpoint.family->build(config, dist);
-  const std::vector<WeightSpec> specs = model->weights();
-  memory.weight_bytes = weight_bytes(specs, dist, dtype);
+  memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->weights(), dist, dtype);
   const KvCacheConfig cache = cache_config(config, dist, dtype, 0, KvCacheConfig().page_size);
   const Exact batch = options.batch_size, length = options.length;
   const int64_t pages = (length + (cache.page_size - 1)).value() / cache.page_size;
@@ -37,8 +25,8 @@ CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Di
   // hidden, normed, delta and the larger of qkv + mixed and the MLP's inner width, a token; logits, a
   // sequence.
   const int64_t heads = dist.tensor_part(config.heads).size();
-  const int64_t widest =
-      std::max((2 * heads + 2 * cache.kv_heads) * config.head_size, mlp_width(specs, dist));
+  const int64_t widest = std::max((2 * heads + 2 * cache.kv_heads) * config.head_size,
+                                  dist.tensor_part(config.mlp_width()).size());
   const int64_t ids = dist.last_stage() ? dist.vocab_part(config.vocab_size).size() : 0;
   memory.activation_bytes = ((batch * length * (3 * config.hidden_size + widest) + batch * ids) * 4).value();
   const int64_t chunk = std::min((batch * length).value(), resolve_chunk_tokens(Device::kCuda, 0));
@@ -76,6 +64,7 @@ CheckpointSummary inspect(const InspectOptions& options) {
                             .kv_heads = config.kv_heads,
                             .head_size = config.head_size,
                             .inter_size = config.inter_size,
+                            .max_positions = config.max_positions,
                             .bos_id = config.bos_id,
                             .end_ids = config.end_ids,
                             .warnings = config.warnings};
@@ -84,6 +73,8 @@ CheckpointSummary inspect(const InspectOptions& options) {
   } catch (const Error& error) {
     summary.warnings.push_back(fmt::format("it cannot be run: {}", error.what()));
   }
+  if (!config.gpu_lacks.empty())
+    summary.warnings.push_back(fmt::format("it runs on CPUs alone: a GPU has no {} yet", config.gpu_lacks));
   for (const std::string& name : checkpoint.source->names()) {
     const TensorInfo info = checkpoint.source->info(name);
     const int64_t bytes = info.shape.count() * static_cast<int64_t>(size_of(info.dtype));

@@ -18,7 +18,7 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_ty
   constexpr int64_t kRounding = 4096;  // of a few dozen blocks to whole lines
   const int64_t hidden = model.hidden_size, bytes = static_cast<int64_t>(size_of(data_type));
   const int64_t heads = dist.tensor_part(model.heads).size(),
-                inter = dist.tensor_part(model.inter_size).size();
+                inter = dist.tensor_part(model.mlp_width()).size();
   const int64_t kv_heads = dist.head_part(model.kv_heads).size(),
                 ids = dist.last_stage() ? dist.vocab_part(model.vocab_size).size() : 0;
   const int64_t attention = (2 * heads + 2 * kv_heads) * model.head_size;

@@ -75,6 +75,12 @@ TEST(Gpt2Config, FtFolders) {
     EXPECT_EQ(read_ft(written({{"activation_function", activation}})).inter_size, 192);
   EXPECT_THAT(written(Json::object()),
               HasSubstr("max_pos_seq_len=64\nnum_layer=2\nvocab_size=100\nstart_id=1\nend_id=-1\n"));
+  for (const char* relu : {"Relu", "RELU", "relu"})
+    EXPECT_EQ(read_ft(ft + "activation_type = " + relu + "\n").inter_size, 192);
+  Ini lost = parse_ini(ft, "c.ini");
+  lost["gpt"].erase("max_pos_seq_len");  // not one of FT's GPT-2, and no variant says what else
+  EXPECT_ERROR(find_family(lost, "c.ini"), ErrorCode::kUnsupported,
+               "not an FT model that this version has (it has BloomForCausalLM, GPT2LMHeadModel)");
   EXPECT_ERROR(read_ft(ft + "has_positional_encoding = False\n"), ErrorCode::kCorrupt,
                "has_positional_encoding=False");
   EXPECT_ERROR(read_ft(ft + "activation_type = Silu\n"), ErrorCode::kCorrupt, "activation_type=Silu");
@@ -95,6 +101,11 @@ TEST(LlamaConfig, DefaultsAreThoseOfTransformers) {
   EXPECT_EQ(config.norm_eps, 1e-6);
   EXPECT_FALSE(config.tied_head);
   EXPECT_EQ(read(kLlama, {{"num_key_value_heads", 2}, {"head_dim", 20}}).head_size, 20);
+  const ModelConfig nulls = read(kLlama, {{"num_key_value_heads", nullptr}, {"head_dim", nullptr}});
+  EXPECT_EQ(nulls.kv_heads, 4);
+  EXPECT_EQ(nulls.head_size, 12);
+  EXPECT_ERROR(read(kLlama, {{"rms_norm_eps", 1e-50}}), ErrorCode::kCorrupt,
+               "the epsilon of the layer norms is 1e-50");
   EXPECT_ERROR(read(kLlama, {{"num_key_value_heads", 3}}), ErrorCode::kCorrupt,
                "its 4 heads are not a multiple of its 3 key and value heads");
   EXPECT_ERROR(read(kLlama, {{"head_dim", 11}}), ErrorCode::kCorrupt,
@@ -159,9 +170,58 @@ TEST(RopeConfig, WhatNoKindCanHaveIsRefused) {
   refused({{"rope_type", "yarn"}, {"factor", 2}, {"original_max_position_embeddings", 0}},
           ErrorCode::kCorrupt, "original_max_position_embeddings of the rotary positions is 0");
   EXPECT_ERROR(rope({{"rope_theta", 0}}), ErrorCode::kCorrupt, "rope_theta of the rotary positions is 0");
+  const Json yarn = {{"rope_type", "yarn"}, {"factor", 2}};
+  EXPECT_ERROR(rope({{"rope_scaling", yarn}, {"partial_rotary_factor", 0.5}}), ErrorCode::kUnsupported,
+               "partial_rotary_factor other than 1");
+  EXPECT_ERROR(rope({{"rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2}}}, {"head_dim", 2}}),
+               ErrorCode::kCorrupt, "'dynamic' needs a head size above 2");
+  // null is not given.
+  const Json nulls = {
+      {"rope_type", "yarn"}, {"factor", 2}, {"attention_factor", nullptr}, {"beta_fast", nullptr}};
+  EXPECT_EQ(rope({{"rope_scaling", nulls}}).beta_fast, 32);
+  EXPECT_EQ(rope({{"rope_scaling", yarn}, {"original_max_position_embeddings", 77}})
+                .original_max_position_embeddings,
+            77);
 }
 
-// At the lengths where they change. Values as transformers 5.24 gives them.
+// Of 16 dims, theta 10,000; values as transformers 5.24 gives them.
+TEST(RopeFrequencies, AreThoseOfTransformers) {
+  const auto expect = [](const RopeParameters& rope, const std::vector<float>& frequencies, float factor) {
+    const std::vector<float> got = rope_frequencies(rope, 16, 100);
+    ASSERT_EQ(got.size(), frequencies.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      EXPECT_NEAR(got[i], frequencies[i], 2e-6f * frequencies[i] + 1e-9f);
+    EXPECT_FLOAT_EQ(rope_attention_factor(rope), factor);
+  };
+  const RopeParameters yarn = {
+      .rope_type = RopeType::kYarn, .factor = 4, .original_max_position_embeddings = 64};
+  const std::vector<float> ramp = {1,       0.237170815f, 0.049999997f, 0.007905695f,
+                                   0.0025f, 0.000790569f, 0.00025f,     7.9057e-05f};
+  expect(yarn, ramp, 1.13862944f);
+  RopeParameters more = yarn;
+  more.mscale = 0.7;
+  more.mscale_all_dim = 1.3;
+  expect(more, ramp, 0.929523492f);
+  more.attention_factor = 1.5;
+  expect(more, ramp, 1.5f);
+  more = yarn;
+  more.beta_fast = 8;
+  more.beta_slow = 2;
+  expect(more, {1, 0.197642356f, 0.025f, 0.007905695f, 0.0025f, 0.000790569f, 0.00025f, 7.9057e-05f},
+         1.13862944f);
+  more = yarn;
+  more.truncate = false;
+  expect(more, {1, 0.198583528f, 0.02559525f, 0.007905695f, 0.0025f, 0.000790569f, 0.00025f, 7.9057e-05f},
+         1.13862944f);
+  expect({.rope_type = RopeType::kLinear, .factor = 3},
+         {0.333333343f, 0.105409257f, 0.033333335f, 0.010540926f, 0.003333333f, 0.001054093f, 0.000333333f,
+          0.000105409f},
+         1);
+  expect({.rope_type = RopeType::kLlama3, .factor = 8, .original_max_position_embeddings = 64},
+         {1, 0.244384587f, 0.013042256f, 0.003952847f, 0.00125f, 0.000395285f, 0.000125f, 3.9528e-05f}, 1);
+}
+
+// At the lengths where they change.
 TEST(RopeFrequencies, DynamicGrowsWithTheText) {
   const RopeParameters dynamic = {
       .rope_type = RopeType::kDynamic, .factor = 4, .original_max_position_embeddings = 32};

@@ -140,10 +140,8 @@ void check(const Case& c) {
     ASSERT_EQ(got, expected) << "rank " << rank;
     // As few reads as the bound allows, of tensors whose rows lie together.
     const bool turned = c.layout == Layout::kTransposed || c.layout == Layout::kTransposedParts;
-    for (const BlockRead& read : plan) {
-      if (turned) break;
-      EXPECT_LE(read.shape.count(), std::max(c.max_elements, cols));
-    }
+    for (const BlockRead& read : plan)
+      EXPECT_LE(read.shape.count(), std::max(c.max_elements, turned ? local[0] : cols));
     if (c.layout == Layout::kAsIs && c.parts.size() == 1 && cols < c.max_elements &&
         c.max_elements % cols == 0) {
       EXPECT_EQ(static_cast<int64_t>(plan.size()), (local.count() + c.max_elements - 1) / c.max_elements);
@@ -195,6 +193,7 @@ TEST(BlockPlan, FewerHeadsThanRanks) {
     check({6, Shard::kOut, qkv(8, 1, 2), Layout::kAsIs, ranks, 1000});
     check({6, Shard::kOut, qkv(8, 2, 2), Layout::kAsIs, ranks, 1000});
     check({0, Shard::kOut, qkv(8, 2, 2), Layout::kAsIs, ranks, 1000});
+    check({6, Shard::kOut, qkv(8, 2, 2), Layout::kTransposed, ranks, 13});
   }
 }
 
@@ -227,7 +226,12 @@ TEST(BlockPlan, APartOfAWeight) {
     EXPECT_EQ(plan[0].slice.end[0], 2);
     const WeightSource both{.names = {}, .first_part = 1, .parts = 2};
     EXPECT_EQ(stored_shape(spec, both).str(), "[4, 5]");
-    EXPECT_EQ(plan_blocks(spec, both, dist, 1000).size(), 1u);
+    const std::vector<BlockRead> two = plan_blocks(spec, both, dist, 1000);
+    ASSERT_EQ(two.size(), 1u);
+    ASSERT_EQ(two[0].pieces.size(), 1u);  // k and v follow each other here and there
+    EXPECT_EQ(two[0].pieces[0].row0, 4);
+    EXPECT_EQ(two[0].pieces[0].rows, 4);
+    EXPECT_EQ(two[0].slice.end[0], 4);
   }
 }
 

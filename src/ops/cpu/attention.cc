@@ -250,8 +250,7 @@ void kv_write(const Context& context, const KvWriteArgs& args) {
                      static_cast<std::byte*>(pages.data) + static_cast<size_t>(to) * size_of(dtype), dtype,
                      static_cast<size_t>(size));
   };
-  Context chosen = context;
-  if (args.k.shape.count() < 32768) chosen.threads = 1;  // microseconds: less than waking the others
+  const Context chosen = for_light_work(context, args.k.shape.count());
   parallel_ranges(chosen, static_cast<int64_t>(args.slots.size()), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t h = 0; h < heads; ++h) {

@@ -1,21 +1,25 @@
 #include "ops/gate.h"
 
+#include <algorithm>
+
 #include "ops/cpu/gemm_kernels.h"
 #include "ops/cpu/parallel.h"
 
 namespace bolide::cpu {
 
 void gate(const Context& context, const GateArgs& args) {
-  const int64_t inner = args.y.shape[1];
-  // Under 32 Ki elements the other threads are not worth waking.
-  Context chosen = context;
-  if (args.y.shape.count() < 32768) chosen.threads = 1;
-  parallel_ranges(chosen, args.y.shape[0], [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      float* x = args.x.as<float>() + t * args.x.row_stride;
-      float* y = args.y.as<float>() + t * args.y.row_stride;
-      epilogue(x, args.x.row_stride, 1, inner, nullptr, args.activation);
-      for (int64_t i = 0; i < inner; ++i) y[i] = x[i] * x[inner + i];
+  // One row of a large model is work for all threads: 14,336 columns of SiLU take some 20 us.
+  constexpr int64_t kBlock = 1024;
+  const int64_t inner = args.y.shape[1], blocks = (inner + kBlock - 1) / kBlock;
+  const Context chosen = for_light_work(context, 4 * args.y.shape.count());
+  parallel_ranges(chosen, args.y.shape[0] * blocks, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t column = i % blocks * kBlock, columns = std::min(kBlock, inner - column);
+      float* gate = args.x.as<float>() + i / blocks * args.x.row_stride + column;
+      const float* up = gate + inner;
+      float* y = args.y.as<float>() + i / blocks * args.y.row_stride + column;
+      epilogue(gate, args.x.row_stride, 1, columns, nullptr, args.activation);
+      for (int64_t c = 0; c < columns; ++c) y[c] = gate[c] * up[c];
     }
   });
 }

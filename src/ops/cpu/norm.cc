@@ -103,38 +103,34 @@ HWY_EXPORT(add_row);
 namespace {
 float* row(const View& view, int64_t r) { return static_cast<float*>(view.data) + r * view.row_stride; }
 
-// Under 32 Ki elements (a few microseconds) the other threads are not worth waking.
-Context for_work(const Context& context, const View& x) {
-  Context chosen = context;
-  if (x.shape.count() < 32768) chosen.threads = 1;
-  return chosen;
-}
 }  // namespace
 
 void layer_norm(const Context& context, const LayerNormArgs& args) {
   isa();
-  parallel_ranges(for_work(context, args.x), args.x.shape[0], [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      if (args.norm.rms) {
-        HWY_DYNAMIC_DISPATCH(rms_norm_row)
-        (row(args.x, r), row(args.norm.weight, 0), args.norm.eps, args.x.shape[1], row(args.y, r));
-        continue;
-      }
-      HWY_DYNAMIC_DISPATCH(norm_row)
-      (row(args.x, r), row(args.norm.weight, 0), row(args.norm.bias, 0), args.norm.eps, args.x.shape[1],
-       row(args.y, r));
-    }
-  });
+  parallel_ranges(
+      for_light_work(context, args.x.shape.count()), args.x.shape[0], [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          if (args.norm.rms) {
+            HWY_DYNAMIC_DISPATCH(rms_norm_row)
+            (row(args.x, r), row(args.norm.weight, 0), args.norm.eps, args.x.shape[1], row(args.y, r));
+            continue;
+          }
+          HWY_DYNAMIC_DISPATCH(norm_row)
+          (row(args.x, r), row(args.norm.weight, 0), row(args.norm.bias, 0), args.norm.eps, args.x.shape[1],
+           row(args.y, r));
+        }
+      });
 }
 
 void add(const Context& context, const AddArgs& args) {
   isa();
-  parallel_ranges(for_work(context, args.x), args.x.shape[0], [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      HWY_DYNAMIC_DISPATCH(add_row)
-      (row(args.x, r), static_cast<const float*>(args.bias.data), args.x.shape[1], row(args.y, r));
-    }
-  });
+  parallel_ranges(
+      for_light_work(context, args.x.shape.count()), args.x.shape[0], [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          HWY_DYNAMIC_DISPATCH(add_row)
+          (row(args.x, r), static_cast<const float*>(args.bias.data), args.x.shape[1], row(args.y, r));
+        }
+      });
 }
 
 }  // namespace bolide::cpu

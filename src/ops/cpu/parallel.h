@@ -10,6 +10,14 @@
 
 namespace bolide::cpu {
 
+// The context for so many elements of light work: under 32 Ki of them (a few microseconds) the other threads
+// are not worth waking.
+inline Context for_light_work(const Context& context, int64_t elements) {
+  Context chosen = context;
+  if (elements < 32768) chosen.threads = 1;
+  return chosen;
+}
+
 // Runs f(begin, end) over a static partition of [0, count) into one range per thread. Every output belongs to
 // one index, so the number of threads never changes a result. Rethrows
 // one of the exceptions (no memory for scratch) once all ranges have ended.

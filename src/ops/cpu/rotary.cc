@@ -8,8 +8,7 @@ void rotary(const Context& context, const RotaryArgs& args) {
   const int64_t pairs = args.cos.shape[1], width = args.x.shape[1];
   // One of a pair is `step` behind the other, pairs are `stride` apart.
   const int64_t stride = args.interleaved ? 2 : 1, step = args.interleaved ? 1 : pairs;
-  Context chosen = context;
-  if (args.x.shape.count() < 32768) chosen.threads = 1;  // not worth waking the others
+  const Context chosen = for_light_work(context, args.x.shape.count());
   parallel_ranges(chosen, args.x.shape[0], [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const float* cos = args.cos.as<float>() + t * args.cos.row_stride;
