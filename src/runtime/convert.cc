@@ -244,12 +244,6 @@ ConvertReport convert(const ConvertOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const DType to = parse_data_type(options.data_type);
   const Checkpoint checkpoint = open_checkpoint(options.input_dir);
-  check_options(options, checkpoint.config);
-  log_warnings(checkpoint.config);
-  if (const size_t end_ids = checkpoint.config.end_ids.size(); end_ids > 1) {
-    log::warn("an FT folder holds one end id: {} is written, the model's {} other(s) are not",
-              checkpoint.config.end_ids.front(), end_ids - 1);
-  }
   if (!checkpoint.family->ft) {
     fail(ErrorCode::kUnsupported,
          "FasterTransformer has no files for {}: run the Hugging Face folder itself, with any -tp and -pp",
@@ -258,6 +252,12 @@ ConvertReport convert(const ConvertOptions& options) {
   const FtFormat& ft = *checkpoint.family->ft;
   // Before anything is written: it may find that FT cannot run the model.
   const auto ini = ft.write_config(checkpoint.config, model_name(options), options.tensor_para_size, to);
+  check_options(options, checkpoint.config);
+  log_warnings(checkpoint.config);
+  if (const size_t end_ids = checkpoint.config.end_ids.size(); end_ids > 1) {
+    log::warn("an FT folder holds one end id: {} is written, the model's {} other(s) are not",
+              checkpoint.config.end_ids.front(), end_ids - 1);
+  }
   const std::vector<FtWeight> weights = plan_weights(checkpoint, ft);
   const std::vector<Job> jobs = plan_jobs(checkpoint, weights, options.tensor_para_size, options.by_shard);
 

@@ -42,9 +42,9 @@ TEST(Gpt2Config, DefaultsAreThoseOfTransformers) {
 }
 
 TEST(Gpt2Config, WhatTheGraphHasNotIsRefused) {
-  EXPECT_ERROR(
-      read(kGpt2, {{"activation_function", "quick_gelu"}}), ErrorCode::kUnsupported,
-      "config.json: activation 'quick_gelu' is not one that this version has (it has gelu, gelu_new,");
+  EXPECT_ERROR(read(kGpt2, {{"activation_function", "quick_gelu"}}), ErrorCode::kUnsupported,
+               "config.json: activation 'quick_gelu' is not one that this version has (it has gelu, "
+               "gelu_fast, gelu_new,");
   EXPECT_ERROR(read(kGpt2, {{"add_cross_attention", true}}), ErrorCode::kUnsupported,
                "add_cross_attention is true");
   EXPECT_ERROR(read(kGpt2, {{"n_head", 5}}), ErrorCode::kCorrupt,
