@@ -209,10 +209,10 @@ TEST(EngineFaults, NoMemoryToTakeARequestInIsItsFault) {
 TEST(EngineFaults, RowOfNanEndsItsOwnRequestOnly) {
   EngineUnderTest test;
   test.options.nan_on_id = 95;
+  std::atomic<bool> go{false};  // outlives the engine, whose thread may still read it at the end
   const auto engine = test.make();
   const std::vector<int32_t> prompt = prompt_of(2, 7, 90);
   // Blocks the batch's first step until all three are queued, so that they share a batch.
-  std::atomic<bool> go{false};
   Request first = request_of({1}, 2);
   first.on_token = [&](const StreamEvent&) {
     while (!go) std::this_thread::yield();
@@ -306,10 +306,10 @@ TEST(EngineFaults, DestructionCancelsAndReleasesWaiters) {
 
 TEST(EngineFaults, CallbacksMaySubmitAndCancelButNotWait) {
   EngineUnderTest test;
-  const auto engine = test.make();
   std::atomic<uint64_t> child{0};
   std::string error = "never called";
   bool cancelled = false;
+  const auto engine = test.make();
   Request request = request_of({1}, 3);
   request.on_token = [&](const StreamEvent& event) {
     if (child == 0) child = engine->submit(request_of({2}, 2000));
