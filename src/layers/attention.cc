@@ -13,8 +13,7 @@ void SelfAttention::add_to(const Context& context, const KvView& kv, int64_t lay
     rotary(context, {.x = projected.slice_columns(0, q_cols + kv_cols),
                      .head_size = head_size,
                      .cos = angles.cos,
-                     .sin = angles.sin,
-                     .interleaved = angles.interleaved});
+                     .sin = angles.sin});
   }
   const View mixed = context.arena->take({tokens, q_cols}, context.activation);
   attention(context, {.q = projected.slice_columns(0, q_cols),

@@ -90,30 +90,37 @@ float rope_attention_factor(const RopeParameters& rope) {
   return static_cast<float>(both ? scale(rope.mscale) / scale(rope.mscale_all_dim) : scale(1));
 }
 
+Rotary::Rotary(int64_t dims, const RopeParameters& rope)
+    : dims_(dims),
+      rope_(rope),
+      frequencies_(rope_frequencies(rope, dims, 1)),
+      attention_factor_(rope_attention_factor(rope)) {}
+
 RotaryAngles Rotary::angles(const Context& context, const BatchView& batch) const {
-  if (dims == 0) return {};
+  if (dims_ == 0) return {};
   BOLIDE_CHECK(context.device == Device::kCpu, "rotary positions have no GPU kernel yet");
-  const int64_t tokens = batch.tokens(), pairs = dims / 2;
+  const int64_t tokens = batch.tokens(), pairs = dims_ / 2;
   RotaryAngles angles{.cos = context.arena->take({tokens, pairs}, DType::kF32),
-                      .sin = context.arena->take({tokens, pairs}, DType::kF32),
-                      .interleaved = interleaved};
-  const float scale = rope_attention_factor(rope);
-  int64_t length = -1;  // that `frequencies` are for
-  std::vector<float> frequencies;
+                      .sin = context.arena->take({tokens, pairs}, DType::kF32)};
+  const bool dynamic = rope_.rope_type == RopeType::kDynamic;
+  int64_t length = 1;  // that `frequencies` are for
+  std::vector<float> grown;
+  const std::vector<float>* frequencies = &frequencies_;
   for (int64_t s = 0; s < batch.sequences(); ++s) {
     for (int32_t t = batch.query_offsets[s]; t < batch.query_offsets[s + 1]; ++t) {
       const int64_t position = batch.positions[t];
-      const int64_t now = std::max<int64_t>(batch.prompt_lengths[s], position + 1);
-      if (length < 0 || (rope.rope_type == RopeType::kDynamic && now != length)) {
-        frequencies = rope_frequencies(rope, dims, now);
+      const int64_t now = dynamic ? std::max<int64_t>(batch.prompt_lengths[s], position + 1) : length;
+      if (now != length) {
+        grown = rope_frequencies(rope_, dims_, now);
+        frequencies = &grown;
         length = now;
       }
       float* cos = angles.cos.as<float>() + t * pairs;
       float* sin = angles.sin.as<float>() + t * pairs;
       for (int64_t i = 0; i < pairs; ++i) {
-        const float angle = static_cast<float>(position) * frequencies[static_cast<size_t>(i)];
-        cos[i] = std::cos(angle) * scale;
-        sin[i] = std::sin(angle) * scale;
+        const float angle = static_cast<float>(position) * (*frequencies)[static_cast<size_t>(i)];
+        cos[i] = std::cos(angle) * attention_factor_;
+        sin[i] = std::sin(angle) * attention_factor_;
       }
     }
   }

@@ -33,17 +33,23 @@ float rope_attention_factor(const RopeParameters& rope);
 // Of each token of a step, for all layers; empty: no rotary positions.
 struct RotaryAngles {
   View cos, sin;  // [T, dims / 2] fp32
-  bool interleaved = false;
 };
 
-struct Rotary {
-  int64_t dims = 0;  // of each head; 0: none
-  bool interleaved = false;
-  RopeParameters rope = {};
+// Rotary positions of the first `dims` of each head; 0: none.
+class Rotary {
+ public:
+  Rotary() = default;
+  Rotary(int64_t dims, const RopeParameters& rope);
 
   // In the context's arena. A token of the prompt turns by what holds for the prompt's length, also where
   // the prompt comes in chunks; a later one by what holds for the length at its own step.
   RotaryAngles angles(const Context& context, const BatchView& batch) const;
+
+ private:
+  int64_t dims_ = 0;
+  RopeParameters rope_;
+  std::vector<float> frequencies_;  // of a text as long as the model was trained for, or shorter
+  float attention_factor_ = 1;
 };
 
 }  // namespace bolide

@@ -13,7 +13,7 @@ struct Bloom {
 };
 
 bool residual_after_norm(const ModelConfig& config) {
-  return std::any_cast<const Bloom&>(config.own).residual_after_norm;
+  return std::any_cast<const Bloom&>(config.family_config).residual_after_norm;
 }
 
 constexpr NameRow kRows[] = {
@@ -75,7 +75,8 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
   config.heads = json_twin(json, kHeads, where, config.warnings);
   config.norm_eps = json_get_or<double>(json, "layer_norm_epsilon", 1e-5, where);
   config.tied_head = json_get_or<bool>(json, "tie_word_embeddings", true, where);
-  config.own = Bloom{json_get_or<bool>(json, "apply_residual_connection_post_layernorm", false, where)};
+  config.family_config =
+      Bloom{json_get_or<bool>(json, "apply_residual_connection_post_layernorm", false, where)};
   config.kv_heads = config.heads;
   settle_head_size(config, where);
   config.inter_size = 4 * config.hidden_size;
@@ -109,9 +110,9 @@ ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
     fail(ErrorCode::kCorrupt, "{}: [gpt] model_variant={} is neither bloom-pre nor bloom-post", where,
          printable(variant));
   }
-  const Bloom own = {.residual_after_norm = variant == "bloom-post"};
-  check_ft_graph(ini, graph_of(own.residual_after_norm), true, where);
-  config.own = own;
+  const Bloom bloom = {.residual_after_norm = variant == "bloom-post"};
+  check_ft_graph(ini, graph_of(bloom.residual_after_norm), true, where);
+  config.family_config = bloom;
   return config;
 }
 

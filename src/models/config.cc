@@ -15,17 +15,12 @@ constexpr const char* kEndIds = "eos_token_id";
 
 // A number, a list of numbers, or nothing.
 std::vector<int32_t> end_ids_of(const Json& config, std::string_view where) {
+  if (!json_is_given(config, kEndIds, where)) return {};
   const Json* found = json_find(config, kEndIds, where);
-  if (!found || found->is_null()) return {};
   if (!found->is_array()) return {json_get<int32_t>(config, kEndIds, where)};
   std::vector<int32_t> ids;
   for (const Json& id : *found) ids.push_back(json_get<int32_t>({{kEndIds, id}}, kEndIds, where));
   return ids;
-}
-
-bool is_given(const Json& config, const char* key, std::string_view where) {
-  const Json* found = json_find(config, key, where);
-  return found && !found->is_null();
 }
 
 constexpr int64_t kMaxHeads = 4096, kMaxHidden = int64_t{1} << 17;
@@ -35,18 +30,14 @@ void check_between(const char* what, int64_t value, int64_t high, std::string_vi
     fail(ErrorCode::kCorrupt, "{}: {} is {}, not from 1 to {}", where, what, value, high);
 }
 
-struct NamedActivation {
-  std::string_view name;
-  Activation activation;
-};
-constexpr NamedActivation kActivations[] = {{"gelu", Activation::kGeluErf},
-                                            {"gelu_fast", Activation::kGeluTanh},
-                                            {"gelu_new", Activation::kGeluTanh},
-                                            {"gelu_python", Activation::kGeluErf},
-                                            {"gelu_pytorch_tanh", Activation::kGeluTanh},
-                                            {"relu", Activation::kRelu},
-                                            {"silu", Activation::kSilu},
-                                            {"swish", Activation::kSilu}};
+constexpr NamedValue<Activation> kActivations[] = {{"gelu", Activation::kGeluErf},
+                                                   {"gelu_fast", Activation::kGeluTanh},
+                                                   {"gelu_new", Activation::kGeluTanh},
+                                                   {"gelu_python", Activation::kGeluErf},
+                                                   {"gelu_pytorch_tanh", Activation::kGeluTanh},
+                                                   {"relu", Activation::kRelu},
+                                                   {"silu", Activation::kSilu},
+                                                   {"swish", Activation::kSilu}};
 
 // The name of the scheme, as well as the config tells.
 std::string scheme_of(const Json& quantization) {
@@ -63,16 +54,21 @@ std::string scheme_of(const Json& quantization) {
 
 }  // namespace
 
+bool json_is_given(const Json& config, const char* key, std::string_view where) {
+  const Json* found = json_find(config, key, where);
+  return found && !found->is_null();
+}
+
 int64_t json_twin(const Json& config, const TwinKeys& keys, std::string_view where,
                   std::vector<std::string>& warnings) {
-  if (!is_given(config, keys.wins, where) && !is_given(config, keys.usual, where))
+  if (!json_is_given(config, keys.wins, where) && !json_is_given(config, keys.usual, where))
     fail(ErrorCode::kCorrupt, "{}: key '{}' (or '{}') is missing", where, keys.usual, keys.wins);
   return json_twin_or(config, keys, 0, where, warnings);
 }
 
 int64_t json_twin_or(const Json& config, const TwinKeys& keys, int64_t fallback, std::string_view where,
                      std::vector<std::string>& warnings) {
-  const auto given = [&](const char* key) { return is_given(config, key, where); };
+  const auto given = [&](const char* key) { return json_is_given(config, key, where); };
   if (!given(keys.wins) && !given(keys.usual)) return fallback;
   if (!given(keys.wins)) return json_get<int64_t>(config, keys.usual, where);
   const int64_t value = json_get<int64_t>(config, keys.wins, where);
@@ -93,13 +89,7 @@ void json_must_be_off(const Json& config, const char* key, std::string_view wher
 }
 
 Activation parse_activation(const std::string& name, std::string_view where) {
-  std::string known;
-  for (const NamedActivation& row : kActivations) {
-    if (row.name == name) return row.activation;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
-  }
-  fail(ErrorCode::kUnsupported, "{}: activation '{}' is not one that this version has (it has {})", where,
-       printable(name), known);
+  return value_of(kActivations, "activation", name, where);
 }
 
 int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where, ModelConfig& into) {
@@ -205,12 +195,17 @@ int64_t ini_int(const Ini& ini, const std::string& section, const std::string& k
   return value;
 }
 
-bool ini_says(const Ini& ini, const std::string& section, const std::string& key, std::string_view value) {
+const std::string* ini_find(const Ini& ini, const std::string& section, const std::string& key) {
   const auto found = ini.find(section);
-  if (found == ini.end() || !found->second.contains(key)) return false;
-  const std::string& said = found->second.at(key);
+  if (found == ini.end()) return nullptr;
+  const auto value = found->second.find(key);
+  return value == found->second.end() ? nullptr : &value->second;
+}
+
+bool ini_says(const Ini& ini, const std::string& section, const std::string& key, std::string_view value) {
+  const std::string* said = ini_find(ini, section, key);
   const auto same = [](char a, char b) { return std::tolower(a) == std::tolower(b); };
-  return std::equal(said.begin(), said.end(), value.begin(), value.end(), same);
+  return said && std::equal(said->begin(), said->end(), value.begin(), value.end(), same);
 }
 
 void ini_must_say(const Ini& ini, const std::string& section, const std::string& key, std::string_view value,

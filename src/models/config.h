@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/json.h"
+#include "base/printable.h"
 #include "checkpoint/ft_bin.h"
 #include "models/model.h"
 
@@ -22,6 +23,27 @@ int64_t json_twin(const Json& config, const TwinKeys& keys, std::string_view whe
 // The same, and `fallback` when neither is there.
 int64_t json_twin_or(const Json& config, const TwinKeys& keys, int64_t fallback, std::string_view where,
                      std::vector<std::string>& warnings);
+// Whether the key is there, and not null.
+bool json_is_given(const Json& config, const char* key, std::string_view where);
+
+// A row of a table of words that configs use.
+template <class T>
+struct NamedValue {
+  std::string_view name;
+  T value;
+};
+// The value that `table` has for `name`; kUnsupported, naming `what` and listing the table, when it has none.
+template <class T, size_t kRows>
+T value_of(const NamedValue<T> (&table)[kRows], const char* what, const std::string& name,
+           std::string_view where) {
+  std::string known;
+  for (const NamedValue<T>& row : table) {
+    if (row.name == name) return row.value;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
+  }
+  fail(ErrorCode::kUnsupported, "{}: {} '{}' is not one that this version has (it has {})", where, what,
+       printable(name), known);
+}
 // kUnsupported when the setting is on: a graph that this version does not have.
 void json_must_be_off(const Json& config, const char* key, std::string_view where);
 // The activation that transformers calls so; kUnsupported, with those that there are, for any other.
@@ -55,6 +77,8 @@ std::vector<int32_t> known_ids(const std::vector<int32_t>& ids, const char* what
 // ini_get() of a whole number in a range.
 int64_t ini_int(const Ini& ini, const std::string& section, const std::string& key, int64_t low, int64_t high,
                 std::string_view where);
+// Null when the key, or its section, is not there.
+const std::string* ini_find(const Ini& ini, const std::string& section, const std::string& key);
 // Whether the key is there and says `value`, in any case of letters.
 bool ini_says(const Ini& ini, const std::string& section, const std::string& key, std::string_view value);
 // kCorrupt when it does not.

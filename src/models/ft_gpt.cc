@@ -20,21 +20,13 @@ constexpr NameRow kRows[] = {
     {"head.weight", "model.lm_head.weight"},
 };
 
-bool given(const Ini& ini, const std::string& key) {
-  const auto section = ini.find("gpt");
-  return section != ini.end() && section->second.contains(key);
-}
-
 }  // namespace
 
 const NameTable kFtGptNames = {.rows = kRows};
 
 std::string ft_gpt_variant(const Ini& ini) {
-  const auto section = ini.find("gpt");
-  if (section == ini.end()) return {};
-  const auto variant = section->second.find("model_variant");
-  if (variant != section->second.end()) return variant->second;
-  return section->second.contains("max_pos_seq_len") ? "gpt" : "";
+  if (const std::string* variant = ini_find(ini, "gpt", "model_variant")) return *variant;
+  return ini_find(ini, "gpt", "max_pos_seq_len") ? "gpt" : "";
 }
 
 ModelConfig read_ft_gpt(const Ini& ini, std::string_view where) {
@@ -58,7 +50,8 @@ ModelConfig read_ft_gpt(const Ini& ini, std::string_view where) {
   config.checkpoint_dtype = parse_data_type(type);
   config.hidden_size = config.heads * config.head_size;
   config.kv_heads = config.heads;
-  if (given(ini, "layernorm_eps")) config.norm_eps = ini_get<double>(ini, "gpt", "layernorm_eps", where);
+  if (ini_find(ini, "gpt", "layernorm_eps"))
+    config.norm_eps = ini_get<double>(ini, "gpt", "layernorm_eps", where);
   check_sizes(config, where);
   const int32_t begin = id("start_id"), end = id("end_id");  // -1: none
   if (begin >= 0 && !known_ids({begin}, "start_id", config.vocab_size, config.warnings).empty())
@@ -69,7 +62,7 @@ ModelConfig read_ft_gpt(const Ini& ini, std::string_view where) {
 
 void check_ft_graph(const Ini& ini, const IniKeys& graph, bool all, std::string_view where) {
   for (const auto& [key, value] : graph)
-    if (all || given(ini, key)) ini_must_say(ini, "gpt", key, value, where);
+    if (all || ini_find(ini, "gpt", key)) ini_must_say(ini, "gpt", key, value, where);
 }
 
 IniKeys ft_gpt_ids(const ModelConfig& config) {

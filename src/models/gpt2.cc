@@ -53,13 +53,13 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
   check_sizes(config, where);
   check_positions(config, where);
   json_must_be_off(json, "add_cross_attention", where);
-  Gpt2 own;
-  own.activation =
+  Gpt2 gpt2;
+  gpt2.activation =
       parse_activation(json_get_or<std::string>(json, "activation_function", "gelu_new", where), where);
-  own.scale_attention = json_get_or<bool>(json, "scale_attn_weights", true, where);
-  own.scale_attention_by_layer = json_get_or<bool>(json, "scale_attn_by_inverse_layer_idx", false, where);
+  gpt2.scale_attention = json_get_or<bool>(json, "scale_attn_weights", true, where);
+  gpt2.scale_attention_by_layer = json_get_or<bool>(json, "scale_attn_by_inverse_layer_idx", false, where);
   json_get_or<bool>(json, "reorder_and_upcast_attn", false, where);  // the same sums: they are fp32 here
-  config.own = own;
+  config.family_config = gpt2;
   config.bos_id = read_bos_id(json, 50256, where, config);
   return config;
 }
@@ -83,23 +83,24 @@ ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
   config.architecture = kGpt2Family.architecture;
   config.max_positions = ini_int(ini, "gpt", "max_pos_seq_len", 0, INT32_MAX, where);
   check_positions(config, where);
-  Gpt2 own;
-  if (ini_says(ini, "gpt", "activation_type", "Relu")) own.activation = Activation::kRelu;
-  check_ft_graph(ini, graph_of(own.activation), false, where);
-  config.own = own;
+  Gpt2 gpt2;
+  if (ini_says(ini, "gpt", "activation_type", "Relu")) gpt2.activation = Activation::kRelu;
+  check_ft_graph(ini, graph_of(gpt2.activation), false, where);
+  config.family_config = gpt2;
   return config;
 }
 
 IniKeys write_ft_config(const ModelConfig& config, const std::string& model_name, int tensor_para_size,
                         DType dtype) {
-  const auto& own = std::any_cast<const Gpt2&>(config.own);
-  const bool has_activation = own.activation == Activation::kGeluTanh || own.activation == Activation::kRelu;
-  if (!has_activation || !own.scale_attention || own.scale_attention_by_layer) {
+  const auto& gpt2 = std::any_cast<const Gpt2&>(config.family_config);
+  const bool has_activation =
+      gpt2.activation == Activation::kGeluTanh || gpt2.activation == Activation::kRelu;
+  if (!has_activation || !gpt2.scale_attention || gpt2.scale_attention_by_layer) {
     fail(ErrorCode::kUnsupported,
          "FasterTransformer's GPT has no room for {} of this config.json: run the Hugging Face folder itself",
-         !has_activation        ? "the activation_function"
-         : !own.scale_attention ? "scale_attn_weights"
-                                : "scale_attn_by_inverse_layer_idx");
+         !has_activation         ? "the activation_function"
+         : !gpt2.scale_attention ? "scale_attn_weights"
+                                 : "scale_attn_by_inverse_layer_idx");
   }
   IniKeys keys = {{"model_name", model_name},
                   {"head_num", std::to_string(config.heads)},
@@ -115,7 +116,7 @@ IniKeys write_ft_config(const ModelConfig& config, const std::string& model_name
                            // Beyond FT's own, so that nothing is left to a default.
                            {"model_variant", "gpt"},
                            {"layernorm_eps", fmt::format("{}", config.norm_eps)}});
-  const IniKeys graph = graph_of(own.activation);
+  const IniKeys graph = graph_of(gpt2.activation);
   keys.insert(keys.end(), graph.begin(), graph.end());
   return keys;
 }
@@ -123,12 +124,12 @@ IniKeys write_ft_config(const ModelConfig& config, const std::string& model_name
 constexpr FtFormat kFt = {matches_ft, read_ft_config, write_ft_config, kFtGptNames};
 
 std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
-  const auto& own = std::any_cast<const Gpt2&>(config.own);
-  DecoderGraph graph{.learned_positions = config.max_positions, .activation = own.activation};
+  const auto& gpt2 = std::any_cast<const Gpt2&>(config.family_config);
+  DecoderGraph graph{.learned_positions = config.max_positions, .activation = gpt2.activation};
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    const float scale = own.scale_attention ? 1.0f / std::sqrt(static_cast<float>(config.head_size)) : 1.0f;
-    graph.attention_scales.push_back(own.scale_attention_by_layer ? scale / static_cast<float>(layer + 1)
-                                                                  : scale);
+    const float scale = gpt2.scale_attention ? 1.0f / std::sqrt(static_cast<float>(config.head_size)) : 1.0f;
+    graph.attention_scales.push_back(gpt2.scale_attention_by_layer ? scale / static_cast<float>(layer + 1)
+                                                                   : scale);
   }
   return make_decoder(config, graph, dist);
 }

@@ -48,23 +48,23 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
   check_sizes(config, where);
   config.bos_id = read_bos_id(json, 1, where, config);
   config.gpu_lacks = "RMS norms, gated MLPs and rotary positions";
-  Llama own;
-  own.rope = read_rope_parameters(json, 2048, config, where);
-  own.activation = parse_activation(json_get_or<std::string>(json, "hidden_act", "silu", where), where);
-  own.attention_bias = json_get_or<bool>(json, "attention_bias", false, where);
-  own.mlp_bias = json_get_or<bool>(json, "mlp_bias", false, where);
-  config.own = own;
+  Llama llama;
+  llama.rope = read_rope_parameters(json, 2048, config, where);
+  llama.activation = parse_activation(json_get_or<std::string>(json, "hidden_act", "silu", where), where);
+  llama.attention_bias = json_get_or<bool>(json, "attention_bias", false, where);
+  llama.mlp_bias = json_get_or<bool>(json, "mlp_bias", false, where);
+  config.family_config = llama;
   return config;
 }
 
 std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
-  const auto& own = std::any_cast<const Llama&>(config.own);
+  const auto& llama = std::any_cast<const Llama&>(config.family_config);
   return make_decoder(config,
                       {.rms_norm = true,
-                       .rotary = {.dims = config.head_size, .rope = own.rope},
-                       .activation = own.activation,
-                       .attention_bias = own.attention_bias,
-                       .mlp_bias = own.mlp_bias},
+                       .rotary = {config.head_size, llama.rope},
+                       .activation = llama.activation,
+                       .attention_bias = llama.attention_bias,
+                       .mlp_bias = llama.mlp_bias},
                       dist);
 }
 

@@ -29,7 +29,7 @@ struct ModelConfig {
   std::vector<int32_t> end_ids;  // any of them ends a text
   DType checkpoint_dtype = DType::kF32;
   bool tied_head = true;       // the head is the token embedding
-  std::any own;                // what only the family's own file reads
+  std::any family_config;      // what only the family's own file reads
   std::string gpu_lacks = {};  // kernels that it needs and that a GPU has not yet: none
   // What the files say and the model does not follow, a line each; who loads it tells the user once.
   std::vector<std::string> warnings;

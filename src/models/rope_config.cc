@@ -1,34 +1,20 @@
 #include "models/rope_config.h"
 
-#include "base/printable.h"
+#include "models/config.h"
 
 namespace bolide {
 namespace {
 
-struct NamedType {
-  std::string_view name;
-  RopeType type;
-};
-constexpr NamedType kTypes[] = {{"default", RopeType::kDefault},
-                                {"linear", RopeType::kLinear},
-                                {"dynamic", RopeType::kDynamic},
-                                {"yarn", RopeType::kYarn},
-                                {"llama3", RopeType::kLlama3}};
-
-RopeType parse_type(const std::string& name, std::string_view where) {
-  std::string known;
-  for (const NamedType& row : kTypes) {
-    if (row.name == name) return row.type;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
-  }
-  fail(ErrorCode::kUnsupported, "{}: rope_type '{}' is not one that this version has (it has {})", where,
-       printable(name), known);
-}
+constexpr NamedValue<RopeType> kTypes[] = {{"default", RopeType::kDefault},
+                                           {"linear", RopeType::kLinear},
+                                           {"dynamic", RopeType::kDynamic},
+                                           {"yarn", RopeType::kYarn},
+                                           {"llama3", RopeType::kLlama3}};
 
 // The object of this name, or null.
 const Json* find_object(const Json& config, const char* key, std::string_view where) {
+  if (!json_is_given(config, key, where)) return nullptr;
   const Json* found = json_find(config, key, where);
-  if (!found || found->is_null()) return nullptr;
   if (!found->is_object())
     fail(ErrorCode::kCorrupt, "{}: key '{}' is not an object of settings, but of type {}", where, key,
          found->type_name());
@@ -53,7 +39,8 @@ RopeParameters read_rope_parameters(const Json& config, int64_t default_position
   const Json& json = said ? *said : kNone;
   RopeParameters rope;
   const auto old_type = json_get_or<std::string>(json, "type", "default", where);
-  rope.rope_type = parse_type(json_get_or<std::string>(json, "rope_type", old_type, where), where);
+  rope.rope_type =
+      value_of(kTypes, "rope_type", json_get_or<std::string>(json, "rope_type", old_type, where), where);
   const auto number = [&](const char* key, double fallback) {
     return json_get_or<double>(json, key, fallback, where);
   };
@@ -80,7 +67,7 @@ RopeParameters read_rope_parameters(const Json& config, int64_t default_position
   check_number("original_max_position_embeddings", static_cast<double>(rope.original_max_position_embeddings),
                1, 1 << 30, where);
   // Of yarn it may follow from the two lengths.
-  const bool has_factor = json.contains("factor") && !json["factor"].is_null();
+  const bool has_factor = json_is_given(json, "factor", where);
   const double grown =
       static_cast<double>(positions) / static_cast<double>(rope.original_max_position_embeddings);
   if (!has_factor && rope.rope_type != RopeType::kYarn)

@@ -22,9 +22,9 @@ struct FtWeight {
   std::vector<std::pair<WeightSource, std::string>> sources;  // with the name that the checkpoint has
   std::string name;                                           // of the files
   Shape shape;                                                // of all of them, rejoined
-  bool turned;                                                // [in, out] there
+  bool transposed;                                            // [in, out] there
   // An embedding or a head: the largest by far, and rows of a read are rows of the file.
-  bool embedding() const { return spec.is_matrix() && !turned; }
+  bool embedding() const { return spec.is_matrix() && !transposed; }
 };
 
 std::vector<FtWeight> plan_weights(const Checkpoint& checkpoint, const FtFormat& ft) {
@@ -36,7 +36,7 @@ std::vector<FtWeight> plan_weights(const Checkpoint& checkpoint, const FtFormat&
                                                      .sources = {},
                                                      .name = files[0].names.front(),
                                                      .shape = stored_shape(spec, files[0]),
-                                                     .turned = files[0].layout != Layout::kAsIs});
+                                                     .transposed = files[0].layout != Layout::kAsIs});
     for (WeightSource& source : sources_of(spec, checkpoint.names())) {
       std::string name = find_name(*checkpoint.source, source);
       weight.sources.emplace_back(std::move(source), std::move(name));

@@ -89,58 +89,59 @@ std::vector<BlockRead> plan_rows(const WeightSpec& spec, const Shape& shape, con
 }
 
 // Output rows that a transposed tensor has side by side: a box of its last axes, and the runs in it.
-struct Side {
+struct ColumnBox {
   Slice slice;
   int64_t width = 0;
   std::vector<Run> runs = {};  // `stored` counts from the box's first
 };
 
 // In a tensor [.., out] runs that touch are one box; in [.., parts, rows] every part has the same rows here.
-std::vector<Side> find_sides(const WeightSource& source, const Shape& shape, const std::vector<Run>& runs) {
-  std::vector<Side> sides;
+std::vector<ColumnBox> find_column_boxes(const WeightSource& source, const Shape& shape,
+                                         const std::vector<Run>& runs) {
+  std::vector<ColumnBox> boxes;
   const int last = shape.rank() - 1;
   if (source.layout == Layout::kTransposedParts && source.parts > 1) {
     if (runs.empty()) return {};
     const int64_t each = shape[last];
-    Side side{.slice = Slice::all(shape)};
+    ColumnBox box{.slice = Slice::all(shape)};
     const int64_t begin = runs.front().stored % each,
                   count = std::min(runs.front().count, each);  // whole parts make one run
-    side.slice.begin[last] = begin;
-    side.slice.end[last] = begin + count;
+    box.slice.begin[last] = begin;
+    box.slice.end[last] = begin + count;
     for (int64_t p = 0; p < static_cast<int64_t>(source.parts); ++p)
-      side.runs.push_back({p * count, count, runs.front().local + p * count});
-    side.width = static_cast<int64_t>(source.parts) * count;
-    return {side};
+      box.runs.push_back({p * count, count, runs.front().local + p * count});
+    box.width = static_cast<int64_t>(source.parts) * count;
+    return {box};
   }
   for (const Run& run : runs) {
-    if (sides.empty() || sides.back().slice.end[last] != run.stored)
-      sides.push_back({.slice = Slice::along(shape, last, run.stored, run.stored)});
-    Side& side = sides.back();
-    side.runs.push_back({side.width, run.count, run.local});
-    side.width += run.count;
-    side.slice.end[last] = run.stored + run.count;
+    if (boxes.empty() || boxes.back().slice.end[last] != run.stored)
+      boxes.push_back({.slice = Slice::along(shape, last, run.stored, run.stored)});
+    ColumnBox& box = boxes.back();
+    box.runs.push_back({box.width, run.count, run.local});
+    box.width += run.count;
+    box.slice.end[last] = run.stored + run.count;
   }
-  return sides;
+  return boxes;
 }
 
 std::vector<BlockRead> plan_transposed(const WeightSpec& spec, const WeightSource& source, const Shape& shape,
                                        const std::vector<Run>& runs, Dist::Range cols, int64_t max_elements) {
   std::vector<BlockRead> plan;
-  for (const Side& side : find_sides(source, shape, runs)) {
-    const int64_t most = std::clamp<int64_t>(max_elements / side.width, 1, std::max<int64_t>(cols.size(), 1));
+  for (const ColumnBox& box : find_column_boxes(source, shape, runs)) {
+    const int64_t most = std::clamp<int64_t>(max_elements / box.width, 1, std::max<int64_t>(cols.size(), 1));
     for (int64_t c = 0; c < cols.size(); c += most) {
       const int64_t n = std::min(most, cols.size() - c);
       BlockRead read;
-      read.slice = side.slice;
+      read.slice = box.slice;
       read.transposed = spec.is_matrix();
       if (spec.is_matrix()) {
         read.slice.begin[0] = cols.begin + c;
         read.slice.end[0] = cols.begin + c + n;
       }
       read.shape = read.slice.shape(shape.rank());
-      for (const Run& run : side.runs) {
+      for (const Run& run : box.runs) {
         read.pieces.push_back(spec.is_matrix()
-                                  ? BlockRead::Piece{run.stored, n, run.count, side.width, run.local, c}
+                                  ? BlockRead::Piece{run.stored, n, run.count, box.width, run.local, c}
                                   : BlockRead::Piece{run.stored, run.count, 1, 1, run.local, 0});
       }
       plan.push_back(std::move(read));
