@@ -34,7 +34,7 @@ struct Flags {
 };
 
 // What the engine takes for max_kv_tokens: positions and pages are numbers of 32 bits.
-constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max() / 4;
+constexpr int64_t kMaxTokens = std::numeric_limits<int32_t>::max() / 4;
 
 struct Row {
   int64_t batch = 0;
@@ -50,12 +50,12 @@ EngineConfig config_for(const Flags& flags, int64_t batch, int64_t input_len, in
   if (config.max_kv_tokens > 0) return config;
   const int64_t pages = (input_len + output_len + config.page_size) / config.page_size;
   if (__builtin_mul_overflow((batch + 1) * config.page_size, pages, &config.max_kv_tokens) ||
-      config.max_kv_tokens > kMostTokens) {
+      config.max_kv_tokens > kMaxTokens) {
     throw Error(
         ErrorCode::kUsage,
         fmt::format("--batch-size {}, --input-len {} and --output-len {} together need more than the {} "
                     "tokens that a cache can have: lower one of them",
-                    batch, input_len, output_len, grouped(kMostTokens)));
+                    batch, input_len, output_len, grouped(kMaxTokens)));
   }
   return config;
 }
@@ -126,7 +126,7 @@ ordered_json as_json(const Row& row, const Flags& flags, const ModelInfo& info, 
       {"measured_bandwidth_bytes_per_s", roof.bytes_per_second},
       {"measured_flops_per_s", roof.flops},
       {"weight_bytes", info.weight_bytes},
-      {"tuned_products", info.tuned_products},
+      {"tuned_gemms", info.tuned_gemms},
       {"kv_bytes_per_token", info.kv_bytes_per_token},
       {"load_seconds", info.load_seconds},
       {"peak_memory_bytes", peak}};

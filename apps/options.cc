@@ -74,7 +74,7 @@ std::span<const NeutralParameter> neutral_parameters() { return kNeutralParamete
 
 std::string describe(const ModelInfo& info) {
   const std::string tuned =
-      info.tuned_products > 0 ? fmt::format(", {} products as tuned", info.tuned_products) : "";
+      info.tuned_gemms > 0 ? fmt::format(", {} products as tuned", info.tuned_gemms) : "";
   const std::string ranks = info.transport.empty()
                                 ? ""
                                 : fmt::format(", {} tensor x {} pipeline ranks over {}",
@@ -377,9 +377,9 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
 }
 
 void fit_chunk(const ModelFlags& flags, int64_t tokens, EngineConfig& config) {
-  constexpr int64_t kLeast = 512, kMost = 8192, kMostOnGpu = 16384;
+  constexpr int64_t kLeast = 512, kMax = 8192, kMaxOnGpu = 16384;
   if (flags.max_chunk_tokens > 0) return;
-  config.max_chunk_tokens = std::clamp(tokens, kLeast, flags.device == "cuda" ? kMostOnGpu : kMost);
+  config.max_chunk_tokens = std::clamp(tokens, kLeast, flags.device == "cuda" ? kMaxOnGpu : kMax);
 }
 
 }  // namespace bolide::apps

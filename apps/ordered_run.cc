@@ -144,10 +144,10 @@ class Runner {
 }  // namespace
 
 int64_t read_ahead(int64_t batch_size, const ModelInfo& info) {
-  constexpr int64_t kLeast = 64, kMostWaiting = 4096;
+  constexpr int64_t kLeast = 64, kMaxWaiting = 4096;
   // Each that runs has a page of the cache at least.
   const int64_t places = std::min(batch_size, info.kv_capacity_tokens / EngineConfig().page_size);
-  return std::max(kLeast, places + std::min(3 * places, kMostWaiting));
+  return std::max(kLeast, places + std::min(3 * places, kMaxWaiting));
 }
 
 int64_t run_in_order(Engine& engine, RequestSource& source, const OrderedRun& run) {

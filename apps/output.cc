@@ -42,8 +42,8 @@ int descriptor_of(std::string_view path) {
 
 // The file that a link leads to in the end, which need not be there.
 std::string follow_links(std::string path) {
-  constexpr int kMostLinks = 40;  // as the kernel has it
-  for (int i = 0; i < kMostLinks; ++i) {
+  constexpr int kMaxLinks = 40;  // as the kernel has it
+  for (int i = 0; i < kMaxLinks; ++i) {
     char target[PATH_MAX];
     const ssize_t size = ::readlink(path.c_str(), target, sizeof(target));
     if (size < 0) return path;

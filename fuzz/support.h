@@ -87,11 +87,11 @@ void only_errors(F&& f) {
 
 // Reads every tensor whole and its later half, as a loader does.
 inline void read_everything(const TensorSource& source) {
-  constexpr int64_t kMost = 1 << 20;  // a valid tensor is no larger than the input
+  constexpr int64_t kMax = 1 << 20;  // a valid tensor is no larger than the input
   for (const std::string& name : source.names()) {
     const TensorInfo info = source.info(name);
     const int64_t bytes = info.shape.count() * static_cast<int64_t>(size_of(info.dtype));
-    if (bytes > kMost) std::abort();
+    if (bytes > kMax) std::abort();
     std::vector<std::byte> into(static_cast<size_t>(bytes));
     source.read(name, Slice::all(info.shape), into.data());
     for (int axis = 0; axis < info.shape.rank(); ++axis)

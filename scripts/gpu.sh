@@ -101,12 +101,12 @@ if [ "$sanitizer" = yes ]; then
   step memcheck env BOLIDE_CASES_EVERY=10 compute-sanitizer --tool memcheck --error-exitcode 1 \
     $bin/tests/ops/cuda_ops_test --gtest_brief=1
   # One kernel at a time: it loses track of those that start before the one before has ended. Draws of many
-  # logits take minutes, and are the kernels of SampleParts. MatmulBest* make the same of cuBLASLt's logits,
+  # logits take minutes, and are the kernels of SampleParts. MatmulArgmax* make the same of cuBLASLt's logits,
   # and that library's own kernels share memory in a way which racecheck takes for a race.
   racecheck="env CUDA_LAUNCH_BLOCKING=1 BOLIDE_CASES_EVERY=20 compute-sanitizer --tool racecheck --error-exitcode 1"
   # shellcheck disable=SC2086
   step racecheck $racecheck $bin/tests/ops/cuda_ops_test --gtest_brief=1 \
-    --gtest_filter='-*SampleOfManyLogits:*SamplePartsDraw*:*SampleLargeParts:*MatmulBest*:*SampleTies*:*SampleNan*:*SampleAgrees*'
+    --gtest_filter='-*SampleOfManyLogits:*SamplePartsDraw*:*SampleLargeParts:*MatmulArgmax*:*SampleTies*:*SampleNan*:*SampleAgrees*'
   head -6 examples/demo/lambada.jsonl >"$scratch/six.jsonl"
   generation="$bin/apps/bolide lambada --model examples/demo/model --device cuda --data-type fp16 --max-kv-tokens 4096
     --dataset-path $scratch/six.jsonl"

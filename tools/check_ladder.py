@@ -102,7 +102,7 @@ class Checker:
         self.graph = {}  # file -> [(file, line)], own files only
 
     def report(self, file, line, text):
-        self.findings.append(f"{file}:{line}: {text}")
+        self.diagnostics.append(f"{file}:{line}: {text}")
 
     def files(self, folder):
         base = self.root / folder

@@ -95,7 +95,7 @@ struct ModelInfo {
   int threads = 1;             ///< CPU threads of each rank
   /// The cache, and on a GPU what steps need besides; both are taken at the start there.
   int64_t cache_bytes = 0, step_bytes = 0;
-  int64_t tuned_products = 0;  ///< rows of the gemm_config.in that it follows
+  int64_t tuned_gemms = 0;  ///< rows of the gemm_config.in that it follows
   bool random_weights = false;
   double load_seconds = 0;
 };

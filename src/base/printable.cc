@@ -5,7 +5,7 @@
 namespace bolide {
 namespace {
 
-constexpr size_t kMostMessage = 2000;
+constexpr size_t kMaxMessage = 2000;
 constexpr size_t kMessageEnd = 500;  // of them: what to do about it stands there
 
 // False for what a terminal or an editor acts on: C0, DEL, C1, separators of lines and paragraphs, the marks
@@ -41,17 +41,17 @@ std::string printable(std::string_view value, size_t most) {
 
 std::string one_line(std::string_view message) {
   std::string out;
-  if (message.size() <= kMostMessage) {
-    append_shown(out, message, 0, kMostMessage);
+  if (message.size() <= kMaxMessage) {
+    append_shown(out, message, 0, kMaxMessage);
     return out;
   }
   constexpr std::string_view kGap = " [...] ";
-  size_t begin = kMostMessage - kMessageEnd - kGap.size(), end = message.size() - kMessageEnd;
+  size_t begin = kMaxMessage - kMessageEnd - kGap.size(), end = message.size() - kMessageEnd;
   while (begin > 0 && is_continuation(message[begin])) --begin;
   while (end < message.size() && is_continuation(message[end])) ++end;
-  append_shown(out, message.substr(0, begin), 0, kMostMessage);
+  append_shown(out, message.substr(0, begin), 0, kMaxMessage);
   out += kGap;
-  append_shown(out, message, end, kMostMessage);
+  append_shown(out, message, end, kMaxMessage);
   return out;
 }
 

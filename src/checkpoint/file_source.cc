@@ -4,20 +4,20 @@
 #include <set>
 
 #include "base/json.h"
-#include "checkpoint/findings.h"
+#include "checkpoint/diagnostics.h"
 
 namespace bolide {
 
 int64_t checked_bytes(DType dtype, const Shape& shape, const std::string& what) {
   // 2^62 leaves room for a sum of two without overflow.
-  constexpr int64_t kMost = int64_t{1} << 62;
+  constexpr int64_t kMax = int64_t{1} << 62;
   auto bytes = static_cast<int64_t>(size_of(dtype));
   bool zero = false, overflow = false;
   for (int64_t extent : shape.extents()) {
     if (extent < 0) fail(ErrorCode::kCorrupt, "{} has a negative extent in its shape {}", what, shape.str());
     zero |= extent == 0;
     overflow |= extent != 0 && __builtin_mul_overflow(bytes, extent, &bytes);
-    overflow |= bytes > kMost;
+    overflow |= bytes > kMax;
     if (overflow) break;
   }
   // An overflow hidden behind a zero extent would still break the strides.
@@ -102,13 +102,13 @@ void FileSource::read(const std::string& name, const Slice& slice, void* into) c
   const File& known = files_[tensor.file];
   const InputFile file(known.path);
   if (file.id() != known.id) fail_changed(known.path);
-  copy_box({.file = file,
-            .offset = offset,
-            .extents = extents,
-            .src_strides = tensor.strides,
-            .into = static_cast<std::byte*>(into),
-            .into_strides = c_order(extents, size_of(tensor.dtype)),
-            .element_bytes = size_of(tensor.dtype)});
+  strided_copy({.file = file,
+                .offset = offset,
+                .extents = extents,
+                .src_strides = tensor.strides,
+                .into = static_cast<std::byte*>(into),
+                .into_strides = c_order(extents, size_of(tensor.dtype)),
+                .element_bytes = size_of(tensor.dtype)});
 }
 
 std::unique_ptr<TensorSource> open_indexed(const std::filesystem::path& index, ReadTensorFile read) {
@@ -119,7 +119,7 @@ std::unique_ptr<TensorSource> open_indexed(const std::filesystem::path& index, R
   for (const auto& [name, shard] : weight_map) shards.insert(shard);
   if (shards.empty()) fail(ErrorCode::kCorrupt, "{}: its weight_map names no file", where);
 
-  Findings findings(where);
+  Diagnostics diagnostics(where);
   auto source = std::make_unique<FileSource>();
   for (const std::string& shard : shards) {
     // A plain file name only: an index has no business in other folders.
@@ -132,10 +132,10 @@ std::unique_ptr<TensorSource> open_indexed(const std::filesystem::path& index, R
     if (path_exists(file)) {
       read(file, *source);
     } else {
-      findings.add(fmt::format("file {} is missing", printable(shard)));
+      diagnostics.add(fmt::format("file {} is missing", printable(shard)));
     }
   }
-  findings.raise_if_any(ErrorCode::kNotFound);
+  diagnostics.raise_if_any(ErrorCode::kNotFound);
   return source;
 }
 

@@ -3,7 +3,7 @@
 #include <map>
 
 #include "base/file.h"
-#include "checkpoint/copy_box.h"
+#include "checkpoint/strided_copy.h"
 #include "checkpoint/tensor_source.h"
 
 namespace bolide {

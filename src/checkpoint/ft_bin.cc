@@ -4,10 +4,10 @@
 #include <set>
 
 #include "base/file.h"
-#include "checkpoint/copy_box.h"
+#include "checkpoint/diagnostics.h"
 #include "checkpoint/file_source.h"
-#include "checkpoint/findings.h"
 #include "checkpoint/ft_writer.h"
+#include "checkpoint/strided_copy.h"
 
 namespace bolide {
 namespace {
@@ -35,7 +35,7 @@ class FtSource final : public TensorSource {
 
   // Compares the folder's files with those that the tensors should have.
   void check() const {
-    Findings findings(folder_.string());
+    Diagnostics diagnostics(folder_.string());
     std::set<std::string> expected;
     for (const auto& [name, tensor] : tensors_) {
       const auto bytes =
@@ -48,21 +48,21 @@ class FtSource final : public TensorSource {
         if (error && path_exists(folder_ / file)) {
           InputFile{folder_ / file};  // says what it is instead of a file
         } else if (error) {
-          findings.add(fmt::format("{} is missing", file));
+          diagnostics.add(fmt::format("{} is missing", file));
         } else if (const std::string what = size == bytes ? "" : stand_in_of(folder_ / file); !what.empty()) {
-          findings.add(fmt::format("{} {}", file, what));
+          diagnostics.add(fmt::format("{} {}", file, what));
         } else if (size != bytes) {
-          findings.add(fmt::format("{} has {} bytes instead of {} ({} {})", file, size, bytes,
-                                   file_shape(tensor).str(), name_of(dtype_)));
+          diagnostics.add(fmt::format("{} has {} bytes instead of {} ({} {})", file, size, bytes,
+                                      file_shape(tensor).str(), name_of(dtype_)));
         }
       }
     }
     for (const fs::path& path : list_folder(folder_)) {
       const std::string file = path.filename().string();
       if (path.extension() == ".bin" && !expected.contains(file))
-        findings.add(fmt::format("{} belongs to no tensor of this model", printable(file)));
+        diagnostics.add(fmt::format("{} belongs to no tensor of this model", printable(file)));
     }
-    findings.raise_if_any(ErrorCode::kCorrupt);
+    diagnostics.raise_if_any(ErrorCode::kCorrupt);
   }
 
   std::vector<std::string> names() const override {
@@ -130,13 +130,13 @@ class FtSource final : public TensorSource {
     const ByteStrides strides = c_order(stored, size_of(dtype_));
     size_t offset = 0;
     for (int i = 0; i < stored.rank(); ++i) offset += static_cast<size_t>(part.begin[i] * strides[i]);
-    copy_box({.file = file,
-              .offset = offset,
-              .extents = part.shape(stored.rank()),
-              .src_strides = strides,
-              .into = into,
-              .into_strides = into_strides,
-              .element_bytes = size_of(dtype_)});
+    strided_copy({.file = file,
+                  .offset = offset,
+                  .extents = part.shape(stored.rank()),
+                  .src_strides = strides,
+                  .into = into,
+                  .into_strides = into_strides,
+                  .element_bytes = size_of(dtype_)});
   }
 
   fs::path folder_;
@@ -165,7 +165,7 @@ std::unique_ptr<TensorSource> open_ft_folder(const fs::path& folder, const std::
                                              int ranks, DType dtype) {
   BOLIDE_CHECK(ranks >= 1);
   if (!is_folder(folder)) fail(ErrorCode::kNotFound, "{} is not a folder", folder.string());
-  Findings indivisible(folder.string());
+  Diagnostics indivisible(folder.string());
   for (const FtTensor& tensor : tensors) {
     if (tensor.split_axis >= 0 && tensor.shape[tensor.split_axis] % ranks != 0)
       indivisible.add(fmt::format("tensor {} of shape {} cannot be split over {} ranks", tensor.name,

@@ -133,9 +133,8 @@ FtWriter::FtWriter(const fs::path& output_dir, int ranks, bool force)
   std::error_code error;
   for (int links = 0; fs::is_symlink(final_, error); ++links) {
     const fs::path to = fs::read_symlink(final_, error);
-    constexpr int kMostLinks = 40;  // as the kernel
-    if (error || links == kMostLinks)
-      fail(ErrorCode::kResource, "cannot follow the link {}", final_.string());
+    constexpr int kMaxLinks = 40;  // as the kernel
+    if (error || links == kMaxLinks) fail(ErrorCode::kResource, "cannot follow the link {}", final_.string());
     final_ = (final_.parent_path() / to).lexically_normal();
     if (!final_.has_filename()) final_ = final_.parent_path();
   }

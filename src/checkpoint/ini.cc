@@ -2,7 +2,7 @@
 #include <charconv>
 
 #include "base/file.h"
-#include "checkpoint/findings.h"
+#include "checkpoint/diagnostics.h"
 #include "checkpoint/ft_bin.h"
 
 namespace bolide {

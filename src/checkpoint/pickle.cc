@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstring>
 
-#include "checkpoint/findings.h"
+#include "checkpoint/diagnostics.h"
 
 namespace bolide {
 namespace {

@@ -60,13 +60,13 @@ class PickleHost {
 
 // Runs one pickle. Values live as long as the Unpickler. Nothing recurses, and what is built is counted in
 // bytes of the heap before it is built, with the texts and lists that it copies by its memo, the host's
-// records and the pickle itself: at most kMostBytes a byte of the pickle, and 4 MiB (kCorrupt beyond). So a
+// records and the pickle itself: at most kMaxBytes a byte of the pickle, and 4 MiB (kCorrupt beyond). So a
 // hostile pickle costs no more memory or time than its length allows.
 class Unpickler {
  public:
   // torch.save's take 15 to 26, the most with names of two letters over one storage: some 100 bytes of pickle
   // a tensor make 10 nodes, 25 items, 10 places in the memo and the host's records.
-  static constexpr size_t kMostBytes = 48;
+  static constexpr size_t kMaxBytes = 48;
   // What an element of a deque has of the allocator's and the deque's own records, at most.
   static constexpr size_t kDequeShare = 6;
 
@@ -74,7 +74,7 @@ class Unpickler {
       : bytes_(pickle),
         where_(where),
         host_(host),
-        left_((kMostBytes - 1) * pickle.size() + (size_t{4} << 20) - kStackBytes) {}
+        left_((kMaxBytes - 1) * pickle.size() + (size_t{4} << 20) - kStackBytes) {}
   PickleValue run();
 
   // Counts memory that something takes which is about to be built, by the host too.

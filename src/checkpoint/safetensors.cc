@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "base/json.h"
+#include "checkpoint/diagnostics.h"
 #include "checkpoint/file_source.h"
-#include "checkpoint/findings.h"
 
 namespace bolide {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <regex>
 
+#include "checkpoint/diagnostics.h"
 #include "checkpoint/file_source.h"
-#include "checkpoint/findings.h"
 #include "checkpoint/torch_pickle.h"
 #include "checkpoint/zip.h"
 
@@ -102,17 +102,17 @@ std::vector<NumberedFile> numbered_files(const std::filesystem::path& folder) {
 // Shards without an index: numbers 1 to n, each once.
 std::unique_ptr<TensorSource> open_numbered(const std::filesystem::path& folder,
                                             const std::vector<NumberedFile>& files) {
-  Findings findings(folder.string());
+  Diagnostics diagnostics(folder.string());
   for (size_t i = 0; i < files.size(); ++i) {
     if (files[i].of != files[0].of || files[i].number != static_cast<int64_t>(i) + 1) {
-      findings.add(fmt::format("found {} where number {} of {} was expected",
-                               files[i].path.filename().string(), i + 1, files[0].of));
+      diagnostics.add(fmt::format("found {} where number {} of {} was expected",
+                                  files[i].path.filename().string(), i + 1, files[0].of));
       break;
     }
   }
   if (static_cast<int64_t>(files.size()) != files[0].of)
-    findings.add(fmt::format("{} of {} pytorch_model files are there", files.size(), files[0].of));
-  findings.raise_if_any(ErrorCode::kNotFound);
+    diagnostics.add(fmt::format("{} of {} pytorch_model files are there", files.size(), files[0].of));
+  diagnostics.raise_if_any(ErrorCode::kNotFound);
   auto source = std::make_unique<FileSource>();
   for (const NumberedFile& file : files) read_torch_file(file.path, *source);
   return source;

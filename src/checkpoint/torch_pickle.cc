@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "base/utf8.h"
-#include "checkpoint/findings.h"
+#include "checkpoint/diagnostics.h"
 #include "checkpoint/pickle.h"
 
 namespace bolide {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "checkpoint/findings.h"
+#include "checkpoint/diagnostics.h"
 
 namespace bolide {
 namespace {

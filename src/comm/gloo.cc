@@ -34,7 +34,7 @@ using std::chrono_literals::operator""ms;
 using Milliseconds = std::chrono::milliseconds;
 using Buffer = gloo::transport::UnboundBuffer;
 
-constexpr size_t kMostQueuedBytes = size_t{256} << 20;
+constexpr size_t kMaxQueuedBytes = size_t{256} << 20;
 constexpr uint64_t kAbortSlot = kChannels;
 constexpr size_t kReasonBytes = 512;
 // Gloo closes every connection when one of its waits runs out: where no time-out is meant it is a year.
@@ -257,10 +257,10 @@ void GlooTransport::send(int to, Channel channel, std::span<const std::byte> dat
     const std::lock_guard lock(mutex_);
     queued_bytes_ += sending.data.size();
     sending_.push_back(std::move(sending));
-    full = queued_bytes_ > kMostQueuedBytes;
+    full = queued_bytes_ > kMaxQueuedBytes;
     changed_.notify_all();
   }
-  if (full && !wait_until_queued(kMostQueuedBytes)) {
+  if (full && !wait_until_queued(kMaxQueuedBytes)) {
     const std::lock_guard lock(mutex_);
     broken_ = true;
     fail_silent(to);

@@ -28,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
 
-constexpr uint32_t kMostTextBytes = 64 << 10;
+constexpr uint32_t kMaxTextBytes = 64 << 10;
 constexpr std::string_view kGreeting = "bolide-meeting-1";
 
 class Socket {
@@ -97,7 +97,7 @@ std::string take_text(int file, std::string& text, Clock::time_point deadline) {
   uint32_t bytes = 0;
   std::string fault = take(file, {reinterpret_cast<char*>(&bytes), sizeof bytes}, deadline);
   if (!fault.empty()) return fault;
-  if (bytes > kMostTextBytes) return "it does not speak as a rank of Bolide does";
+  if (bytes > kMaxTextBytes) return "it does not speak as a rank of Bolide does";
   text.resize(bytes);
   return take(file, text, deadline);
 }
@@ -366,7 +366,7 @@ void TcpMeeting::go_there() {
 }
 
 std::vector<std::string> TcpMeeting::exchange(const std::string& mine) {
-  BOLIDE_CHECK(mine.size() <= kMostTextBytes, "{} bytes", mine.size());
+  BOLIDE_CHECK(mine.size() <= kMaxTextBytes, "{} bytes", mine.size());
   std::vector<std::string> all(static_cast<size_t>(meeting_.size));
   if (meeting_.rank != 0) {
     const int file = peers_[0].file();
@@ -409,7 +409,7 @@ class FileMeeting final : public Meeting {
                meeting_.address, timeout_.count());
         }
       }
-      all.push_back(read_text_file(file_of(rank), kMostTextBytes));
+      all.push_back(read_text_file(file_of(rank), kMaxTextBytes));
     }
     ++round_;
     return all;
@@ -427,7 +427,7 @@ class FileMeeting final : public Meeting {
   fs::path file_of(int rank) const { return file_of(rank, round_); }
 
   void write(const std::string& text) const {
-    BOLIDE_CHECK(text.size() <= kMostTextBytes, "{} bytes", text.size());
+    BOLIDE_CHECK(text.size() <= kMaxTextBytes, "{} bytes", text.size());
     const fs::path path = file_of(meeting_.rank), part = path.string() + ".part";
     std::error_code ignored;
     fs::remove(part, ignored);  // of a killed run, or a pipe, which would hold the writer up

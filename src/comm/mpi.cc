@@ -33,7 +33,7 @@ using std::chrono_literals::operator""us;
 // MPI counts bytes in an int.
 constexpr size_t kChunkBytes = size_t{1} << 30;
 // Copies of messages that the others have not taken yet: more means that nobody receives.
-constexpr size_t kMostQueuedBytes = size_t{256} << 20;
+constexpr size_t kMaxQueuedBytes = size_t{256} << 20;
 constexpr int kAbortTag = kChannels;
 constexpr size_t kReasonBytes = 512;
 // A short wait spins, because an answer within a layer takes microseconds; then it lets other ranks have the
@@ -254,12 +254,12 @@ void MpiTransport::send(int to, Channel channel, std::span<const std::byte> data
       broken_ = true;
       throw;
     }
-    full = queued_bytes_ > kMostQueuedBytes;
+    full = queued_bytes_ > kMaxQueuedBytes;
     if (!sending_.empty()) send_waits_.notify_one();
   }
   if (!full) return;
   try {
-    wait(to, [&] { return queued_bytes_ <= kMostQueuedBytes; });
+    wait(to, [&] { return queued_bytes_ <= kMaxQueuedBytes; });
   } catch (...) {
     const std::lock_guard lock(mutex_);
     broken_ = true;

@@ -9,7 +9,7 @@ namespace bolide {
 namespace {
 
 // A damaged length must not become an allocation. The largest message is a prompt's logits.
-constexpr uint64_t kMostMessageBytes = uint64_t{1} << 36;
+constexpr uint64_t kMaxMessageBytes = uint64_t{1} << 36;
 
 }  // namespace
 
@@ -22,7 +22,7 @@ void Transport::send_message(int to, Channel channel, std::span<const std::byte>
 std::vector<std::byte> Transport::receive_message(int from, Channel channel) {
   uint64_t bytes = 0;
   receive(from, channel, std::as_writable_bytes(std::span(&bytes, 1)));
-  if (bytes > kMostMessageBytes) fail_gone(from, fmt::format("it announced a message of {} bytes", bytes));
+  if (bytes > kMaxMessageBytes) fail_gone(from, fmt::format("it announced a message of {} bytes", bytes));
   std::vector<std::byte> data(bytes);
   if (bytes > 0) receive(from, channel, data);
   return data;

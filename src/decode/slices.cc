@@ -6,7 +6,7 @@
 #include "comm/communicator.h"
 #include "comm/dist.h"
 #include "ops/candidates.h"
-#include "ops/side_by_side.h"
+#include "ops/concat_columns.h"
 
 namespace bolide {
 namespace {
@@ -38,7 +38,7 @@ void draw_from_candidates(const Context& context, const SampleArgs& local, int64
   }
   find(part_of(mine, 0, DType::kF32, {rows, k}), part_of(mine, rows * k, DType::kI32, {rows, k}), my_totals);
   context.tensor_comm->all_gather(context, mine, all);
-  side_by_side(
+  concat_columns(
       context,
       {.x = part_of(all, 0, DType::kI32, {2 * rows, k}), .parts = parts, .part_stride = words, .y = beside});
   sample(context, {.logits = part_of(beside, 0, DType::kF32, {rows, parts * k}),
@@ -56,7 +56,7 @@ int64_t candidates_wanted(std::span<const SampleRow> rows, int64_t vocab) {
   int64_t most = 1;
   for (const SampleRow& row : rows) {
     const int64_t k = candidates_of(row);
-    if (k == 0 || k >= vocab || k > kMostCandidates) return 0;
+    if (k == 0 || k >= vocab || k > kMaxCandidates) return 0;
     most = std::max(most, k);
   }
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(most)));
@@ -88,7 +88,7 @@ void sample_slices(const Context& context, const SampleArgs& local, int64_t voca
 }
 
 void greedy_slices(const Context& context, std::span<const SampleRow> rows, std::span<int32_t> ids,
-                   int64_t vocab, const std::function<void(const Best&)>& find) {
+                   int64_t vocab, const std::function<void(const Argmax&)>& find) {
   if (rows.empty()) return;
   const Arena::Scope scope(*context.arena);
   if (ranks(context) == 1) {
@@ -105,7 +105,7 @@ void greedy_slices(const Context& context, std::span<const SampleRow> rows, std:
 void gather_logits(const Context& context, const View& local, const View& whole) {
   const int64_t rows = whole.shape[0], vocab = whole.shape[1], parts = ranks(context);
   if (rows == 0) return;
-  if (parts == 1) return side_by_side(context, {.x = local, .y = whole});
+  if (parts == 1) return concat_columns(context, {.x = local, .y = whole});
   BOLIDE_CHECK(local.shape == Shape({rows, my_ids(context, vocab).size()}), "logits {} of {} ids",
                local.shape.str(), vocab);
   const Arena::Scope scope(*context.arena);
@@ -114,14 +114,14 @@ void gather_logits(const Context& context, const View& local, const View& whole)
   View mine = local;
   if (local.shape[1] < columns || !local.contiguous()) {
     mine = context.arena->take({rows, columns}, DType::kF32);
-    side_by_side(context, {.x = local, .y = mine.slice_columns(0, local.shape[1])});
+    concat_columns(context, {.x = local, .y = mine.slice_columns(0, local.shape[1])});
   }
   const View all = context.arena->take({parts, rows, columns}, DType::kF32);
   context.tensor_comm->all_gather(context, mine, all);
-  side_by_side(context, {.x = View(all.data, DType::kF32, {rows, columns}, all.device),
-                         .parts = parts,
-                         .part_stride = rows * columns,
-                         .y = whole});
+  concat_columns(context, {.x = View(all.data, DType::kF32, {rows, columns}, all.device),
+                           .parts = parts,
+                           .part_stride = rows * columns,
+                           .y = whole});
 }
 
 }  // namespace bolide

@@ -12,9 +12,9 @@ namespace bolide {
 // context.arena: on a GPU it can be captured.
 
 // How many logits of a row each rank sends the others: all (0), its largest (1), or a power of 2 that the
-// rows' top_k do not exceed. Whole rows go where a row draws from more than kMostCandidates, top_p without
+// rows' top_k do not exceed. Whole rows go where a row draws from more than kMaxCandidates, top_p without
 // top_k among them. `rows` in host memory.
-inline constexpr int64_t kMostCandidates = 1024;
+inline constexpr int64_t kMaxCandidates = 1024;
 int64_t candidates_wanted(std::span<const SampleRow> rows, int64_t vocab);
 
 // sample(), of which each rank gets all ids, and the same ones, bit for bit, as one rank would that has the
@@ -25,10 +25,10 @@ int64_t candidates_wanted(std::span<const SampleRow> rows, int64_t vocab);
 void sample_slices(const Context& context, const SampleArgs& local, int64_t vocab, int64_t candidates);
 
 // The same of rows that are all greedy, and of which no log-probabilities are wanted, without their logits:
-// find() leaves the largest of this rank's, as MatmulArgs::best, where it is told to. `rows` and `ids`
+// find() leaves the largest of this rank's, as MatmulArgs::argmax, where it is told to. `rows` and `ids`
 // [rows], as in SampleArgs.
 void greedy_slices(const Context& context, std::span<const SampleRow> rows, std::span<int32_t> ids,
-                   int64_t vocab, const std::function<void(const Best&)>& find);
+                   int64_t vocab, const std::function<void(const Argmax&)>& find);
 
 // whole [rows, vocab] = the ranks' local [rows, vocab_part(vocab)] side by side; fp32, rows may be strided.
 void gather_logits(const Context& context, const View& local, const View& whole);

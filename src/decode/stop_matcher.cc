@@ -19,19 +19,19 @@ size_t open_prefix(std::string_view text, std::string_view stop) {
 std::string StopMatcher::push(std::string_view text) {
   if (stopped_) return {};
   held_ += text;
-  size_t best_begin = 0, best_end = std::string::npos;
+  size_t argmax_begin = 0, argmax_end = std::string::npos;
   for (const std::string& stop : stops_) {
     const size_t begin = held_.find(stop);
     if (begin == std::string::npos) continue;
     const size_t end = begin + stop.size();
-    if (end < best_end || (end == best_end && begin < best_begin)) {
-      best_begin = begin;
-      best_end = end;
+    if (end < argmax_end || (end == argmax_end && begin < argmax_begin)) {
+      argmax_begin = begin;
+      argmax_end = end;
     }
   }
-  if (best_end != std::string::npos) {
+  if (argmax_end != std::string::npos) {
     stopped_ = true;
-    held_.resize(best_begin);
+    held_.resize(argmax_begin);
     return std::exchange(held_, {});
   }
   size_t hold = 0;

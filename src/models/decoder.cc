@@ -56,9 +56,9 @@ class Decoder final : public Model {
     run_blocks(context, blocks_, graph_.residual_from, kv, angles, hidden);
   }
 
-  void logits(const Context& context, const View& hidden, View logits, const Best& best) const override {
+  void logits(const Context& context, const View& hidden, View logits, const Argmax& argmax) const override {
     head_logits(context, config_.tied_head ? embedding_.table : head_, final_norm_.norm(), hidden, logits,
-                best);
+                argmax);
   }
 
   std::vector<WeightSpec> weights() override;

@@ -49,9 +49,10 @@ class Model {
   // This rank's layers, in place; writes the tokens' keys and values into the cache.
   virtual void run_layers(const Context& context, const KvView& kv, View hidden) const = 0;
   // logits [n, local vocab] of n hidden rows: final norm and head, this tensor rank's ids (see
-  // Dist::vocab_part). Last stage only. With `best` (see ops/matmul.h; else it is empty) no more is wanted
+  // Dist::vocab_part). Last stage only. With `argmax` (see ops/matmul.h; else it is empty) no more is wanted
   // than each row's largest logit, and `logits` is scratch.
-  virtual void logits(const Context& context, const View& hidden, View logits, const Best& best) const = 0;
+  virtual void logits(const Context& context, const View& hidden, View logits,
+                      const Argmax& argmax) const = 0;
   // Makes what is computed rather than loaded, on context.device. Once, after the weights are loaded.
   virtual void prepare(const Context& context) = 0;
   // Every weight of this rank, bound to the field that it fills: the one list that loading, writing and all

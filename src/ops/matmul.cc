@@ -8,15 +8,15 @@
 namespace bolide {
 namespace {
 
-void check_best(const Context& context, const MatmulArgs& args) {
-  const int64_t tokens = args.y.shape[0], columns = args.y.shape[1], begin = args.best.begin;
-  check_matrix(context, "best.values", args.best.values, tokens, 1);
-  check_matrix(context, "best.ids", args.best.ids, tokens, 1, DType::kI32);
+void check_argmax(const Context& context, const MatmulArgs& args) {
+  const int64_t tokens = args.y.shape[0], columns = args.y.shape[1], begin = args.argmax.begin;
+  check_matrix(context, "argmax.values", args.argmax.values, tokens, 1);
+  check_matrix(context, "argmax.ids", args.argmax.ids, tokens, 1, DType::kI32);
   BOLIDE_CHECK(begin >= 0 && begin + columns <= std::numeric_limits<int32_t>::max());
   BOLIDE_CHECK(args.y.dtype == DType::kF32 && !args.accumulate, "the largest of an fp32 product alone");
 }
 
-// True if it has found args.best, too.
+// True if it has found args.argmax, too.
 bool product(const Context& context, const MatmulArgs& args) {
   if (args.w->rows == 0) return false;
   if constexpr (kHasCuda) {
@@ -44,11 +44,12 @@ void matmul(const Context& context, const MatmulArgs& args) {
   BOLIDE_CHECK(!args.accumulate || (args.y.dtype == DType::kF32 && args.activation == Activation::kNone),
                "only fp32 without activation accumulates");
   BOLIDE_CHECK(!overlap(args.x, args.y), "y overlaps x");
-  const Best& best = args.best;
-  if (best.wanted()) check_best(context, args);
+  const Argmax& argmax = args.argmax;
+  if (argmax.wanted()) check_argmax(context, args);
   if (tokens == 0) return;
-  if (!product(context, args) && best.wanted())
-    candidates(context, {.logits = args.y, .begin = best.begin, .values = best.values, .ids = best.ids});
+  if (!product(context, args) && argmax.wanted())
+    candidates(context,
+               {.logits = args.y, .begin = argmax.begin, .values = argmax.values, .ids = argmax.ids});
 }
 
 }  // namespace bolide

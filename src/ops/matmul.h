@@ -12,7 +12,7 @@ enum class Activation : uint8_t { kNone, kGeluTanh, kGeluErf, kRelu, kSilu };
 inline constexpr int64_t kMatmulWorkspaceBytes = int64_t{32} << 20;
 
 // The largest of each row of a product, for those who want no more of it.
-struct Best {
+struct Argmax {
   View values;        // [tokens, 1] fp32, out; rows may be strided
   View ids;           // [tokens, 1] int32, out: `begin` + its column, the lowest among equals
   int64_t begin = 0;  // the id of column 0
@@ -33,7 +33,7 @@ struct MatmulArgs {
   // candidates() finds in it with a k of 1: what is not finite is of id kNoId. On a GPU products of
   // a head's size with few rows find it themselves, to the bit what is largest of the y that they would
   // write: without 64 MB of logits on their way there and back for 64 rows of BLOOM's vocabulary.
-  Best best = {};
+  Argmax argmax = {};
 };
 // y = activation(norm(x) W^T + bias), accumulated in fp32. On a GPU x meets fp16 or bf16 weights as the
 // weights' type. On a CPU x may be rounded to bf16 to meet bf16 weights (where that is what the hardware
@@ -46,7 +46,7 @@ namespace cpu {
 void matmul(const Context& context, const MatmulArgs& args);
 }  // namespace cpu
 namespace cuda {
-// True if it has found args.best, too. Else that is to be found in y.
+// True if it has found args.argmax, too. Else that is to be found in y.
 bool matmul(const Context& context, const MatmulArgs& args);
 }  // namespace cuda
 

@@ -17,27 +17,27 @@ auto on_gpu(Device device, const Call& call) -> decltype(call()) {
 
 }  // namespace
 
-void prepare_products(const Context& context, std::span<const LibraryProduct> products, int64_t most_tokens) {
-  on_gpu(context.device, [&] { cuda::prepare_products(context, products, most_tokens); });
+void prepare_gemms(const Context& context, std::span<const CublasLtGemm> products, int64_t most_tokens) {
+  on_gpu(context.device, [&] { cuda::prepare_gemms(context, products, most_tokens); });
 }
 
-std::string library_version() {
-  return on_gpu(Device::kCuda, [] { return cuda::library_version(); });
+std::string cublaslt_version() {
+  return on_gpu(Device::kCuda, [] { return cuda::cublaslt_version(); });
 }
 
-std::vector<LibraryProduct> products_met(const Context& context) {
-  return on_gpu(context.device, [&] { return cuda::products_met(context); });
+std::vector<CublasLtGemm> gemms_met(const Context& context) {
+  return on_gpu(context.device, [&] { return cuda::gemms_met(context); });
 }
 
-void forget_products(const Context& context) {
-  on_gpu(context.device, [&] { cuda::forget_products(context); });
+void forget_gemms(const Context& context) {
+  on_gpu(context.device, [&] { cuda::forget_gemms(context); });
 }
 
-TunedProduct tune_product(const Context& context, const LibraryProduct& product, bool quick) {
-  return on_gpu(context.device, [&] { return cuda::tune_product(context, product, quick); });
+GemmTuning tune_gemm(const Context& context, const CublasLtGemm& product, bool quick) {
+  return on_gpu(context.device, [&] { return cuda::tune_gemm(context, product, quick); });
 }
 
-void use_algorithm(const Context& context, const LibraryProduct& product, const LibraryAlgorithm& algorithm) {
+void use_algorithm(const Context& context, const CublasLtGemm& product, const CublasLtAlgorithm& algorithm) {
   on_gpu(context.device, [&] { cuda::use_algorithm(context, product, algorithm); });
 }
 

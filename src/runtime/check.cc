@@ -48,12 +48,12 @@ void check_length(const Request& request, int64_t prompt, int64_t max_positions,
 }
 
 void check_ranks(const EngineConfig& config) {
-  constexpr int kMost = 1024;
+  constexpr int kMaxRanks = 1024;
   check_at_least_1("tensor_para_size", config.tensor_para_size);
   check_at_least_1("pipeline_para_size", config.pipeline_para_size);
-  if (config.tensor_para_size > kMost / config.pipeline_para_size) {
+  if (config.tensor_para_size > kMaxRanks / config.pipeline_para_size) {
     fail(ErrorCode::kUsage, "tensor_para_size {} x pipeline_para_size {} makes more than {} ranks",
-         config.tensor_para_size, config.pipeline_para_size, kMost);
+         config.tensor_para_size, config.pipeline_para_size, kMaxRanks);
   }
   if (config.micro_batch_tokens < 0)
     fail(ErrorCode::kUsage, "micro_batch_tokens is {}: it must be 0 (automatic) or more",
@@ -69,13 +69,13 @@ void check_ranks(const EngineConfig& config) {
 
 // What a grid of a GPU's kernels can hold (ops/limits.h).
 void check_for_gpu(const EngineConfig& config) {
-  if (config.max_batch_size > kMostGpuSequences) {
+  if (config.max_batch_size > kMaxGpuSequences) {
     fail(ErrorCode::kUsage, "max_batch_size is {}: on a GPU it must be at most {}", config.max_batch_size,
-         kMostGpuSequences);
+         kMaxGpuSequences);
   }
-  if (config.max_chunk_tokens > kMostGpuChunk) {
+  if (config.max_chunk_tokens > kMaxGpuChunk) {
     fail(ErrorCode::kUsage, "max_chunk_tokens is {}: on a GPU it must be at most {}", config.max_chunk_tokens,
-         kMostGpuChunk);
+         kMaxGpuChunk);
   }
 }
 
@@ -91,10 +91,10 @@ void check_model_fits(const ModelConfig& model, Device device) {
     fail(ErrorCode::kUnsupported, "{} needs {}, for which this version has no GPU kernels: use --device cpu",
          model.architecture, model.gpu_lacks);
   }
-  if (device == Device::kCuda && model.vocab_size > kMostGpuVocab) {
+  if (device == Device::kCuda && model.vocab_size > kMaxGpuVocab) {
     fail(ErrorCode::kUnsupported,
          "the model's vocabulary has {} ids, and a GPU draws from {} at most: use the CPU", model.vocab_size,
-         kMostGpuVocab);
+         kMaxGpuVocab);
   }
 }
 
@@ -118,8 +118,8 @@ int64_t resolve_chunk_tokens(Device device, int64_t max_chunk_tokens) {
 int resolve_threads(int threads, int sharing) {
   // Teams of many times the cores wait for each other at every op: 4096 threads on two cores never end. And
   // beyond some thousands OpenMP would abort the process instead of failing.
-  constexpr int kPerCore = 16, kMost = 4096;
-  const int most = std::min(kMost, kPerCore * machine_cores());
+  constexpr int kPerCore = 16, kMaxThreads = 4096;
+  const int most = std::min(kMaxThreads, kPerCore * machine_cores());
   if (threads < 0 || threads > most) {
     fail(ErrorCode::kUsage,
          "threads is {}: it must be between 0 (all cores) and {}, {} for each core of this machine", threads,

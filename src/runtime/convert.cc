@@ -102,7 +102,7 @@ void place(const BlockRead& read, const BlockRead::Piece& piece, const std::byte
 
 constexpr int64_t kBlockElements = int64_t{4} << 20;
 // More have nothing to gain, and each has a whole file in memory.
-constexpr int kMostThreads = 256;
+constexpr int kMaxThreads = 256;
 
 // Reads what the job's file holds block by block and writes the file. An embedding goes straight through; all
 // other matrices are turned in memory first, since a row of the input is a column of the file.
@@ -266,7 +266,7 @@ ConvertReport convert(const ConvertOptions& options) {
   ConvertReport report;
   Teller teller(checkpoint, weights, options);
   std::atomic<int64_t> total_bytes{0};
-  parallel_for(std::min(options.processes, kMostThreads), static_cast<int64_t>(jobs.size()), [&](int64_t i) {
+  parallel_for(std::min(options.processes, kMaxThreads), static_cast<int64_t>(jobs.size()), [&](int64_t i) {
     const Job& job = jobs[i];
     const int64_t bytes = write_job(checkpoint, job, to, writer);
     total_bytes += bytes;

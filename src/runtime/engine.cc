@@ -67,7 +67,7 @@ ModelInfo make_info(const RankParts& parts, Worker& worker, const EngineConfig& 
   info.cache_bytes = (cache.pages + (cache.spare_page ? 1 : 0)) * cache.page_bytes();
   info.step_bytes = worker.step_bytes();
   info.random_weights = parts.random_weights;
-  info.tuned_products = parts.tuned_products;
+  info.tuned_gemms = parts.tuned_gemms;
   info.load_seconds = parts.load_seconds;
   return info;
 }
@@ -335,11 +335,11 @@ void LocalEngine::step() {
 
 // Puts a plan on its way and gives its sequences the tokens that it will draw.
 void LocalEngine::launch(const StepPlan& plan) {
-  const auto free = std::find_if(flights_.begin(), flights_.end(), [&](const Flight& flight) {
+  const auto free = std::find_if(flights_.begin(), flights_.end(), [&](const InFlightStep& flight) {
     return std::find(in_flight_.begin(), in_flight_.end(), &flight) == in_flight_.end();
   });
   BOLIDE_CHECK(free != flights_.end());
-  Flight& flight = *free;
+  InFlightStep& flight = *free;
   flight.launched = std::chrono::steady_clock::now();
   flight.info = {.prefill_tokens = plan.prefill_tokens, .decode_rows = plan.decode_rows, .seconds = 0};
   try {
@@ -372,13 +372,13 @@ void LocalEngine::launch(const StepPlan& plan) {
 }
 
 void LocalEngine::settle_oldest() {
-  Flight& flight = *in_flight_.front();
+  InFlightStep& flight = *in_flight_.front();
   in_flight_.pop_front();
   settle(flight);
 }
 
 // Hands out what a step made.
-void LocalEngine::settle(Flight& flight) {
+void LocalEngine::settle(InFlightStep& flight) {
   StepResult& result = flight.result;
   std::exception_ptr fault;
   try {
@@ -388,7 +388,7 @@ void LocalEngine::settle(Flight& flight) {
     fault = current_fault();
   }
   for (size_t s = 0; s < flight.rows.size(); ++s) {
-    const Flight::Row& row = flight.rows[s];
+    const InFlightStep::Row& row = flight.rows[s];
     const auto found = tasks_.find(row.request);
     if (found == tasks_.end()) continue;  // ended by an earlier step, or cancelled
     Task& task = *found->second;

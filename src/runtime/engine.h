@@ -69,7 +69,7 @@ class LocalEngine final : public Engine {
   std::vector<uint64_t> enqueue(std::vector<std::unique_ptr<Task>> tasks);
 
   // A step that was launched, and for whom. The requests may end before it is settled.
-  struct Flight {
+  struct InFlightStep {
     struct Row {
       uint64_t request = 0;
       int64_t position = -1;       // of the token drawn for it; -1: none
@@ -89,7 +89,7 @@ class LocalEngine final : public Engine {
   void step();
   void launch(const StepPlan& plan);
   void settle_oldest();
-  void settle(Flight& flight);
+  void settle(InFlightStep& flight);
   void take_logits(Task& task, std::vector<float>&& rows);
   void accept(Task& task, int32_t id, float log_prob, int64_t position);
   bool emit(Task& task, int32_t id, std::string text);
@@ -112,10 +112,10 @@ class LocalEngine final : public Engine {
 
   // The engine's thread only.
   Scheduler scheduler_;
-  size_t ahead_;                   // steps that stay on their way when the next is planned
-  std::vector<Flight> flights_;    // [ahead + 1]
-  std::deque<Flight*> in_flight_;  // launched and not settled, oldest first
-  std::exception_ptr lost_;        // why the other ranks are gone; nothing runs any more
+  size_t ahead_;                         // steps that stay on their way when the next is planned
+  std::vector<InFlightStep> flights_;    // [ahead + 1]
+  std::deque<InFlightStep*> in_flight_;  // launched and not settled, oldest first
+  std::exception_ptr lost_;              // why the other ranks are gone; nothing runs any more
   std::chrono::steady_clock::time_point settled_;
   std::unordered_map<uint64_t, std::unique_ptr<Task>> tasks_;
   std::vector<std::unique_ptr<Task>> finished_;  // done in this step, not yet published

@@ -20,7 +20,7 @@ constexpr std::string_view kColumns =
 constexpr std::string_view kMark = " ### bolide 1; ";
 constexpr const char* kAgain = "make it anew with 'bolide tune', or pass --gemm-config none";
 // FT's buffer is 1024 bytes: 1023 with the line's end.
-constexpr size_t kMostHeader = 1022;
+constexpr size_t kMaxHeader = 1022;
 constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
 
 constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16};  // by FT's number
@@ -32,7 +32,7 @@ int64_t type_number(DType dtype) {
 // "0.3.bg": inner shape, cluster shape, and of the product b(ias), g(elu), f(p32 result), a(dded to what was
 // there), or "-" for none of them.
 std::string kind_of(const GemmConfig::Row& row) {
-  const LibraryProduct& p = row.product;
+  const CublasLtGemm& p = row.product;
   std::string flags;
   if (p.bias) flags += 'b';
   if (p.gelu) flags += 'g';
@@ -130,7 +130,7 @@ class Parser {
     constexpr int64_t kMax16 = std::numeric_limits<uint16_t>::max();
     row.algorithm.inner_shape = number(parts[0], "the inner shape in line 1", 0, kMax16);
     row.algorithm.cluster_shape = number(parts[1], "the cluster shape in line 1", 0, kMax16);
-    LibraryProduct& p = row.product;
+    CublasLtGemm& p = row.product;
     p.y_dtype = p.in_dtype;
     for (const char flag : parts[2]) {
       p.bias |= flag == 'b';
@@ -167,12 +167,12 @@ class Parser {
                           type_number(config.data_type)));
     }
     number(cells[6], "batch_count", 1, 1);
-    LibraryProduct& p = row.product;
+    CublasLtGemm& p = row.product;
     p.in_dtype = config.data_type;
     p.out = number(cells[7], "n", 1);
     p.tokens = number(cells[8], "m", 1);
     p.in = number(cells[9], "k", 1);
-    LibraryAlgorithm& a = row.algorithm;
+    CublasLtAlgorithm& a = row.algorithm;
     a.id = number(cells[10], "algo_id", 0);
     a.custom_option = number(cells[11], "custom_option", 0);
     a.tile = number(cells[12], "tile", 0);
@@ -201,7 +201,7 @@ class Parser {
 GemmConfig gemm_config_for(const ModelConfig& model, DType data_type) {
   return {.where = {},
           .gpu = cuda_properties().name,
-          .library = library_version(),
+          .library = cublaslt_version(),
           .data_type = data_type,
           .hidden_size = model.hidden_size,
           .inter_size = model.inter_size,
@@ -212,22 +212,22 @@ GemmConfig gemm_config_for(const ModelConfig& model, DType data_type) {
 }
 
 std::string format_gemm_config(const GemmConfig& config) {
-  BOLIDE_CHECK(!config.rows.empty() && config.rows.size() <= GemmConfig::kMostRows);
+  BOLIDE_CHECK(!config.rows.empty() && config.rows.size() <= GemmConfig::kMaxRows);
   std::string text = fmt::format("{}{}gpu {}; {}; {}; hidden {}; inter {}; vocab {}; rows", kColumns, kMark,
                                  config.gpu, config.library, name_of(config.data_type), config.hidden_size,
                                  config.inter_size, config.vocab_size);
   for (const GemmConfig::Row& row : config.rows) text += " " + kind_of(row);
-  if (text.size() > kMostHeader) {
+  if (text.size() > kMaxHeader) {
     fail(ErrorCode::kUnsupported,
          "the first line of a gemm_config.in for these products would take {} bytes, and FasterTransformer "
          "reads "
          "{}: tune for fewer sizes",
-         text.size(), kMostHeader);
+         text.size(), kMaxHeader);
   }
   text += '\n';
   for (const GemmConfig::Row& row : config.rows) {
-    const LibraryProduct& p = row.product;
-    const LibraryAlgorithm& a = row.algorithm;
+    const CublasLtGemm& p = row.product;
+    const CublasLtAlgorithm& a = row.algorithm;
     text += fmt::format("{} {} {} {} {} ### 1 {} {} {} {} {} {} {} {} {} {} {} {:.6f}\n", row.batch,
                         row.length, config.heads, config.head_size, type_number(p.in_dtype), p.out, p.tokens,
                         p.in, a.id, a.custom_option, a.tile, a.splits, a.swizzle, a.reduction,
@@ -261,8 +261,8 @@ std::optional<GemmConfig> read_gemm_config(const EngineConfig& config) {
     return std::nullopt;
   const fs::path path = config.gemm_config.empty() ? fs::path("gemm_config.in") : config.gemm_config;
   if (config.gemm_config.empty() && !path_exists(path)) return std::nullopt;
-  constexpr size_t kMostBytes = size_t{1} << 20;
-  return parse_gemm_config(read_text_file(path, kMostBytes), path.string());
+  constexpr size_t kMaxBytes = size_t{1} << 20;
+  return parse_gemm_config(read_text_file(path, kMaxBytes), path.string());
 }
 
 void follow_gemm_config(const Context& context, const GemmConfig& config, const ModelConfig& model,

@@ -22,11 +22,11 @@ struct GemmConfig {
   // FT's columns, and how each product is to run.
   struct Row {
     int64_t batch = 0, length = 0;  // of the run that the product was met in
-    LibraryProduct product;
-    LibraryAlgorithm algorithm;
+    CublasLtGemm product;
+    CublasLtAlgorithm algorithm;
     double seconds = 0;
   };
-  static constexpr size_t kMostRows = 60;  // whose kinds the first line has room for
+  static constexpr size_t kMaxRows = 60;  // whose kinds the first line has room for
 
   std::string where;         // the file, for errors
   std::string gpu, library;  // "NVIDIA H200", "cuBLASLt 130100"

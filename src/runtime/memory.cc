@@ -37,9 +37,9 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_ty
 
 int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64_t page_size,
                          int64_t wanted) {
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
   struct Gpu {
-    int64_t free_bytes = kMost, token_bytes = 0;
+    int64_t free_bytes = kMax, token_bytes = 0;
     std::vector<size_t> ranks;
   };
   std::map<std::string_view, Gpu> gpus;
@@ -50,7 +50,7 @@ int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64
     gpu.token_bytes += share.token_bytes;
     gpu.ranks.push_back(rank);
   }
-  int64_t fewest = kMost;
+  int64_t fewest = kMax;
   for (const auto& [name, gpu] : gpus) {
     const int64_t left = gpu.free_bytes - (wanted > 0 ? 0 : std::min(kGpuSpareBytes, gpu.free_bytes / 2));
     const int64_t share =

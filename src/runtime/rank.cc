@@ -9,9 +9,9 @@
 #include "comm/launcher.h"
 #include "models/load_model.h"
 #include "ops/limits.h"
-#include "runtime/alike.h"
 #include "runtime/check.h"
 #include "runtime/gemm_config.h"
+#include "runtime/handshake.h"
 #include "runtime/machine.h"
 #include "runtime/memory.h"
 #include "runtime/prepare.h"
@@ -209,14 +209,14 @@ void take_cache(Worker& worker, const RankParts& parts, const EngineConfig& conf
   const Device device = worker.context().device;
   const ModelConfig& model = worker.model().config();
   double fraction = config.kv_cache_fraction;
-  constexpr int kMostTries = 16;  // the last with 0.97^15, 63 % of the first's share
+  constexpr int kMaxTries = 16;  // the last with 0.97^15, 63 % of the first's share
   for (int tries = 1;; ++tries) {
     KvCacheConfig cache = cache_config(model, parts.ranks.dist, parts.data_type, 0, config.page_size);
     cache.device = device;
     cache.spare_page = device == Device::kCuda;
     cache.pages =
         cache_pages(config, cache, cache_tokens(config, parts, model, device, fraction, total_weight_bytes));
-    const bool may_fail = device == Device::kCuda && config.max_kv_tokens == 0 && tries < kMostTries;
+    const bool may_fail = device == Device::kCuda && config.max_kv_tokens == 0 && tries < kMaxTries;
     bool could = true;
     try {
       worker.take_cache(cache);
@@ -354,7 +354,7 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
     if (prepared.valid()) prepared.get();
     if (gemms) {
       follow_gemm_config(context, *gemms, loaded.model->config(), loaded.data_type);
-      parts.tuned_products = static_cast<int64_t>(gemms->rows.size());
+      parts.tuned_gemms = static_cast<int64_t>(gemms->rows.size());
     }
     parts.model = std::move(loaded.model);
     parts.data_type = loaded.data_type;

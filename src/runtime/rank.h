@@ -20,7 +20,7 @@ struct RankParts {
   int threads = 1;
   int device_index = 0;  // which GPU
   bool random_weights = false;
-  int64_t tuned_products = 0;
+  int64_t tuned_gemms = 0;
   double load_seconds = 0;
   int64_t logit_block_bytes = WorkerConfig::kLogitBlockBytes;
 };

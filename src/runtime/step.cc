@@ -98,7 +98,7 @@ void run_head(Worker& worker, const Pass& pass, const View& hidden) {
       const auto first = static_cast<size_t>(begin), rows_here = static_cast<size_t>(count);
       greedy_slices(context, pass.input.sample_rows.subspan(first, rows_here),
                     worker.draws().subspan(first, rows_here), worker.model().config().vocab_size,
-                    [&](const Best& found) { worker.model().logits(context, x, logits, found); });
+                    [&](const Argmax& found) { worker.model().logits(context, x, logits, found); });
       continue;
     }
     worker.model().logits(context, x, logits, {});
@@ -147,7 +147,7 @@ void run_pass(Worker& worker, const Pass& pass, Graph* graph = nullptr) {
 }
 
 // More tokens keep the device busy for longer than the host takes to launch their kernels one by one.
-constexpr int64_t kMostCapturedTokens = 1024;
+constexpr int64_t kMaxCapturedTokens = 1024;
 
 // Whether what a step wants of the model are draws alone.
 bool draws_only(const StepPlan& plan) {
@@ -160,13 +160,13 @@ int64_t power_of_two(int64_t count, int64_t least) {
 }
 
 // Where rounding begins: LAMBADA has 51 kinds of steps, and with half of these numbers 70.
-constexpr int64_t kFewestKeys = 256, kFewestQueries = 256;
+constexpr int64_t kMinKeys = 256, kMinQueries = 256;
 constexpr int64_t kShortQuery = 64;  // up to here attention has a kernel of its own
 
 // Counts rounded up so that few graphs serve all batches.
 Padding padding_of(const StepPlan& plan, const KvCacheConfig& cache) {
   const Batch& batch = plan.batch;
-  const int64_t pages = power_of_two(batch.max_pages, kFewestKeys / cache.page_size);
+  const int64_t pages = power_of_two(batch.max_pages, kMinKeys / cache.page_size);
   Padding padding = {.max_pages = pages,
                      .max_kv_length = pages * cache.page_size,
                      .spare_page = static_cast<int32_t>(cache.pages),
@@ -190,7 +190,7 @@ Padding padding_of(const StepPlan& plan, const KvCacheConfig& cache) {
   int64_t longest = padding.tokens - tokens + 1;
   for (int64_t s = 0; s < batch.sequences(); ++s)
     longest = std::max<int64_t>(longest, batch.query_offsets[s + 1] - batch.query_offsets[s]);
-  padding.max_query = longest <= kShortQuery ? kShortQuery : power_of_two(longest, kFewestQueries);
+  padding.max_query = longest <= kShortQuery ? kShortQuery : power_of_two(longest, kMinQueries);
   padding.max_kv_length = std::max(padding.max_kv_length, padding.max_query);
   return padding;
 }
@@ -272,7 +272,7 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
             .result = &result};
   // Those can be padded and captured.
   if (context.device == Device::kCuda && worker.config().graphs && draws &&
-      plan.batch.tokens() <= kMostCapturedTokens) {
+      plan.batch.tokens() <= kMaxCapturedTokens) {
     run_captured(worker, plan, pass);
   } else {
     pass.input = worker.input().upload(context, plan, nullptr);

@@ -72,7 +72,7 @@ void generate(Engine& engine, const Run& run) {
   engine.generate(std::move(requests));
 }
 
-std::string epilogue_of(const LibraryProduct& p) {
+std::string epilogue_of(const CublasLtGemm& p) {
   std::string text;
   const auto add = [&](bool there, const char* word) {
     if (there) text += (text.empty() ? "" : ", ") + std::string(word);
@@ -86,27 +86,27 @@ std::string epilogue_of(const LibraryProduct& p) {
 
 struct Met {
   Run run;
-  LibraryProduct product;
+  CublasLtGemm product;
 };
 
 // What the library is asked for when the model runs at these sizes.
-std::vector<Met> meet_products(const Context& context, Engine& engine, const std::vector<Run>& runs) {
+std::vector<Met> meet_gemms(const Context& context, Engine& engine, const std::vector<Run>& runs) {
   std::vector<Met> met;
-  std::set<LibraryProduct> known;
-  forget_products(context);
+  std::set<CublasLtGemm> known;
+  forget_gemms(context);
   for (const Run& run : runs) {
     generate(engine, run);
-    for (const LibraryProduct& product : products_met(context))
+    for (const CublasLtGemm& product : gemms_met(context))
       if (known.insert(product).second) met.push_back({run, product});
   }
   if (met.empty()) {
     fail(ErrorCode::kUsage,
          "no product of this model goes to cuBLASLt at these sizes: give a larger batch size or length");
   }
-  if (met.size() > GemmConfig::kMostRows) {
+  if (met.size() > GemmConfig::kMaxRows) {
     fail(ErrorCode::kUsage,
          "{} products go to cuBLASLt at these sizes, and a gemm_config.in holds {}: give fewer of them",
-         met.size(), GemmConfig::kMostRows);
+         met.size(), GemmConfig::kMaxRows);
   }
   return met;
 }
@@ -129,7 +129,7 @@ TuneReport tune(const TuneOptions& options) {
     model.heads = info.heads;
     model.head_size = info.head_size;
     file = gemm_config_for(model, parse_data_type(info.data_type));
-    met = meet_products({.device = Device::kCuda, .device_index = device}, *engine, runs);
+    met = meet_gemms({.device = Device::kCuda, .device_index = device}, *engine, runs);
   }
   // The model's memory is free again: the products' own matrices take its place.
   const Stream stream(Device::kCuda);
@@ -138,7 +138,7 @@ TuneReport tune(const TuneOptions& options) {
   const auto total = static_cast<int64_t>(met.size());
   for (const auto& [run, product] : met) {
     if (options.on_progress) options.on_progress(static_cast<int64_t>(report.gemms.size()), total);
-    const TunedProduct tuned = tune_product(context, product, options.quick);
+    const GemmTuning tuned = tune_gemm(context, product, options.quick);
     report.gemms.push_back({.batch = run.batch,
                             .input_len = run.length,
                             .tokens = product.tokens,

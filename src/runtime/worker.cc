@@ -83,8 +83,8 @@ Graph* Worker::graph(const GraphKey& key) {
     memory_generation_ = generation;
   }
   // Graphs take memory of the device that nobody predicts: not without bound.
-  constexpr size_t kMostGraphs = 256;
-  if (graphs_.size() >= kMostGraphs && !graphs_.contains(key)) graphs_.clear();
+  constexpr size_t kMaxGraphs = 256;
+  if (graphs_.size() >= kMaxGraphs && !graphs_.contains(key)) graphs_.clear();
   const auto [found, first] = graphs_.try_emplace(key);
   if (first) return nullptr;
   if (!found->second) found->second = std::make_unique<Graph>();

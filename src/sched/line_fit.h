@@ -15,7 +15,7 @@ class LineFit {
     auto same =
         std::find_if(points_.begin(), points_.end(), [&](const Point& point) { return point.x == x; });
     if (same == points_.end()) {
-      if (points_.size() == kMost) points_.erase(std::min_element(points_.begin(), points_.end(), lighter));
+      if (points_.size() == kMax) points_.erase(std::min_element(points_.begin(), points_.end(), lighter));
       same = points_.insert(points_.end(), {.x = x});
     }
     same->y = (same->weight * same->y + y) / (same->weight + 1);
@@ -36,7 +36,7 @@ class LineFit {
     if (free_at_zero() < 0) return xy_ / xx_;
     return free_slope() > 0 ? free_slope() : 0;
   }
-  double at_zero() const {
+  double intercept() const {
     if (!known() || free_at_zero() < 0) return 0;
     return free_slope() > 0 ? free_at_zero() : y_ / n_;
   }
@@ -53,7 +53,7 @@ class LineFit {
   };
   static bool lighter(const Point& a, const Point& b) { return a.weight < b.weight; }
   static constexpr double kLeast = 1e-3;
-  static constexpr size_t kMost = 64;
+  static constexpr size_t kMax = 64;
   std::vector<Point> points_;
   double n_ = 0, x_ = 0, y_ = 0, xx_ = 0, xy_ = 0;
 };

@@ -48,13 +48,13 @@ void plan_rows(std::span<const Progress> running, const RowLimits& limits, std::
 }
 
 int64_t micro_batch_tokens(int64_t waiting, std::span<const StageTime> stages, int64_t max_chunk_tokens) {
-  constexpr int64_t kFewest = 32;  // fewer tokens take hardly less time
+  constexpr int64_t kMin = 32;  // fewer tokens take hardly less time
   int64_t best = max_chunk_tokens;
   double least = std::numeric_limits<double>::infinity();
   for (int64_t steps = 1; steps <= waiting; ++steps) {
     const int64_t tokens = (waiting + steps - 1) / steps;
     if (tokens > max_chunk_tokens) continue;
-    if (tokens < kFewest && steps > 1) break;
+    if (tokens < kMin && steps > 1) break;
     const StepTime time = time_of(static_cast<double>(tokens), stages);
     // The first goes through all stages, each other one leaves the slowest a turn later.
     const double all = time.through + static_cast<double>(steps - 1) * time.slowest;

@@ -50,7 +50,7 @@ RowLimits Scheduler::limits() const {
                      std::all_of(stage_times_.begin(), stage_times_.end(), std::mem_fn(&LineFit::known));
   std::vector<StageTime> stages;
   for (const LineFit& line : stage_times_)
-    stages.push_back({.fixed_seconds = line.at_zero(), .token_seconds = line.slope()});
+    stages.push_back({.fixed_seconds = line.intercept(), .token_seconds = line.slope()});
   // Until it is known what a step costs, or where that shall have no say: one for each stage.
   if (!known) stages.assign(stages.size(), {.fixed_seconds = 0, .token_seconds = 1});
   limits.decode_rows = decode_share(decoding, ready, decode_micro_batches(decoding, stages));
@@ -59,8 +59,8 @@ RowLimits Scheduler::limits() const {
   } else if (known) {
     limits.prompt_tokens = micro_batch_tokens(waiting, stages, config_.max_chunk_tokens);
   } else {
-    constexpr int64_t kFewest = 32;
-    limits.prompt_tokens = std::clamp(waiting / config_.stages, std::min(kFewest, config_.max_chunk_tokens),
+    constexpr int64_t kMin = 32;
+    limits.prompt_tokens = std::clamp(waiting / config_.stages, std::min(kMin, config_.max_chunk_tokens),
                                       config_.max_chunk_tokens);
   }
   return limits;

@@ -161,14 +161,14 @@ std::optional<int32_t> AddedTokens::id_of(std::string_view content) const {
   return tokens_[found->second].id;
 }
 
-void AddedTokens::extract(const Normalizer* normalizer, AlignedText& text) const {
+void AddedTokens::extract(const Normalizer* normalizer, NormalizedString& text) const {
   if (!raw_.empty()) split(raw_, text);
   const bool rewrite =
       normalizer && std::any_of(text.pieces.begin(), text.pieces.end(), [&](const Piece& piece) {
         return piece.id < 0 && !normalizer->leaves(text.text(piece), text.work());
       });
   if (rewrite) {
-    AlignedText::Rewriter out(text);
+    NormalizedString::Rewriter out(text);
     std::vector<AlignedChar> chars;
     for (const Piece& piece : text.pieces) {
       if (piece.id >= 0) {
@@ -186,7 +186,7 @@ void AddedTokens::extract(const Normalizer* normalizer, AlignedText& text) const
   if (rewrite || !normalized_.empty()) split(normalized_, text);
 }
 
-void AddedTokens::split(const Trie& trie, AlignedText& text) const {
+void AddedTokens::split(const Trie& trie, NormalizedString& text) const {
   std::vector<Piece> out;
   for (const Piece& piece : text.pieces) {
     if (piece.id >= 0) {
@@ -198,7 +198,7 @@ void AddedTokens::split(const Trie& trie, AlignedText& text) const {
   text.pieces = std::move(out);
 }
 
-void AddedTokens::split_piece(const Trie& trie, const AlignedText& text, const Piece& piece,
+void AddedTokens::split_piece(const Trie& trie, const NormalizedString& text, const Piece& piece,
                               std::vector<Piece>& out) const {
   const std::string_view part = text.text(piece);
   const auto push = [&](size_t begin, size_t end, int32_t id) {

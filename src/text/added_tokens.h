@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/json.h"
-#include "text/aligned_text.h"
 #include "text/hash.h"
+#include "text/normalized_string.h"
 #include "text/normalizer.h"
 #include "text/trie.h"
 #include "text/vocabulary.h"
@@ -39,7 +39,7 @@ class AddedTokens {
               const Vocabulary& model, const Normalizer* normalizer, std::string_view where);
 
   // Cuts the added tokens out of `text`, a single piece, and normalises the rest.
-  void extract(const Normalizer* normalizer, AlignedText& text) const;
+  void extract(const Normalizer* normalizer, NormalizedString& text) const;
 
   const AddedToken* find(int32_t id) const;
   std::optional<int32_t> id_of(std::string_view content) const;
@@ -50,8 +50,8 @@ class AddedTokens {
  private:
   void add(AddedToken token, const Vocabulary& model);
   void spell(const Normalizer* normalizer);
-  void split(const Trie& trie, AlignedText& text) const;
-  void split_piece(const Trie& trie, const AlignedText& text, const Piece& piece,
+  void split(const Trie& trie, NormalizedString& text) const;
+  void split_piece(const Trie& trie, const NormalizedString& text, const Piece& piece,
                    std::vector<Piece>& out) const;
 
   std::vector<AddedToken> tokens_;

@@ -4,8 +4,8 @@
 #include <functional>
 #include <optional>
 
-#include "text/aligned_text.h"
 #include "text/byte_level.h"
+#include "text/normalized_string.h"
 #include "text/parts.h"
 #include "text/utf8.h"
 

@@ -192,7 +192,7 @@ Encoding HfTokenizer::encode_text(std::string_view bytes, WordCache& cache) cons
   }
   const CleanText clean(bytes);
   Work work(bytes.size(), &options_.cancelled);
-  AlignedText text(clean.text(), work);
+  NormalizedString text(clean.text(), work);
   added_->extract(normalizer_.get(), text);
   if (pre_tokenizer_) pre_tokenizer_->apply(text);
 
@@ -231,7 +231,7 @@ Encoding HfTokenizer::encode_text(std::string_view bytes, WordCache& cache) cons
   return out;
 }
 
-void HfTokenizer::trim_offsets(const AlignedText& text, const std::vector<Piece>& added,
+void HfTokenizer::trim_offsets(const NormalizedString& text, const std::vector<Piece>& added,
                                Encoding& out) const {
   for (const bool add_prefix_space : post_processor_->trims()) {
     auto next_added = added.begin();

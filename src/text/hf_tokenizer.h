@@ -40,7 +40,7 @@ class HfTokenizer : public Tokenizer {
 
   Encoding encode_all(std::initializer_list<std::string_view> texts, bool add_special_tokens) const;
   Encoding encode_text(std::string_view text, WordCache& cache) const;
-  void trim_offsets(const AlignedText& text, const std::vector<Piece>& added, Encoding& out) const;
+  void trim_offsets(const NormalizedString& text, const std::vector<Piece>& added, Encoding& out) const;
   bool has_id(int32_t id) const { return added_->find(id) || model_->vocabulary().token(id); }
 
   TokenizerOptions options_;

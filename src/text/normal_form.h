@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "text/aligned_text.h"
+#include "text/normalized_string.h"
 
 namespace bolide::text {
 

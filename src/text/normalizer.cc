@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "text/byte_level.h"
+#include "text/charsmap.h"
 #include "text/normal_form.h"
 #include "text/parts.h"
-#include "text/precompiled.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -219,14 +219,14 @@ class BertNormalizer : public Normalizer {
   bool clean_text_, chinese_, lower_, strip_accents_;
 };
 
-class PrecompiledNormalizer : public Normalizer {
+class CharsmapNormalizer : public Normalizer {
  public:
-  explicit PrecompiledNormalizer(PrecompiledMap map) : map_(std::move(map)) {}
+  explicit CharsmapNormalizer(Charsmap map) : map_(std::move(map)) {}
   void apply(Chars& chars, const Place& place) const override { map_.apply(chars, place); }
   bool leaves(std::string_view, Work&) const override { return false; }
 
  private:
-  PrecompiledMap map_;
+  Charsmap map_;
 };
 
 class SequenceNormalizer : public Normalizer {
@@ -290,9 +290,9 @@ std::unique_ptr<Normalizer> make_replace(const Json& part, std::string_view wher
                                              json_get<std::string>(part, "content", where));
 }
 
-std::unique_ptr<Normalizer> make_precompiled(const Json& part, std::string_view where) {
+std::unique_ptr<Normalizer> make_charsmap(const Json& part, std::string_view where) {
   const auto map = json_get<std::string>(part, "precompiled_charsmap", where);
-  return std::make_unique<PrecompiledNormalizer>(PrecompiledMap(map, where));
+  return std::make_unique<CharsmapNormalizer>(Charsmap(map, where));
 }
 
 constexpr Row kNormalizers[] = {
@@ -304,7 +304,7 @@ constexpr Row kNormalizers[] = {
     {"NFKC", make_form<NormalForm::kNfkc>},
     {"NFKD", make_form<NormalForm::kNfkd>},
     {"Nmt", make_plain<NmtNormalizer>},
-    {"Precompiled", make_precompiled},
+    {"Precompiled", make_charsmap},
     {"Prepend", make_prepend},
     {"Replace", make_replace},
     {"Sequence", make_sequence},
@@ -334,7 +334,7 @@ void check_size(size_t chars, const Place& place) {
 std::string normalized(const Normalizer* normalizer, const std::string& text) {
   if (!normalizer) return text;
   Work work(text.size());
-  const AlignedText aligned(text, work);
+  const NormalizedString aligned(text, work);
   std::vector<AlignedChar> chars;
   for (const Piece& piece : aligned.pieces) aligned.explode(piece, chars);
   normalizer->apply(chars, {0, max_rewritten(text.size()), work});

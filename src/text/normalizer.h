@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "text/aligned_text.h"
+#include "text/normalized_string.h"
 
 namespace bolide::text {
 

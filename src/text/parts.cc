@@ -36,11 +36,11 @@ size_t count_steps(const Json& part, std::string_view list_key) {
 }  // namespace
 
 void check_steps(const Json& part, std::string_view kind, std::string_view list_key, std::string_view where) {
-  constexpr size_t kMost = 100;
+  constexpr size_t kMax = 100;
   const size_t count = count_steps(part, list_key);
-  if (count > kMost) {
+  if (count > kMax) {
     fail(ErrorCode::kUnsupported, "{}: a {} of {} steps: no more than {} are supported", where, kind, count,
-         kMost);
+         kMax);
   }
 }
 

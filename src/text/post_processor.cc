@@ -35,16 +35,16 @@ void PostProcessor::bad_id(std::string_view where, int32_t id) {
 // A real template has a text once and some ten tokens at most. One that repeats them makes 10^8 of a short
 // text.
 void PostProcessor::check_size(const std::vector<TemplatePiece>& pieces, std::string_view where) {
-  constexpr size_t kMostTexts = 8, kMostIds = 1'000;
+  constexpr size_t kMaxTexts = 8, kMaxIds = 1'000;
   size_t texts = 0, ids = 0;
   for (const TemplatePiece& piece : pieces) {
     ids += piece.ids.size();
     texts += piece.sequence >= 0;
   }
-  if (std::max(ids, pieces.size()) > kMostIds || texts > kMostTexts) {
+  if (std::max(ids, pieces.size()) > kMaxIds || texts > kMaxTexts) {
     fail(ErrorCode::kUnsupported,
-         "{}: the post-processor's template has more than {} special tokens or {} texts", where, kMostIds,
-         kMostTexts);
+         "{}: the post-processor's template has more than {} special tokens or {} texts", where, kMaxIds,
+         kMaxTexts);
   }
 }
 

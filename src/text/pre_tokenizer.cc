@@ -14,7 +14,7 @@ class SplitPreTokenizer : public PreTokenizer {
  public:
   SplitPreTokenizer(Regex pattern, SplitBehavior behavior, bool invert)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
-  void apply(AlignedText& text) const override {
+  void apply(NormalizedString& text) const override {
     split_pieces(text, behavior_, [&](std::string_view part, std::vector<Match>& out) {
       pattern_.split(part, out, text.work());
       if (invert_) {
@@ -30,8 +30,8 @@ class SplitPreTokenizer : public PreTokenizer {
 };
 
 // Writes `prefix` before a piece, as part of its first character.
-void put_prefix(const AlignedText& text, const Piece& piece, std::string_view prefix,
-                AlignedText::Rewriter& out) {
+void put_prefix(const NormalizedString& text, const Piece& piece, std::string_view prefix,
+                NormalizedString::Rewriter& out) {
   out.put(prefix, text.span(piece.begin, piece.begin + 1));
 }
 
@@ -39,21 +39,21 @@ class ByteLevelPreTokenizer : public PreTokenizer {
  public:
   ByteLevelPreTokenizer(bool add_prefix_space, bool use_regex, bool raw)
       : add_prefix_space_(add_prefix_space), use_regex_(use_regex), raw_(raw) {}
-  void apply(AlignedText& text) const override {
+  void apply(NormalizedString& text) const override {
     if (add_prefix_space_) put_spaces(text);
     if (use_regex_) split_pieces(text, SplitBehavior::kIsolated, gpt2_split);
     if (!raw_) put_letters(text);
   }
 
  private:
-  static bool lacks_space(const AlignedText& text, const Piece& piece) {
+  static bool lacks_space(const NormalizedString& text, const Piece& piece) {
     return piece.id < 0 && text.text()[piece.begin] != ' ';
   }
-  static void put_spaces(AlignedText& text) {
+  static void put_spaces(NormalizedString& text) {
     bool needed = false;
     for (const Piece& piece : text.pieces) needed = needed || lacks_space(text, piece);
     if (!needed) return;
-    AlignedText::Rewriter out(text);
+    NormalizedString::Rewriter out(text);
     for (const Piece& piece : text.pieces) {
       if (!lacks_space(text, piece)) {
         out.keep(piece);
@@ -65,8 +65,8 @@ class ByteLevelPreTokenizer : public PreTokenizer {
     }
     out.finish();
   }
-  static void put_letters(AlignedText& text) {
-    AlignedText::Rewriter out(text);
+  static void put_letters(NormalizedString& text) {
+    NormalizedString::Rewriter out(text);
     for (const Piece& piece : text.pieces) {
       if (piece.id >= 0) {
         out.keep(piece);
@@ -88,8 +88,8 @@ class MetaspacePreTokenizer : public PreTokenizer {
   enum class Prepend { kAlways, kFirst, kNever };
   MetaspacePreTokenizer(char32_t replacement, Prepend prepend, bool split)
       : replacement_(replacement), letter_(to_string(replacement)), prepend_(prepend), split_(split) {}
-  void apply(AlignedText& text) const override {
-    AlignedText::Rewriter out(text);
+  void apply(NormalizedString& text) const override {
+    NormalizedString::Rewriter out(text);
     for (const Piece& piece : text.pieces) {
       if (piece.id >= 0) {
         out.keep(piece);
@@ -105,7 +105,7 @@ class MetaspacePreTokenizer : public PreTokenizer {
   }
 
  private:
-  void rewrite(const AlignedText& text, const Piece& piece, AlignedText::Rewriter& out) const {
+  void rewrite(const NormalizedString& text, const Piece& piece, NormalizedString::Rewriter& out) const {
     out.open(piece);
     const std::string_view part = text.text(piece);
     const bool marked = part.starts_with(' ') || part.starts_with(letter_);
@@ -130,7 +130,7 @@ class DigitsPreTokenizer : public PreTokenizer {
  public:
   explicit DigitsPreTokenizer(bool individual)
       : behavior_(individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous) {}
-  void apply(AlignedText& text) const override {
+  void apply(NormalizedString& text) const override {
     split_pieces(text, behavior_,
                  [](std::string_view part, std::vector<Match>& out) { find_chars(part, out, is_numeric); });
   }
@@ -142,7 +142,7 @@ class DigitsPreTokenizer : public PreTokenizer {
 class PunctuationPreTokenizer : public PreTokenizer {
  public:
   explicit PunctuationPreTokenizer(SplitBehavior behavior) : behavior_(behavior) {}
-  void apply(AlignedText& text) const override {
+  void apply(NormalizedString& text) const override {
     split_pieces(text, behavior_, [](std::string_view part, std::vector<Match>& out) {
       find_chars(part, out, is_punctuation);
     });
@@ -154,7 +154,7 @@ class PunctuationPreTokenizer : public PreTokenizer {
 
 class WhitespaceSplitPreTokenizer : public PreTokenizer {
  public:
-  void apply(AlignedText& text) const override {
+  void apply(NormalizedString& text) const override {
     split_pieces(text, SplitBehavior::kRemoved, [](std::string_view part, std::vector<Match>& out) {
       find_chars(part, out, is_white_space);
     });
@@ -163,7 +163,7 @@ class WhitespaceSplitPreTokenizer : public PreTokenizer {
 
 class BertPreTokenizer : public PreTokenizer {
  public:
-  void apply(AlignedText& text) const override {
+  void apply(NormalizedString& text) const override {
     spaces_.apply(text);
     punctuation_.apply(text);
   }
@@ -176,7 +176,7 @@ class BertPreTokenizer : public PreTokenizer {
 // \w+|[^\w\s]+, with what lies between removed.
 class WhitespacePreTokenizer : public PreTokenizer {
  public:
-  void apply(AlignedText& text) const override {
+  void apply(NormalizedString& text) const override {
     split_pieces(text, SplitBehavior::kRemoved, [](std::string_view part, std::vector<Match>& out) {
       const auto kind_of = [](char32_t c) { return is_word(c) ? 0 : is_white_space(c) ? 1 : 2; };
       for (size_t at = 0; at < part.size();) {
@@ -193,7 +193,7 @@ class SequencePreTokenizer : public PreTokenizer {
  public:
   explicit SequencePreTokenizer(std::vector<std::unique_ptr<PreTokenizer>> steps)
       : steps_(std::move(steps)) {}
-  void apply(AlignedText& text) const override {
+  void apply(NormalizedString& text) const override {
     for (const auto& step : steps_) step->apply(text);
   }
 

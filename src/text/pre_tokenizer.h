@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "base/json.h"
-#include "text/aligned_text.h"
+#include "text/normalized_string.h"
 
 namespace bolide::text {
 
@@ -12,7 +12,7 @@ namespace bolide::text {
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
-  virtual void apply(AlignedText& text) const = 0;
+  virtual void apply(NormalizedString& text) const = 0;
 };
 
 // The pre-tokenizer of a tokenizer.json; null for null. kUnsupported names a type that Bolide does not have.

@@ -25,7 +25,7 @@ void push_match(std::vector<Match>& out, size_t* done, size_t begin, size_t end)
   *done = end;
 }
 
-constexpr size_t kMostStack = 20'000'000;  // entries of the matcher, 1 GB of them
+constexpr size_t kMaxStack = 20'000'000;  // entries of the matcher, 1 GB of them
 
 // What searches need, one a thread: allocating it for each costs more than a short match does.
 struct Engine {
@@ -87,17 +87,17 @@ bool Regex::search(std::string_view text, size_t from, Work& work) const {
   // retries, and one of them goes over what is left of the text at most. So a search starts with few, some 30
   // ms in the worst case; real patterns need ten. Where these are not enough it starts again with four times
   // as many.
-  constexpr size_t kFirstCost = 30'000'000, kFewest = 256, kMost = 30'000'000;
+  constexpr size_t kFirstCost = 30'000'000, kMin = 256, kMax = 30'000'000;
   const size_t left = text.size() - from;
-  for (size_t retries = std::clamp(kFirstCost / std::max<size_t>(left, 1), kFewest, kMost);;
-       retries = std::min(4 * retries, kMost)) {
+  for (size_t retries = std::clamp(kFirstCost / std::max<size_t>(left, 1), kMin, kMax);;
+       retries = std::min(4 * retries, kMax)) {
     work.spend_time();
     auto& [region, limits] = engine();
     onig_set_retry_limit_in_match_of_match_param(limits, retries);
     onig_set_retry_limit_in_search_of_match_param(limits, retries);
     // An entry takes some 50 bytes; a greedy loop makes one for each character that it takes in.
     onig_set_match_stack_limit_size_of_match_param(
-        limits, static_cast<unsigned>(std::min(4 * left + 65'536, kMostStack)));
+        limits, static_cast<unsigned>(std::min(4 * left + 65'536, kMaxStack)));
     const auto found =
         onig_search_with_param(static_cast<OnigRegex>(regex_.get()), onig(text), onig(text, text.size()),
                                onig(text, from), onig(text, text.size()), region, ONIG_OPTION_NONE, limits);
@@ -105,7 +105,7 @@ bool Regex::search(std::string_view text, size_t from, Work& work) const {
     if (found == ONIG_MISMATCH) return false;
     const bool retry =
         found == ONIGERR_RETRY_LIMIT_IN_MATCH_OVER || found == ONIGERR_RETRY_LIMIT_IN_SEARCH_OVER;
-    if (retry && retries < kMost) continue;
+    if (retry && retries < kMax) continue;
     const std::string why = retry ? "it backtracks without end"
                             : found == ONIGERR_MATCH_STACK_LIMIT_OVER
                                 ? "one match of it goes on for too long"

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "text/aligned_text.h"
+#include "text/normalized_string.h"
 #include "text/regex.h"
 #include "text/utf8.h"
 
@@ -21,7 +21,7 @@ void apply_behavior(SplitBehavior behavior, std::vector<Match>& matches);
 
 // Cuts every piece that is no added token: `find(text, matches)` appends Matches that cover a piece's text.
 template <class Find>
-void split_pieces(AlignedText& text, SplitBehavior behavior, Find find) {
+void split_pieces(NormalizedString& text, SplitBehavior behavior, Find find) {
   std::vector<Piece> out;
   out.reserve(text.pieces.size() + text.text().size() / 4);
   std::vector<Match> matches;

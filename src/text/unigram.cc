@@ -66,14 +66,14 @@ void Unigram::push(int64_t id, std::string_view part, std::vector<Token>& out) c
 }
 
 void Unigram::tokenize(std::string_view word, std::vector<Token>& out, Work& work) const {
-  struct Best {
+  struct Argmax {
     double score = 0;  // of the best way to get here
     int32_t id = -1;
     uint32_t from = UINT32_MAX;  // texts are shorter than that
   };
-  std::vector<Best> best(word.size() + 1);
+  std::vector<Argmax> best(word.size() + 1);
   const auto offer = [&](size_t to, size_t from, double score, int64_t id) {
-    Best& there = best[to];
+    Argmax& there = best[to];
     if (there.from == UINT32_MAX || score > there.score) {
       there = {score, static_cast<int32_t>(id), static_cast<uint32_t>(from)};
     }

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "checkpoint/findings.h"
+#include "checkpoint/diagnostics.h"
 #include "weights/block_plan.h"
 #include "weights/staging.h"
 #include "weights/value_check.h"
@@ -110,25 +110,25 @@ struct Task {
 
 void check_complete(const TensorSource& checkpoint, const NameTable& names, std::span<const WeightSpec> specs,
                     std::span<const std::string> ignored) {
-  Findings findings("the checkpoint does not match the model");
+  Diagnostics diagnostics("the checkpoint does not match the model");
   std::set<std::string> known;
   for (const WeightSpec& spec : specs) {
     for (const WeightSource& wanted : sources_of(spec, names)) {
       const std::string name = find_name(checkpoint, wanted);
       if (name.empty()) {
-        findings.add(fmt::format("'{}' is missing", wanted.names.front()));
+        diagnostics.add(fmt::format("'{}' is missing", wanted.names.front()));
         continue;
       }
       known.insert(checkpoint.stored_name(name));
       const TensorInfo info = checkpoint.info(name);
       const Shape shape = stored_shape(spec, wanted);
       if (info.shape != shape) {
-        findings.add(fmt::format("'{}' in {} has shape {}, the config wants {}", name, checkpoint.where(name),
-                                 info.shape.str(), shape.str()));
+        diagnostics.add(fmt::format("'{}' in {} has shape {}, the config wants {}", name,
+                                    checkpoint.where(name), info.shape.str(), shape.str()));
       }
       if (!is_float(info.dtype)) {
-        findings.add(fmt::format("'{}' in {} has data type {}, not a float", name, checkpoint.where(name),
-                                 name_of(info.dtype)));
+        diagnostics.add(fmt::format("'{}' in {} has data type {}, not a float", name, checkpoint.where(name),
+                                    name_of(info.dtype)));
       }
     }
   }
@@ -136,9 +136,9 @@ void check_complete(const TensorSource& checkpoint, const NameTable& names, std:
     const auto is_this = [&](std::string_view pattern) { return matches_name(pattern, name); };
     if (!known.contains(name) && std::none_of(names.ignored.begin(), names.ignored.end(), is_this) &&
         std::none_of(ignored.begin(), ignored.end(), is_this))
-      findings.add(fmt::format("'{}' in {} is not used by this model", name, checkpoint.where(name)));
+      diagnostics.add(fmt::format("'{}' in {} is not used by this model", name, checkpoint.where(name)));
   }
-  findings.raise_if_any(ErrorCode::kCorrupt);
+  diagnostics.raise_if_any(ErrorCode::kCorrupt);
 }
 
 int64_t load_staging_bytes(int threads) {

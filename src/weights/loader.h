@@ -9,7 +9,7 @@ namespace bolide {
 
 // Holds a checkpoint against what the model wants, both ways: a missing tensor, one that the model does not
 // use (and that neither the table nor `ignored` leaves out), a wrong shape or a data type that is not a
-// float. Throws one kCorrupt error that lists all findings.
+// float. Throws one kCorrupt error that lists all diagnostics.
 void check_complete(const TensorSource& checkpoint, const NameTable& names, std::span<const WeightSpec> specs,
                     std::span<const std::string> ignored = {});
 

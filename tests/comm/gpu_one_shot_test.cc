@@ -215,8 +215,8 @@ class Guards {
 // Data with any words in it, also those that mean to a sum that nothing has come.
 TEST_P(GpuOneShot, GathersEveryBitWhateverTheSize) {
   on_gpus(devices_, kLimit, [](const GpuRank& rank) {
-    constexpr size_t kMost = 600'003;
-    const Buffer xs(2 * kMiB), ys(kMost * static_cast<size_t>(rank.size) + 64);
+    constexpr size_t kMax = 600'003;
+    const Buffer xs(2 * kMiB), ys(kMax * static_cast<size_t>(rank.size) + 64);
     const Tensor mismatches = Tensor::zeros({1}, DType::kI32, Device::kCuda);
     auto* wrong = reinterpret_cast<uint32_t*>(mismatches.as<int32_t>());
     for (const OneShotLimits& limits : kKinds) {
@@ -257,7 +257,7 @@ TEST_P(GpuOneShot, GathersEveryBitWhateverTheSize) {
 // A launch into a full queue waits, and may do so with a lock that other ranks on that GPU need: one that is
 // far ahead would keep the one it waits for from launching. Calls, of four launches at most, between two
 // looks.
-constexpr int kMostQueued = 100;
+constexpr int kMaxQueued = 100;
 
 // The counter of calls lives on the GPU, so that one graph is right each time, and calls outside between.
 TEST_P(GpuOneShot, InAGraph) {
@@ -295,7 +295,7 @@ TEST_P(GpuOneShot, InAGraph) {
       const auto launch = [&] {
         for (int i = 0; i < kLaunches; ++i, ++done) {
           graph.launch(rank.context);
-          if (i % (kMostQueued / 3) == 0) synchronize(rank.context);  // eleven kernels each
+          if (i % (kMaxQueued / 3) == 0) synchronize(rank.context);  // eleven kernels each
         }
       };
       together(rank, *comm, [&] {
@@ -349,7 +349,7 @@ TEST_P(GpuOneShot, AnyOrderOfCalls) {
     together(rank, *comm, [&] {
       for (int call = 0; call < calls; ++call) {
         one(call);
-        if (call % kMostQueued != kMostQueued - 1) continue;
+        if (call % kMaxQueued != kMaxQueued - 1) continue;
         synchronize(rank.context);
         comm->check();
         rank.now("calling");

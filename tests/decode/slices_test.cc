@@ -47,7 +47,7 @@ struct Draws {
 };
 
 // By greedy_slices().
-constexpr int64_t kBest = -1;
+constexpr int64_t kArgmax = -1;
 
 class Batch {
  public:
@@ -58,14 +58,14 @@ class Batch {
   int64_t vocab() const { return logits_.view().shape[1]; }
   int64_t wanted() const { return candidates_wanted(rows_, vocab()); }
 
-  // candidates: or kBest.
+  // candidates: or kArgmax.
   Draws draw(const Context& context, const View& logits, int64_t candidates, bool log_probs) const {
     Draws made{std::vector<int32_t>(rows_.size(), -77),
                std::vector<float>(log_probs ? rows_.size() : 0, -77.0f)};
-    if (candidates == kBest) {
-      greedy_slices(context, rows_, made.ids, vocab(), [&](const Best& best) {
-        bolide::candidates(context,
-                           {.logits = logits, .begin = best.begin, .values = best.values, .ids = best.ids});
+    if (candidates == kArgmax) {
+      greedy_slices(context, rows_, made.ids, vocab(), [&](const Argmax& argmax) {
+        bolide::candidates(
+            context, {.logits = logits, .begin = argmax.begin, .values = argmax.values, .ids = argmax.ids});
       });
       return made;
     }
@@ -151,7 +151,7 @@ class Slices : public testing::TestWithParam<int> {
           for (int64_t candidates : {batch.wanted(), 2 * batch.wanted(), int64_t{0}})
             batch.expect_one_ranks_draws(GetParam(), candidates, log_probs);
         }
-        if (kind == kGreedy) batch.expect_one_ranks_draws(GetParam(), kBest, false);
+        if (kind == kGreedy) batch.expect_one_ranks_draws(GetParam(), kArgmax, false);
       }
     }
   }
@@ -208,7 +208,7 @@ TEST_P(Slices, OneRankMayHoldWhatIsNotFinite) {
     fill(6, 17, 41, kInfinity);
     for (int64_t candidates : {batch.wanted(), int64_t{0}})
       batch.expect_one_ranks_draws(GetParam(), candidates, true);
-    if (is_greedy(row)) batch.expect_one_ranks_draws(GetParam(), kBest, false);
+    if (is_greedy(row)) batch.expect_one_ranks_draws(GetParam(), kArgmax, false);
     const std::vector<int32_t> ids = batch.draw({}, batch.logits().view(), 0, false).ids;
     for (size_t r = 0; r < ids.size(); ++r)
       EXPECT_EQ(ids[r] == kNoId, r != 1 && r != 5) << r << ": " << ids[r];
@@ -229,12 +229,12 @@ TEST_P(Slices, CandidatesAreAllThatTravels) {
   };
   expect_sent(greedy, greedy.wanted(), false, 6 * 8);
   expect_sent(greedy, greedy.wanted(), true, 6 * 16);
-  expect_sent(greedy, kBest, false, 6 * 8);
+  expect_sent(greedy, kArgmax, false, 6 * 8);
   expect_sent(few, few.wanted(), false, 6 * 8 * 8);
 }
 
 TEST_P(Slices, NoRows) {
-  for (int64_t candidates : {int64_t{1}, kBest})
+  for (int64_t candidates : {int64_t{1}, kArgmax})
     Batch(Guarded(0, 50, 0), {}).expect_one_ranks_draws(GetParam(), candidates, false);
 }
 

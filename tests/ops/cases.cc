@@ -68,7 +68,7 @@ class MatmulCase : public OpCase {
   }
   void prepare(const Context& context) override {
     on_gpu_ = context.device == Device::kCuda;
-    library_ = on_gpu_ && !context.deterministic && cuda::library_wins(w_.on(context), shape_.tokens);
+    library_ = on_gpu_ && !context.deterministic && cuda::cublaslt_wins(w_.on(context), shape_.tokens);
     if (shape_.accumulate) y_.assign(before_);
     y_.bring(context);
     args(context);

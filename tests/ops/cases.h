@@ -50,8 +50,8 @@ struct MatmulShape {
 };
 Case matmul_case(const MatmulShape& shape);
 
-// MatmulArgs::best.
-struct BestShape {
+// MatmulArgs::argmax.
+struct ArgmaxShape {
   enum Special : int { kOrdinary, kSomeInfinite, kAllInfinite };
 
   int64_t tokens = 1, out = 1, in = 1;
@@ -61,7 +61,7 @@ struct BestShape {
   Special special = kOrdinary;  // also makes rows of infinities and of NaN; without a norm
   int64_t gap = 0;              // between rows of x and y
 };
-Case best_case(const BestShape& shape);
+Case argmax_case(const ArgmaxShape& shape);
 
 struct AttentionShape {
   std::vector<int64_t> queries, lengths;  // by sequence
@@ -90,7 +90,7 @@ Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap = 1);
 Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs, int64_t parts = 1);
 Case candidates_case(int64_t rows, int64_t columns, int64_t k, int64_t gap = 3);
 // Parts of [rows, columns], of which y has the first `total` columns.
-Case side_by_side_case(int64_t rows, int64_t columns, int64_t parts, int64_t total, int64_t gap = 1);
+Case concat_columns_case(int64_t rows, int64_t columns, int64_t parts, int64_t total, int64_t gap = 1);
 
 // Random weights of one dtype in the packed layout of the context's device. The same on all of them.
 PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed);

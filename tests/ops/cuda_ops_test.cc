@@ -118,8 +118,8 @@ TEST_F(CudaOps, MatmulRowCounts) { expect_right(matmul_row_counts(Device::kCuda)
 TEST_F(CudaOps, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device::kCuda)); }
 TEST_F(CudaOps, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCuda)); }
 TEST_F(CudaOps, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCuda)); }
-TEST_F(CudaOps, MatmulBest) { expect_right(matmul_best(Device::kCuda)); }
-TEST_F(CudaOps, MatmulBestOfHeads) { expect_right(matmul_best_of_heads()); }
+TEST_F(CudaOps, MatmulArgmax) { expect_right(matmul_argmax(Device::kCuda)); }
+TEST_F(CudaOps, MatmulArgmaxOfHeads) { expect_right(matmul_argmax_of_heads()); }
 TEST_F(CudaOps, Rows) { expect_right(row_ops(Device::kCuda)); }
 TEST_F(CudaOps, SampleParts) { expect_right(sample_parts()); }
 TEST_F(CudaOps, SampleLargeParts) { expect_right(sample_large_parts()); }
@@ -249,7 +249,7 @@ TEST_F(CudaOps, BestOfAHeadNeedsNoLogits) {
       EXPECT_TRUE(cuda::matmul(on_gpu, {.x = x.view(on_gpu).slice_rows(0, rows),
                                         .w = &w,
                                         .y = y.view(on_gpu),
-                                        .best = {.values = values.view(on_gpu), .ids = ids.view(on_gpu)}}))
+                                        .argmax = {.values = values.view(on_gpu), .ids = ids.view(on_gpu)}}))
           << rows << " rows";
       synchronize(on_gpu);
     }

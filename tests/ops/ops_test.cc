@@ -40,7 +40,7 @@ TEST_P(Ops, MatmulShapes) { expect_right(matmul_shapes(Device::kCpu)); }
 TEST_P(Ops, MatmulRowCounts) { expect_right(matmul_row_counts(Device::kCpu)); }
 TEST_P(Ops, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device::kCpu)); }
 TEST_P(Ops, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCpu)); }
-TEST_P(Ops, MatmulBest) { expect_right(matmul_best(Device::kCpu)); }
+TEST_P(Ops, MatmulArgmax) { expect_right(matmul_argmax(Device::kCpu)); }
 TEST_P(Ops, Rows) { expect_right(row_ops(Device::kCpu)); }
 TEST_P(Ops, SampleParts) { expect_right(sample_parts()); }
 TEST_P(Ops, AttentionGroups) { expect_right(attention_groups(Device::kCpu)); }

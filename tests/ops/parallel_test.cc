@@ -36,14 +36,14 @@ TEST(ParallelRanges, AnExceptionComesOutOfIt) {
 }
 
 TEST(Limits, PagesHaveNumbersThatKernelsCanHold) {
-  constexpr int64_t kMost31 = (int64_t{1} << 31) - 1, kMost32 = (int64_t{1} << 32) - 1;
-  EXPECT_EQ(most_pages(Device::kCpu, 1000, 16), kMost31 - 1);
+  constexpr int64_t kMax31 = (int64_t{1} << 31) - 1, kMax32 = (int64_t{1} << 32) - 1;
+  EXPECT_EQ(most_pages(Device::kCpu, 1000, 16), kMax31 - 1);
   for (int64_t heads : {1, 2, 3, 112, 70000}) {
     for (int64_t page : {1, 16, 100}) {
       const int64_t most = most_pages(Device::kCuda, heads, page) + 1;  // with the one for padding
-      EXPECT_LE(most * page, kMost31);
-      EXPECT_LE(most * page * heads, kMost32);
-      EXPECT_TRUE((most + 1) * page > kMost31 || (most + 1) * page * heads > kMost32) << heads << " " << page;
+      EXPECT_LE(most * page, kMax31);
+      EXPECT_LE(most * page * heads, kMax32);
+      EXPECT_TRUE((most + 1) * page > kMax31 || (most + 1) * page * heads > kMax32) << heads << " " << page;
     }
   }
 }

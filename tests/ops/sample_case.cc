@@ -3,10 +3,10 @@
 
 #include "ops/candidates.h"
 #include "ops/cases.h"
+#include "ops/concat_columns.h"
 #include "ops/guarded.h"
 #include "ops/ref/parallel.h"
 #include "ops/ref/ref.h"
-#include "ops/side_by_side.h"
 
 namespace bolide::test {
 namespace {
@@ -103,7 +103,7 @@ class SampleCase : public OpCase {
     args.logits = arena.take({rows, parts_ * k}, DType::kF32);
     args.ids_of = arena.take({rows, parts_ * k}, DType::kI32);
     for (const auto& [from, to] : {std::pair(values, args.logits), std::pair(ids, args.ids_of)})
-      side_by_side(context, {.x = part_of(from, 0), .parts = parts_, .part_stride = rows * k, .y = to});
+      concat_columns(context, {.x = part_of(from, 0), .parts = parts_, .part_stride = rows * k, .y = to});
   }
 
   int64_t parts_;
@@ -213,10 +213,10 @@ class CandidatesCase : public OpCase {
   Guarded logits_, values_, ids_, totals_;
 };
 
-class SideBySideCase : public OpCase {
+class ConcatColumnsCase : public OpCase {
  public:
-  SideBySideCase(int64_t rows, int64_t columns, int64_t parts, int64_t total, int64_t gap)
-      : OpCase(fmt::format("side_by_side/{}x{}x{}/{}/gap{}", parts, rows, columns, total, gap)),
+  ConcatColumnsCase(int64_t rows, int64_t columns, int64_t parts, int64_t total, int64_t gap)
+      : OpCase(fmt::format("concat_columns/{}x{}x{}/{}/gap{}", parts, rows, columns, total, gap)),
         parts_(parts),
         y_(rows, total, gap) {
     Source source(37);
@@ -228,10 +228,10 @@ class SideBySideCase : public OpCase {
   }
   void compute(const Context& context) override {
     const View x = x_.view(context), y = y_.view(context);
-    side_by_side(context, {.x = x.slice_rows(0, y.shape[0]),
-                           .parts = parts_,
-                           .part_stride = y.shape[0] * x.row_stride,
-                           .y = y});
+    concat_columns(context, {.x = x.slice_rows(0, y.shape[0]),
+                             .parts = parts_,
+                             .part_stride = y.shape[0] * x.row_stride,
+                             .y = y});
   }
   void finish(const Context& context) override { y_.fetch(context); }
   void poison() override { y_.poison(); }
@@ -260,8 +260,8 @@ Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_pro
 Case candidates_case(int64_t rows, int64_t columns, int64_t k, int64_t gap) {
   return std::make_unique<CandidatesCase>(rows, columns, k, gap);
 }
-Case side_by_side_case(int64_t rows, int64_t columns, int64_t parts, int64_t total, int64_t gap) {
-  return std::make_unique<SideBySideCase>(rows, columns, parts, total, gap);
+Case concat_columns_case(int64_t rows, int64_t columns, int64_t parts, int64_t total, int64_t gap) {
+  return std::make_unique<ConcatColumnsCase>(rows, columns, parts, total, gap);
 }
 
 }  // namespace bolide::test

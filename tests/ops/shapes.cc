@@ -165,34 +165,34 @@ Cases matmul_some_rows(Device device) {
 
 namespace {
 
-void add_best(Cases& cases, BestShape shape, int64_t distinct) {
+void add_argmax(Cases& cases, ArgmaxShape shape, int64_t distinct) {
   shape.distinct = std::max<int64_t>(std::min(distinct, shape.out), 1);
-  cases.push_back([shape] { return best_case(shape); });
+  cases.push_back([shape] { return argmax_case(shape); });
 }
-void add_best(Cases& cases, BestShape shape, BestShape::Special special) {
+void add_argmax(Cases& cases, ArgmaxShape shape, ArgmaxShape::Special special) {
   shape.special = special;
-  add_best(cases, shape, shape.out / 5);
+  add_argmax(cases, shape, shape.out / 5);
 }
 
 }  // namespace
 
 // The largest of each row. Ties: of neighbours, across tiles and blocks, and none.
-Cases matmul_best(Device device) {
+Cases matmul_argmax(Device device) {
   Cases cases;
   for (DType dtype : kDtypes) {
-    BestShape shape = {.dtype = dtype, .x = activation_dtype(device, dtype)};
+    ArgmaxShape shape = {.dtype = dtype, .x = activation_dtype(device, dtype)};
     const auto add_size = [&](int64_t tokens, int64_t out, int64_t in) {
       shape.tokens = tokens;
       shape.out = out;
       shape.in = in;
-      BestShape normed = shape, strided = shape;
+      ArgmaxShape normed = shape, strided = shape;
       normed.norm = true;
-      add_best(cases, normed, out);
-      add_best(cases, normed, tokens % 2 == 0 ? 3 : out / 3);
+      add_argmax(cases, normed, out);
+      add_argmax(cases, normed, tokens % 2 == 0 ? 3 : out / 3);
       strided.gap = tokens % 3 == 0 ? 8 : 0;
-      add_best(cases, strided, out / 2 + 1);
-      add_best(cases, strided, BestShape::kSomeInfinite);
-      add_best(cases, strided, BestShape::kAllInfinite);
+      add_argmax(cases, strided, out / 2 + 1);
+      add_argmax(cases, strided, ArgmaxShape::kSomeInfinite);
+      add_argmax(cases, strided, ArgmaxShape::kAllInfinite);
     };
     for (int64_t tokens : {1, 3, 8, 9, 16, 33, 64, 65}) {
       for (const auto& [out, in] : {std::pair{1, 24}, {16, 64}, {1000, 128}}) add_size(tokens, out, in);
@@ -206,19 +206,19 @@ Cases matmul_best(Device device) {
 }
 
 // A rank's part of BLOOM's vocabulary; what takes a head's kernels, one with a tail.
-Cases matmul_best_of_heads() {
+Cases matmul_argmax_of_heads() {
   Cases cases;
   for (DType dtype : {DType::kF16, DType::kBF16}) {
     for (const auto& [out, in] : {std::pair{31360, 256}, {67584, 128}, {67664, 200}}) {
       for (int64_t tokens : {1, 8, 9, 32, 50, 64}) {
-        BestShape shape = {.tokens = tokens,
-                           .out = out,
-                           .in = in,
-                           .dtype = dtype,
-                           .x = activation_dtype(Device::kCuda, dtype)};
-        add_best(cases, shape, tokens % 2 == 0 ? BestShape::kSomeInfinite : BestShape::kAllInfinite);
+        ArgmaxShape shape = {.tokens = tokens,
+                             .out = out,
+                             .in = in,
+                             .dtype = dtype,
+                             .x = activation_dtype(Device::kCuda, dtype)};
+        add_argmax(cases, shape, tokens % 2 == 0 ? ArgmaxShape::kSomeInfinite : ArgmaxShape::kAllInfinite);
         shape.norm = true;
-        add_best(cases, shape, tokens == 8 || tokens == 50 ? out : out / 3);
+        add_argmax(cases, shape, tokens == 8 || tokens == 50 ? out : out / 3);
       }
     }
   }
@@ -299,9 +299,9 @@ Cases sample_parts() {
   Cases cases;
   add_parts(cases, {0, 1, 7, 64, 300, 20011});
   for (int64_t columns : {1, 5, 64, 3001}) {
-    cases.push_back([=] { return side_by_side_case(3, columns, 4, 4 * columns); });
-    cases.push_back([=] { return side_by_side_case(1, columns, 1, columns); });
-    cases.push_back([=] { return side_by_side_case(5, columns, 3, 2 * columns + (columns + 1) / 2, 0); });
+    cases.push_back([=] { return concat_columns_case(3, columns, 4, 4 * columns); });
+    cases.push_back([=] { return concat_columns_case(1, columns, 1, columns); });
+    cases.push_back([=] { return concat_columns_case(5, columns, 3, 2 * columns + (columns + 1) / 2, 0); });
   }
   return cases;
 }

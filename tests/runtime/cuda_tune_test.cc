@@ -39,7 +39,7 @@ class CudaTune : public testing::Test {
 
 std::vector<std::vector<int32_t>> generate(const EngineConfig& config, int64_t products) {
   const auto engine = Engine::create(config);
-  EXPECT_EQ(engine->info().tuned_products, products);
+  EXPECT_EQ(engine->info().tuned_gemms, products);
   std::vector<Request> requests(8);
   for (size_t r = 0; r < requests.size(); ++r) {
     for (size_t i = 0; i < 40; ++i)
@@ -117,24 +117,23 @@ TEST_F(CudaTune, OddShapes) {
   const Stream stream(Device::kCuda);
   const Context context{.device = Device::kCuda, .stream = stream.get()};
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
-    for (const LibraryProduct& product :
-         {LibraryProduct{
-              .tokens = 96, .out = 77, .in = 51, .in_dtype = dtype, .y_dtype = dtype, .bias = true},
-          LibraryProduct{.tokens = 80,
+    for (const CublasLtGemm& product :
+         {CublasLtGemm{.tokens = 96, .out = 77, .in = 51, .in_dtype = dtype, .y_dtype = dtype, .bias = true},
+          CublasLtGemm{.tokens = 80,
           .out = 256,
           .in = 128,
           .in_dtype = dtype,
           .y_dtype = dtype,
           .bias = true,
           .gelu = true},
-          LibraryProduct{.tokens = 112,
+          CublasLtGemm{.tokens = 112,
           .out = 130,
           .in = 264,
           .in_dtype = dtype,
           .y_dtype = DType::kF32,
           .bias = true,
           .accumulate = true}}) {
-      const TunedProduct tuned = tune_product(context, product, true);
+      const GemmTuning tuned = tune_gemm(context, product, true);
       EXPECT_GT(tuned.candidates, 0) << name_of(dtype) << " " << product.out;
       ASSERT_TRUE(tuned.best) << name_of(dtype) << " " << product.out;
       use_algorithm(context, product, *tuned.best);
@@ -148,7 +147,7 @@ TEST_F(CudaTune, AnAlgorithmIsFollowedForItsOwnNumberOfTokens) {
   Arena arena(Device::kCuda);
   const Context context{
       .device = Device::kCuda, .stream = stream.get(), .activation = DType::kF16, .arena = &arena};
-  const LibraryProduct product = {.tokens = 400, .out = 256, .in = 128};
+  const CublasLtGemm product = {.tokens = 400, .out = 256, .in = 128};
   const PackedMatrix w = allocate_packed(product.out, product.in, DType::kF16, Device::kCuda);
   const Tensor x = Tensor::zeros({product.tokens, product.in}, DType::kF16, Device::kCuda);
   const Tensor y = Tensor::zeros({product.tokens, product.out}, DType::kF16, Device::kCuda);
@@ -156,41 +155,41 @@ TEST_F(CudaTune, AnAlgorithmIsFollowedForItsOwnNumberOfTokens) {
     matmul(context, {.x = x, .w = &w, .y = y});
     synchronize(context);
     std::vector<int64_t> tokens;
-    for (const LibraryProduct& met : products_met(context)) tokens.push_back(met.tokens);
+    for (const CublasLtGemm& met : gemms_met(context)) tokens.push_back(met.tokens);
     return tokens;
   };
-  const TunedProduct tuned = tune_product(context, product, true);
+  const GemmTuning tuned = tune_gemm(context, product, true);
   ASSERT_TRUE(tuned.best);
-  forget_products(context);
+  forget_gemms(context);
   EXPECT_EQ(met_tokens(), std::vector<int64_t>({448}));
   use_algorithm(context, product, *tuned.best);
   EXPECT_EQ(met_tokens(), std::vector<int64_t>({400, 448}));
-  forget_products(context);
+  forget_gemms(context);
 }
 
 // Every number of tokens for which an algorithm is chosen, of each product; twice is as good as once.
-TEST_F(CudaTune, PreparedProductsAreChosen) {
+TEST_F(CudaTune, PreparedGemmsAreChosen) {
   const Stream stream(Device::kCuda);
   const Context context{.device = Device::kCuda, .stream = stream.get()};
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
-    const std::vector<LibraryProduct> products = {
+    const std::vector<CublasLtGemm> products = {
         {.out = 77, .in = 51, .in_dtype = dtype, .y_dtype = dtype, .bias = true, .gelu = true},
         {.out = 128, .in = 264, .in_dtype = dtype, .y_dtype = DType::kF32, .bias = true, .accumulate = true}};
-    forget_products(context);
+    forget_gemms(context);
     for (int i = 0; i < 2; ++i) {
-      prepare_products(context, products, 520);
-      std::vector<LibraryProduct> expected;
+      prepare_gemms(context, products, 520);
+      std::vector<CublasLtGemm> expected;
       for (int64_t tokens : {256, 320, 384, 448, 512}) {
-        for (LibraryProduct product : products) {
+        for (CublasLtGemm product : products) {
           product.tokens = tokens;
           expected.push_back(product);
         }
       }
       std::sort(expected.begin(), expected.end());
-      EXPECT_EQ(products_met(context), expected) << name_of(dtype);
+      EXPECT_EQ(gemms_met(context), expected) << name_of(dtype);
     }
   }
-  forget_products(context);
+  forget_gemms(context);
 }
 
 }  // namespace

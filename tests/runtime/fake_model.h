@@ -91,7 +91,7 @@ class FakeModel final : public Model {
     steps.fetch_add(1);
   }
 
-  void logits(const Context& context, const View& hidden, View logits, const Best& best) const override {
+  void logits(const Context& context, const View& hidden, View logits, const Argmax& argmax) const override {
     const Dist::Range ids = options_.dist.vocab_part(config_.vocab_size);
     for (int64_t r = 0; r < hidden.rows(); ++r) {
       const float* row = hidden.as<float>() + r * hidden.row_stride;
@@ -99,8 +99,9 @@ class FakeModel final : public Model {
         logits.as<float>()[r * logits.row_stride + c - ids.begin] =
             row[1] == 0 ? logit(static_cast<int64_t>(row[0]), c) : std::numeric_limits<float>::quiet_NaN();
     }
-    if (best.wanted())
-      candidates(context, {.logits = logits, .begin = best.begin, .values = best.values, .ids = best.ids});
+    if (argmax.wanted())
+      candidates(context,
+                 {.logits = logits, .begin = argmax.begin, .values = argmax.values, .ids = argmax.ids});
   }
 
   void prepare(const Context&) override {}

@@ -100,7 +100,7 @@ TEST(GemmConfig, ComesBackInEachType) {
 TEST(GemmConfig, FasterTransformerCanReadIt) {
   GemmConfig config = example();
   config.gpu = "NVIDIA GeForce RTX 4090 Laptop GPU";
-  while (config.rows.size() < GemmConfig::kMostRows) config.rows.push_back(config.rows[1]);
+  while (config.rows.size() < GemmConfig::kMaxRows) config.rows.push_back(config.rows[1]);
   const std::string text = format_gemm_config(config);
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
   ASSERT_EQ(std::fwrite(text.data(), 1, text.size(), file.get()), text.size());
@@ -115,8 +115,8 @@ TEST(GemmConfig, FasterTransformerCanReadIt) {
     ASSERT_EQ(std::fscanf(file.get(), " ### %d", &cells[5]), 1);
     for (int i = 6; i < 17; ++i) ASSERT_EQ(std::fscanf(file.get(), "%d", &cells[i]), 1);
     ASSERT_EQ(std::fscanf(file.get(), "%f\n", &milliseconds), 1);
-    const LibraryProduct& p = row.product;
-    const LibraryAlgorithm& a = row.algorithm;
+    const CublasLtGemm& p = row.product;
+    const CublasLtAlgorithm& a = row.algorithm;
     const int64_t expected[17] = {row.batch,
                                   row.length,
                                   16,

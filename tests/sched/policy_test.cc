@@ -147,7 +147,7 @@ TEST(LineFit, FindsTheLineAndFollowsItWhenItMoves) {
   for (int i = 0; i < 10; ++i) line.add(i % 3, 7 + 2 * (i % 3));
   for (int i = 0; i < 500; ++i) line.add(i % 5, 3 + 0.5 * (i % 5));
   EXPECT_NEAR(line.slope(), 0.5, 1e-3);
-  EXPECT_NEAR(line.at_zero(), 3, 1e-2);
+  EXPECT_NEAR(line.intercept(), 3, 1e-2);
 }
 
 LineFit line_of(const std::vector<std::pair<double, double>>& points) {
@@ -161,9 +161,9 @@ TEST(LineFit, NeitherFallsNorBeginsBelowZero) {
   const LineFit flat = line_of({{8, 5}, {9, 4}, {8, 5}, {9, 4}});
   EXPECT_TRUE(flat.known());
   EXPECT_EQ(flat.slope(), 0);
-  EXPECT_NEAR(flat.at_zero(), 4.5, 0.02);
+  EXPECT_NEAR(flat.intercept(), 4.5, 0.02);
   const LineFit steep = line_of({{1, 0.5}, {10, 11}, {1, 0.5}, {10, 11}});
-  EXPECT_EQ(steep.at_zero(), 0);
+  EXPECT_EQ(steep.intercept(), 0);
   EXPECT_NEAR(steep.slope(), (2 * 0.5 + 2 * 110) / 202, 1e-3);
 }
 
@@ -173,7 +173,7 @@ TEST(LineFit, RemembersTheSlopeThroughAnyNumberOfStepsOfOneSize) {
   for (int i = 0; i < 100000; ++i) line.add(32, 12);
   EXPECT_TRUE(line.known());
   EXPECT_NEAR(line.slope(), 0.1, 1e-3);
-  EXPECT_NEAR(line.slope() * 32 + line.at_zero(), 12, 1e-2);
+  EXPECT_NEAR(line.slope() * 32 + line.intercept(), 12, 1e-2);
 }
 
 // More sizes than it keeps: the oldest go.
@@ -181,7 +181,7 @@ TEST(LineFit, KeepsTheRecentSizes) {
   LineFit line;
   for (int x = 1; x <= 1000; ++x) line.add(x, x <= 500 ? 1000 : 7 + 2 * x);
   EXPECT_NEAR(line.slope(), 2, 1e-9);
-  EXPECT_NEAR(line.at_zero(), 7, 1e-6);
+  EXPECT_NEAR(line.intercept(), 7, 1e-6);
 }
 
 TEST(LineFit, IsUnknownWhileAllStepsAreOfOneSize) {
@@ -189,7 +189,7 @@ TEST(LineFit, IsUnknownWhileAllStepsAreOfOneSize) {
   const LineFit line = line_of({{8, 5}, {8, 6}, {8, 4}});
   EXPECT_FALSE(line.known());
   EXPECT_EQ(line.slope(), 0);
-  EXPECT_EQ(line.at_zero(), 0);
+  EXPECT_EQ(line.intercept(), 0);
 }
 
 }  // namespace

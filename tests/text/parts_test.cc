@@ -122,7 +122,7 @@ TEST(Regex, TakesPatternsOfUpTo10000Bytes) {
 
 std::string in_form(NormalForm form, const std::string& text) {
   Work work(text.size());
-  const AlignedText aligned(text, work);
+  const NormalizedString aligned(text, work);
   std::vector<AlignedChar> chars;
   for (const Piece& piece : aligned.pieces) aligned.explode(piece, chars);
   to_normal_form(form, chars, work);
@@ -143,7 +143,7 @@ TEST(NormalForm, ComposesAndDecomposes) {
 
 TEST(NormalForm, KnowsTheOriginalOfEachCharacter) {
   Work work(8);
-  const AlignedText aligned("xe\u0301ﬁ", work);  // bytes: x 0, e 1, mark 2 to 4, ligature 4 to 7
+  const NormalizedString aligned("xe\u0301ﬁ", work);  // bytes: x 0, e 1, mark 2 to 4, ligature 4 to 7
   std::vector<AlignedChar> chars;
   aligned.explode(aligned.pieces[0], chars);
   to_normal_form(NormalForm::kNfkc, chars, work);

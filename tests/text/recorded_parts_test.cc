@@ -38,7 +38,7 @@ TEST(Recorded, Normalizers) {
     const auto normalizer = make_normalizer(part, "test");
     const auto text = one["text"].get<std::string>();
     Work work(text.size());
-    const AlignedText aligned(text, work);
+    const NormalizedString aligned(text, work);
     std::vector<AlignedChar> chars;
     aligned.explode(aligned.pieces[0], chars);
     normalizer->apply(chars, {0, max_rewritten(text.size()), work});
@@ -70,7 +70,7 @@ TEST(Recorded, PreTokenizers) {
   for_each("pre_tokenizer", 400, [](const Json& part, const Json& one) {
     const auto text = one["text"].get<std::string>();
     Work work(text.size());
-    AlignedText aligned(text, work);
+    NormalizedString aligned(text, work);
     make_pre_tokenizer(part, "test")->apply(aligned);
     Strings words;
     Spans offsets;

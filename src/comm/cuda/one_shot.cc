@@ -155,7 +155,7 @@ class OneShotCommunicator final : public Communicator {
 
   // What kernels use besides the memory that ranks share.
   struct Own {
-    Tensor calls = Tensor::zeros({cuda::kMostPeerBlocks}, DType::kI32, Device::kCuda);
+    Tensor calls = Tensor::zeros({cuda::kMaxPeerBlocks}, DType::kI32, Device::kCuda);
     std::shared_ptr<std::byte> fault = allocate_pinned(sizeof(PeerFault));
   };
 
@@ -174,13 +174,13 @@ class OneShotCommunicator final : public Communicator {
 OneShotLimits one_shot_limits(int ranks) {
   // A chunk of a prompt, 2048 tokens of a hidden size of 4096 in half precision: beyond, the memory for
   // packets (twice this with two ranks) would be better used for keys and values.
-  constexpr size_t kMostBytes = size_t{16} << 20;
+  constexpr size_t kMaxBytes = size_t{16} << 20;
   // Two ranks send the same bytes either way. More send (n - 1) (n - 2) / n of x less in two hops, which pays
   // when that takes longer than a hop: about 2 us, in which a GPU sends some 740 KB at 370 GB/s.
   constexpr size_t kBytesOfAHop = 740'000;
   const auto n = static_cast<size_t>(std::max(ranks, 2));
-  if (n == 2) return {kMostBytes, kMostBytes};
-  return {kBytesOfAHop * n / ((n - 1) * (n - 2)), kMostBytes};
+  if (n == 2) return {kMaxBytes, kMaxBytes};
+  return {kBytesOfAHop * n / ((n - 1) * (n - 2)), kMaxBytes};
 }
 
 std::unique_ptr<Communicator> make_one_shot_communicator(const Context& context, Transport& world,
@@ -191,7 +191,7 @@ std::unique_ptr<Communicator> make_one_shot_communicator(const Context& context,
   const int ranks = static_cast<int>(group.size());
   if (ranks < 2) return library;
   std::string cannot;
-  if (ranks > cuda::kMostPeerRanks) cannot = fmt::format("{} ranks are more than 8", ranks);
+  if (ranks > cuda::kMaxPeerRanks) cannot = fmt::format("{} ranks are more than 8", ranks);
   use_cuda_device(context.device_index);
   cuda::load_peer_kernels();
   const uint64_t packets = half_packets(limits, ranks);

@@ -12,7 +12,7 @@ constexpr int kThreads = 256;
 constexpr int kBlocksPerMultiprocessor = 2;
 constexpr uint32_t kNothing = 0x80000000u;
 // Two ranks: one other. More: room for seven others.
-constexpr int kManyPeers = kMostPeerRanks - 1;
+constexpr int kManyPeers = kMaxPeerRanks - 1;
 
 // Each word for itself is whole or not there: no order among the four is needed.
 __device__ __forceinline__ uint4 read_packet(const uint4* from) {
@@ -160,7 +160,7 @@ __device__ __forceinline__ Call begin_call(const PeerGroup& group) {
 
 __device__ __forceinline__ void end_call(const Call& call) {
   __syncthreads();  // all threads of this block have read its counter
-  for (uint32_t block = blockIdx.x + threadIdx.x * gridDim.x; block < kMostPeerBlocks;
+  for (uint32_t block = blockIdx.x + threadIdx.x * gridDim.x; block < kMaxPeerBlocks;
        block += gridDim.x * kThreads)
     call.group.calls[block] = call.number + 1;
 }
@@ -545,23 +545,23 @@ void one_shot_gather(const Context& context, const PeerGroup& group, const void*
 
 void empty_packets(const Context& context, void* packets, int64_t count) {
   const auto items = static_cast<uint32_t>(std::min<int64_t>(count, 1 << 30));
-  launch(context, "empty packets", empty, shape_for(items, kMostPeerBlocks), static_cast<uint4*>(packets),
+  launch(context, "empty packets", empty, shape_for(items, kMaxPeerBlocks), static_cast<uint4*>(packets),
          count);
 }
 
 int most_peer_blocks(int sharing) {
-  return std::min(kMostPeerBlocks,
+  return std::min(kMaxPeerBlocks,
                   sharing == 1 ? kBlocksPerMultiprocessor * multiprocessors() : multiprocessors() / sharing);
 }
 
 void load_peer_kernels() {
   load_kernel(empty);
-  for (int ranks : {2, kMostPeerRanks})
+  for (int ranks : {2, kMaxPeerRanks})
     for (bool words : {false, true}) load_kernel(gather_for(ranks, words));
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     dispatch_float(dtype, [&]<class S>() {
       using T = device_t<S>;
-      for (int ranks : {2, kMostPeerRanks}) {
+      for (int ranks : {2, kMaxPeerRanks}) {
         for (bool vectors : {false, true}) {
           load_kernel(one_shot_for<T>(ranks, vectors));
           load_kernel(two_shot_for<T>(ranks, vectors));

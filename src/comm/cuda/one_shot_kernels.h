@@ -19,12 +19,12 @@
 // whenever it is replayed. Calls differ in size, type and kind as they like.
 namespace bolide::cuda {
 
-inline constexpr int kMostPeerRanks = 8;
+inline constexpr int kMaxPeerRanks = 8;
 inline constexpr int kPeerPacketBytes = 16;
 inline constexpr int kGatherWords = 3;  // of data in a packet
 // Blocks of one call, each with a counter of its own: block b keeps those of b, b + blocks, ..., so that all
 // of them always count the calls and no block waits for another.
-inline constexpr int kMostPeerBlocks = 512;
+inline constexpr int kMaxPeerBlocks = 512;
 
 // Pinned host memory in which kernels and host tell each other of faults. Zeroed at the start.
 struct PeerFault {
@@ -33,13 +33,13 @@ struct PeerFault {
 };
 
 struct PeerGroup {
-  void* regions[kMostPeerRanks] = {};  // by rank: memory that all ranks may write, kNothing at the start
-  uint32_t half_packets;               // in each of the two halves of a region
-  uint32_t* calls;                     // [kMostPeerBlocks] on this GPU, zeroed at the start
+  void* regions[kMaxPeerRanks] = {};  // by rank: memory that all ranks may write, kNothing at the start
+  uint32_t half_packets;              // in each of the two halves of a region
+  uint32_t* calls;                    // [kMaxPeerBlocks] on this GPU, zeroed at the start
   PeerFault* fault;
   uint64_t limit_ns;  // how long a kernel waits for another rank's
   int ranks, rank;
-  int most_blocks;  // of a call: as many as surely find room on the GPU at once; at most kMostPeerBlocks
+  int most_blocks;  // of a call: as many as surely find room on the GPU at once; at most kMaxPeerBlocks
 };
 
 // Packets of a half that a call needs.

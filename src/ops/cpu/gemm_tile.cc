@@ -26,7 +26,7 @@ constexpr bool kWideRegisters = kLanes == 16;
 constexpr int kTileRows = kWideRegisters ? 12 : 6;
 constexpr int kGroup = kWideRegisters ? 4 : 2;
 // AVX2 takes up to 12 rows in one pass over the weights where these come from memory; see tile_by_halves().
-constexpr int kMostRows = kVectors == 2 ? 12 : kTileRows;
+constexpr int kMaxRows = kVectors == 2 ? 12 : kTileRows;
 
 // How many panels a tile of `rows` rows takes at once where it may take two.
 constexpr bool has_wide_tile(int rows) { return kWideRegisters || rows <= 3; }
@@ -180,7 +180,7 @@ constexpr void fill(TileKernels& kernels) {
     kernels.narrow[kRows] = &tile<T, kRows, 1>;
     if constexpr (has_wide_tile(kRows)) kernels.wide[kRows] = &tile<T, kRows, 2>;
     fill<T, kRows + 1>(kernels);
-  } else if constexpr (kRows <= kMostRows) {
+  } else if constexpr (kRows <= kMaxRows) {
     kernels.narrow[kRows] = &tile_by_halves<T, kRows>;
     fill<T, kRows + 1>(kernels);
   }
@@ -190,7 +190,7 @@ template <class T>
 constexpr TileKernels make_kernels() {
   TileKernels kernels;
   kernels.max_rows = kTileRows;
-  kernels.most_rows = kMostRows;
+  kernels.most_rows = kMaxRows;
   kernels.group = kGroup;
   kernels.widen = &widen<T>;
   kernels.narrow[0] = &tile<T, 1, 1, 1>;

@@ -48,7 +48,7 @@ bool has_amx_bf16() {
 
 // vdpbf16ps runs at half the rate of fp32 multiply-adds on Intel's cores, at twice it on AMD's (Zen 5):
 // measured, so that Intel without AMX is better off widening bf16 to fp32.
-Isa best_of(const std::vector<Isa>& available) {
+Isa argmax_of(const std::vector<Isa>& available) {
 #if defined(__x86_64__)
   constexpr unsigned kGenuineIntel = 0x756E6547;  // "Genu"
   if (available.back() == Isa::kAvx512Bf16 && cpuid(0, 0).ebx == kGenuineIntel) return Isa::kAvx512;
@@ -59,7 +59,7 @@ Isa best_of(const std::vector<Isa>& available) {
 Isa from_environment() {
   const std::vector<Isa> available = available_isas();
   const char* wanted = std::getenv("BOLIDE_CPU_ISA");
-  if (!wanted || !*wanted) return best_of(available);
+  if (!wanted || !*wanted) return argmax_of(available);
   for (int i = 0; i < static_cast<int>(std::size(kNames)); ++i) {
     if (kNames[i] != wanted) continue;
     for (Isa have : available)

@@ -29,7 +29,7 @@ void launch_hopper(const Context& context, const AttentionParams& p, int64_t pag
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(blocks)),
                           .block = dim3(kHopperThreads),
                           .shared_bytes = Traits::kSharedBytes,
-                          .division = Division::kMostShared};
+                          .division = Division::kMaxShared};
   launch(context, "attention_hopper", attention_hopper_kernel<Traits>, shape, p, tensor_maps(p, pages), grid);
 }
 

@@ -10,9 +10,9 @@ namespace {
 
 // Warps for each multiprocessor from which this kernel is better than blocks that share a row: on an H200
 // with bloom-560m 16 sequences make 2 of them and take as long either way, 64 make 8.
-constexpr int64_t kFewestWarps = 3;
+constexpr int64_t kMinWarps = 3;
 // A row has but one warp, on which all would wait if it had many more keys than the others.
-constexpr int64_t kMostKeys = 1024;
+constexpr int64_t kMaxKeys = 1024;
 
 template <class T, int kHead, bool kGrouped>
 void launch_head(const Context& context, const DecodeParams& p, const DecodeCase& of) {
@@ -21,7 +21,7 @@ void launch_head(const Context& context, const DecodeParams& p, const DecodeCase
                                        static_cast<unsigned>(p.head_blocks())),
                           .block = dim3(32),
                           .shared_bytes = RingTraits<Traits>::kSharedBytes,
-                          .division = Division::kMostShared};
+                          .division = Division::kMaxShared};
   const uint64_t keys = static_cast<uint64_t>(of.pages * p.kv_heads) << p.page_shift;
   const auto map = [&](const void* pages) {
     return tensor_map(pages, of.dtype, {uint64_t{kHead}, keys}, {uint64_t{kHead} * 2}, {kDecodeUnit});
@@ -39,8 +39,8 @@ bool has_kernel() {
 }  // namespace
 
 bool ring_fits(const DecodeParams& p, const DecodeCase& of) {
-  return division_for(of.rows) == Division::kMostShared && of.max_kv_length <= kMostKeys &&
-         of.rows * p.kv_heads * p.head_blocks() >= kFewestWarps * multiprocessors() &&
+  return division_for(of.rows) == Division::kMaxShared && of.max_kv_length <= kMaxKeys &&
+         of.rows * p.kv_heads * p.head_blocks() >= kMinWarps * multiprocessors() &&
          of.pages * p.kv_heads << p.page_shift <= std::numeric_limits<int32_t>::max() && has_kernel();
 }
 

@@ -41,9 +41,9 @@ void launch_lanes(const Context& context, const AttentionParams& p, int64_t max_
 template <class T>
 void launch_type(const Context& context, const AttentionParams& p, int64_t max_kv_length, bool fused) {
   const int vectors = (p.head_size + kVector<T> - 1) / kVector<T>;
-  constexpr int kMost = kVector<T> == 4 ? 2 : 1;
+  constexpr int kMax = kVector<T> == 4 ? 2 : 1;
   if (p.head_size % kVector<T> != 0) {
-    launch_rows<RowTraits<T, 32, kMost, 1, false>>(context, p, max_kv_length, fused);
+    launch_rows<RowTraits<T, 32, kMax, 1, false>>(context, p, max_kv_length, fused);
   } else if (vectors <= 4) {
     launch_lanes<T, 4>(context, p, max_kv_length, fused);
   } else if (vectors <= 8) {
@@ -53,7 +53,7 @@ void launch_type(const Context& context, const AttentionParams& p, int64_t max_k
   } else if (vectors <= 32) {
     launch_lanes<T, 32>(context, p, max_kv_length, fused);
   } else {  // fp32
-    launch_rows<RowTraits<T, 32, kMost, 1, true>>(context, p, max_kv_length, fused);
+    launch_rows<RowTraits<T, 32, kMax, 1, true>>(context, p, max_kv_length, fused);
   }
 }
 

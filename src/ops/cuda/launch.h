@@ -37,11 +37,11 @@ inline bool has_clusters() {
 // while the multiprocessor is empty: a kernel that wants another division than the one before does not start
 // beside it. Loads on their way to registers have their place in the cache (with the least of it bloom-560m's
 // head took 167 us instead of 124 on an H200), what the copy engine brings is in shared memory.
-enum class Division : int { kDriversChoice, kMostShared };
+enum class Division : int { kDriversChoice, kMaxShared };
 
 // For the kernels of a step with so many rows: from 9 on, its products use the copy engine.
 constexpr Division division_for(int64_t rows) {
-  return rows > 8 ? Division::kMostShared : Division::kDriversChoice;
+  return rows > 8 ? Division::kMaxShared : Division::kDriversChoice;
 }
 
 struct LaunchShape {
@@ -80,7 +80,7 @@ void launch(const Context& context, const char* name, void (*kernel)(Params...),
     attributes[1].val.clusterDim = {shape.cluster_x, 1, 1};
     ++count;
   }
-  if (shape.division == Division::kMostShared) {
+  if (shape.division == Division::kMaxShared) {
 #if CUDART_VERSION >= 12080
     attributes[count].id = cudaLaunchAttributePreferredSharedMemoryCarveout;
     attributes[count].val.sharedMemCarveout = cudaSharedmemCarveoutMaxShared;

@@ -7,9 +7,10 @@ namespace bolide::cuda {
 bool matmul(const Context& context, const MatmulArgs& args) {
   if (!context.deterministic) {
     if (few_rows_matmul(context, args)) return false;
-    if (const Done done = some_rows_matmul(context, args); done != Done::kNothing) return done == Done::kBest;
-    if (library_wins(*args.w, args.x.shape[0])) {
-      library_matmul(context, args);
+    if (const Done done = some_rows_matmul(context, args); done != Done::kNothing)
+      return done == Done::kArgmax;
+    if (cublaslt_wins(*args.w, args.x.shape[0])) {
+      cublaslt_matmul(context, args);
       return false;
     }
   }

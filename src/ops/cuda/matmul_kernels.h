@@ -8,17 +8,17 @@ namespace bolide::cuda {
 // Rows up to which skinny_matmul() is made to be fast: it is bound by the stream of weights.
 inline constexpr int64_t kSkinnyRows = 64;
 
-// What a way has done: kBest, instead of the product, when that was wanted and the way finds it by itself.
-enum class Done : uint8_t { kNothing, kProduct, kBest };
+// What a way has done: kArgmax, instead of the product, when that was wanted and the way finds it by itself.
+enum class Done : uint8_t { kNothing, kProduct, kArgmax };
 
 // Up to 8 rows in the shapes of a decode step; false when it does not take the case, and nothing is done. The
 // shortest from the end of the previous kernel to its own, but its sums have an order of their own.
 bool few_rows_matmul(const Context& context, const MatmulArgs& args);
 
 // 9 to 192 rows, or 5 to 64 of a head, by Hopper's warpgroup products, after a norm kernel where there is a
-// norm; kNothing when it does not take the case. It finds a head's MatmulArgs::best. (skinny_matmul(), which
-// takes up to 4 rows, does not: on an H200 that cost 6 us more with bloom-560m's head and one row.) A row is
-// the same bits whatever the others are and wherever it stands, but not for every number of them.
+// norm; kNothing when it does not take the case. It finds a head's MatmulArgs::argmax. (skinny_matmul(),
+// which takes up to 4 rows, does not: on an H200 that cost 6 us more with bloom-560m's head and one row.) A
+// row is the same bits whatever the others are and wherever it stands, but not for every number of them.
 Done some_rows_matmul(const Context& context, const MatmulArgs& args);
 
 // Own kernels, which read each weight once for up to kSkinnyRows rows of x (more rows: once for every
@@ -27,13 +27,13 @@ void skinny_matmul(const Context& context, const MatmulArgs& args);
 
 // Whether cuBLASLt serves this many rows better. With few the stream of weights is the floor, and own kernels
 // run closer to it: on an H200 they meet at about 20 rows with bloom-560m's matrices, at 5 with bloom-7b1's.
-inline bool library_wins(const PackedMatrix& w, int64_t rows) {
+inline bool cublaslt_wins(const PackedMatrix& w, int64_t rows) {
   if (w.dtype == DType::kF32) return rows > kSkinnyRows;
   return rows > (w.data.bytes() <= size_t{16} << 20 ? 20 : 4);
 }
 
 // cuBLASLt, with bias, GELU (tanh) and accumulation in its epilogue; a norm before it and other activations
 // after it are kernels of their own. For many rows.
-void library_matmul(const Context& context, const MatmulArgs& args);
+void cublaslt_matmul(const Context& context, const MatmulArgs& args);
 
 }  // namespace bolide::cuda

@@ -92,7 +92,7 @@ size_t most_shared_bytes() {
 
 DrawLaunch draw_launch(const View& logits, bool select) {
   const int64_t rows = logits.shape[0], columns = logits.shape[1];
-  BOLIDE_CHECK(columns <= kMostGpuVocab, "{} logits a row", columns);
+  BOLIDE_CHECK(columns <= kMaxGpuVocab, "{} logits a row", columns);
   // Of fewer logits one block is done before a cluster has met.
   constexpr int64_t kOneBlock = 8192;
   const int blocks = has_clusters() && columns > kOneBlock ? kDrawCluster : 1;

@@ -281,9 +281,9 @@ void cut_columns(SkinnyParams& p) {
   p.total_steps = (p.args.in + kStep - 1) / kStep;
   // A cluster's blocks wait for each other at each tile, so columns are shared only where there are too few
   // tiles for a Hopper's 132 multiprocessors, or more columns of x than fit beside other blocks.
-  constexpr int kMostSteps = 128;  // 4096 columns
+  constexpr int kMaxSteps = 128;  // 4096 columns
   while (has_clusters() && p.split() < 8 && p.total_steps >= 2 * kTileWarps * p.split() &&
-         (p.total_steps > kMostSteps * p.split() || p.tiles * p.split() < 128)) {
+         (p.total_steps > kMaxSteps * p.split() || p.tiles * p.split() < 128)) {
     ++p.split_log2;
   }
   p.steps = (p.total_steps + p.split() * kTileWarps - 1) / (p.split() * kTileWarps);

@@ -11,25 +11,25 @@
 namespace bolide::cuda {
 namespace {
 
-constexpr int kFewestRows = 9, kMostRows = 192;
+constexpr int kMinRows = 9, kMaxRows = 192;
 // Of heads: cuBLASLt's few rows take 135 us for bloom-560m's on an H200, 16 of these 130.
-constexpr int kFewestOfLarge = 5, kMostOfLarge = 64;
+constexpr int kMinOfLarge = 5, kMaxOfLarge = 64;
 // Blocks of a cluster take 64 rows of x at the most; of 65 to 128, with this many outputs, 32: rather than
 // that a cluster shares columns. (24.6 us a layer of bloom-560m at 128 rows, where 64 rows take 25.5 and
 // cuBLASLt 28; at 192 rows 28.2 and 31.0, from 256 on cuBLASLt is at least as quick. Tiles of 128 rows were
 // slower.)
-constexpr int kManyOutputs = 2048, kMostOf32Rows = 128;
+constexpr int kManyOutputs = 2048, kMaxOf32Rows = 128;
 // Of a W that is large the tile has 128 outputs, so that x is read half as often.
 constexpr size_t kLargeBytes = size_t{16} << 20;
 // Clusters grow to as many blocks as this, all at once. Each doubling adds to the sums that cross them.
 constexpr int kEnoughBlocks = 192;
-constexpr int kMostSplit = 8;
-constexpr int kFewestChunks = 2;  // of a block of a cluster
+constexpr int kMaxSplit = 8;
+constexpr int kMinChunks = 2;  // of a block of a cluster
 
 // `clusters`: of one block.
 int split_of(int clusters, int chunks) {
   int split = 1;
-  while (split < kMostSplit && 2 * clusters * split <= kEnoughBlocks && chunks / (2 * split) >= kFewestChunks)
+  while (split < kMaxSplit && 2 * clusters * split <= kEnoughBlocks && chunks / (2 * split) >= kMinChunks)
     split *= 2;
   return split;
 }
@@ -42,9 +42,9 @@ SomeRowsMaps tensor_maps(const SkinnyArgs& a, DType dtype, uint32_t box_rows, ui
                      {static_cast<uint64_t>(a.x_stride) * 2}, {box_rows})};
 }
 
-template <class Traits, bool kBest>
+template <class Traits, bool kArgmax>
 void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int tiles, int chunks,
-                  const BestParts& best) {
+                  const ArgmaxParts& argmax) {
   constexpr int split = Traits::kSplit;
   const int most_chunks = (chunks + split - 1) / split;
   const int row_blocks = (a.tokens + Traits::kRows - 1) / Traits::kRows;
@@ -66,29 +66,29 @@ void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int 
                       .y_f32 = a.y_dtype == DType::kF32,
                       .accumulate = a.accumulate,
                       .activation = a.activation,
-                      .best = best};
+                      .argmax = argmax};
   const LaunchShape shape = {
       .grid = dim3(static_cast<unsigned>(tiles * row_blocks * split)),
       .block = dim3(Traits::kThreads),
       .shared_bytes = static_cast<size_t>(Traits::kReuse ? std::max(rings, mail) : rings + mail),
       .cluster_x = static_cast<unsigned>(split),
-      .division = Division::kMostShared};
-  const auto kernel = some_rows_kernel<Traits, kBest>;
+      .division = Division::kMaxShared};
+  const auto kernel = some_rows_kernel<Traits, kArgmax>;
   launch(context, "some_rows_matmul", kernel, shape, p,
          tensor_maps(a, dtype, Traits::kRows, Traits::kOutputs));
 }
 
-// Finds `best` only where a tile is a block's own and has 128 outputs: it is for heads.
+// Finds `argmax` only where a tile is a block's own and has 128 outputs: it is for heads.
 template <class T, int kRows, int kGroups>
-Done launch_rows(const Context& context, const SkinnyArgs& a, DType dtype, const Best* best = nullptr) {
+Done launch_rows(const Context& context, const SkinnyArgs& a, DType dtype, const Argmax* argmax = nullptr) {
   const int tiles = (a.out + 64 * kGroups - 1) / (64 * kGroups), chunks = (a.in + 63) / 64;
   const int row_blocks = (a.tokens + kRows - 1) / kRows, wanted = split_of(tiles * row_blocks, chunks);
   if constexpr (kGroups == 2) {
-    if (best && wanted == 1) {
-      const BestParts parts = take_best_parts(context, a.tokens, tiles);
+    if (argmax && wanted == 1) {
+      const ArgmaxParts parts = take_argmax_parts(context, a.tokens, tiles);
       launch_split<SomeRowsTraits<T, kRows, kGroups, 1>, true>(context, a, dtype, tiles, chunks, parts);
-      pick_best(context, parts, *best);
-      return Done::kBest;
+      pick_argmax(context, parts, *argmax);
+      return Done::kArgmax;
     }
   }
   const auto split = [&]<int kSplit>() {
@@ -108,14 +108,14 @@ Done launch_rows(const Context& context, const SkinnyArgs& a, DType dtype, const
 }
 
 template <class T>
-Done launch_type(const Context& context, const SkinnyArgs& a, DType dtype, bool large, const Best* best) {
+Done launch_type(const Context& context, const SkinnyArgs& a, DType dtype, bool large, const Argmax* argmax) {
   if (large) {
-    if (a.tokens > 32) return launch_rows<T, 64, 2>(context, a, dtype, best);
-    if (a.tokens > 16) return launch_rows<T, 32, 2>(context, a, dtype, best);
-    return launch_rows<T, 16, 2>(context, a, dtype, best);
+    if (a.tokens > 32) return launch_rows<T, 64, 2>(context, a, dtype, argmax);
+    if (a.tokens > 16) return launch_rows<T, 32, 2>(context, a, dtype, argmax);
+    return launch_rows<T, 16, 2>(context, a, dtype, argmax);
   }
   if (a.tokens <= 16) return launch_rows<T, 16, 1>(context, a, dtype);
-  if (a.tokens <= 32 || (a.tokens > 64 && a.tokens <= kMostOf32Rows && a.out >= kManyOutputs))
+  if (a.tokens <= 32 || (a.tokens > 64 && a.tokens <= kMaxOf32Rows && a.out >= kManyOutputs))
     return launch_rows<T, 32, 1>(context, a, dtype);
   return launch_rows<T, 64, 1>(context, a, dtype);
 }
@@ -147,8 +147,8 @@ Done some_rows_matmul(const Context& context, const MatmulArgs& args) {
   // blocks half full (at 32 rows 125 us a layer against 128), but not with a head.
   const bool half_full = large && a.out / 128 < 4 * multiprocessors();
   const size_t pair = 2 * size_of(a.y_dtype);
-  if (half_full || a.tokens < (large ? kFewestOfLarge : kFewestRows) ||
-      a.tokens > (large ? kMostOfLarge : kMostRows) || dtype == DType::kF32 || a.out % 16 != 0 ||
+  if (half_full || a.tokens < (large ? kMinOfLarge : kMinRows) ||
+      a.tokens > (large ? kMaxOfLarge : kMaxRows) || dtype == DType::kF32 || a.out % 16 != 0 ||
       a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
       (a.y_dtype != DType::kF32 && a.y_dtype != dtype) || !(norm || (a.x_dtype == dtype && a.x_vector)) ||
       !has_kernel()) {
@@ -160,9 +160,9 @@ Done some_rows_matmul(const Context& context, const MatmulArgs& args) {
     a.x = x.data;
     a.x_stride = x.row_stride;
   }
-  const Best* best = leaves_best(args) ? &args.best : nullptr;
-  return dtype == DType::kF16 ? launch_type<__half>(context, a, dtype, large, best)
-                              : launch_type<__nv_bfloat16>(context, a, dtype, large, best);
+  const Argmax* argmax = leaves_argmax(args) ? &args.argmax : nullptr;
+  return dtype == DType::kF16 ? launch_type<__half>(context, a, dtype, large, argmax)
+                              : launch_type<__nv_bfloat16>(context, a, dtype, large, argmax);
 }
 
 }  // namespace bolide::cuda

@@ -19,7 +19,7 @@ namespace bolide::cuda {
 inline constexpr int kDecodeWarps = 8, kDecodeThreads = 32 * kDecodeWarps;
 inline constexpr int kDecodeUnit = 16;  // keys; pages are multiples of it
 inline constexpr int kMaxDecodeCluster = 8;
-inline constexpr int kMostGroupedHeads = 8;  // query heads of a key head that are computed together
+inline constexpr int kMaxGroupedHeads = 8;  // query heads of a key head that are computed together
 
 // What attention_decode() launches: AttentionParams without what is known, strides and offsets in elements.
 struct DecodeParams {
@@ -36,7 +36,7 @@ struct DecodeParams {
   int cluster_shift;  // log2 of the blocks that share a row
   float scale_log2;
 
-  int head_blocks() const { return (group + kMostGroupedHeads - 1) / kMostGroupedHeads; }
+  int head_blocks() const { return (group + kMaxGroupedHeads - 1) / kMaxGroupedHeads; }
 };
 
 // kHead: 64 or 128. kGrouped: up to 8 query heads of a key head are computed together, else it has but one.
@@ -45,7 +45,7 @@ struct DecodeParams {
 template <class T, int kHead_, bool kGrouped_, bool kClustered_, bool kOnce_, bool kBeside = false>
 struct DecodeTraits {
   using Type = T;
-  static constexpr int kHead = kHead_, kHeads = kGrouped_ ? kMostGroupedHeads : 1;
+  static constexpr int kHead = kHead_, kHeads = kGrouped_ ? kMaxGroupedHeads : 1;
   static constexpr bool kGrouped = kGrouped_, kClustered = kClustered_, kOnce = kOnce_;
   static constexpr int kUnits = 128 / kHead;  // of a warp's tile: 64 registers of keys and values
   static constexpr int kRegisters = kBeside ? 96 : 128;

@@ -6,7 +6,7 @@
 // size show in what is drawn.
 #include <cstdint>
 
-#include "ops/cuda/device/best.cuh"
+#include "ops/cuda/device/argmax.cuh"
 #include "ops/cuda/device/block_team.cuh"
 #include "ops/cuda/sample_kernels.h"
 
@@ -74,7 +74,7 @@ class Draw {
 
   // Stages the row.
   __device__ Top find_max() {
-    BestSoFar best;
+    ArgmaxSoFar best;
     const auto look = [&](float x, int i) { best.look(x, i); };
     // Four loads under way in each thread: this pass reads from memory.
     int i = begin_ + lane() * 4;

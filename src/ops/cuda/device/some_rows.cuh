@@ -1,8 +1,8 @@
 #pragma once
 
-#include "ops/cuda/best_kernels.h"
+#include "ops/cuda/argmax_kernels.h"
 #include "ops/cuda/device/activation.cuh"
-#include "ops/cuda/device/best.cuh"
+#include "ops/cuda/device/argmax.cuh"
 #include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/device/hopper_ptx.cuh"
@@ -50,7 +50,7 @@ struct SomeRows {
   bool y_f32;         // else T
   bool accumulate;    // y is fp32
   Activation activation;
-  BestParts best;  // one part a tile
+  ArgmaxParts argmax;  // one part a tile
 };
 
 // x in boxes of kRows rows. W as [out / 16, 2, 8, in], so that of 16 outputs the even ones come first: a
@@ -107,16 +107,16 @@ struct SomeRowsProducer {
   __device__ __forceinline__ void load_w(int n) const {
     const uint32_t stage = static_cast<uint32_t>(n % kWStages), full = b.w_full + stage * 8;
     barrier_expect(full, Traits::kWBytes);
-    copy_box(b.w_ring + stage * Traits::kWBytes, b.maps.w, (b.first + n) * 64, 0, 0,
-             b.tile * (Traits::kOutputs / 16), full);
+    strided_copy(b.w_ring + stage * Traits::kWBytes, b.maps.w, (b.first + n) * 64, 0, 0,
+                 b.tile * (Traits::kOutputs / 16), full);
   }
   __device__ __forceinline__ void expect_x(int n) const {
     barrier_expect(b.x_full + static_cast<uint32_t>(n % kXStages) * 8, Traits::kXBytes);
   }
   __device__ __forceinline__ void load_x(int n) const {
     const uint32_t stage = static_cast<uint32_t>(n % kXStages);
-    copy_box(b.x_ring + stage * Traits::kXBytes, b.maps.x, (b.first + n) * 64, b.first_row,
-             b.x_full + stage * 8);
+    strided_copy(b.x_ring + stage * Traits::kXBytes, b.maps.x, (b.first + n) * 64, b.first_row,
+                 b.x_full + stage * 8);
   }
   // Before the previous kernel has ended.
   __device__ __forceinline__ void open() const {
@@ -295,7 +295,7 @@ struct SomeRowsConsumer {
   // In place of all that finish() does, once the block's sums are in shared memory. A warp takes 8 rows at a
   // time, 4 lanes a row, which share the outputs of each lane that has left sums there, and those lanes of
   // even and odd g: no two lanes read from one bank.
-  __device__ __forceinline__ void leave_best() const {
+  __device__ __forceinline__ void leave_argmax() const {
     static_assert(kSplit == 1);
     constexpr int kWarps = Traits::kConsumers / 32;
     const int warp = static_cast<int>(threadIdx.x) / 32, row = lane / 4, odd = lane / 2 % 2,
@@ -304,20 +304,20 @@ struct SomeRowsConsumer {
     for (int n = warp; n < b.live(); n += kWarps) {
       const float* from = reinterpret_cast<const float*>(b.shared + b.p.mail_at) +
                           n * Traits::kConsumers * 4 + odd * 16 + row / 2 * 4 + second * 2 + row % 2;
-      BestSoFar best;
+      ArgmaxSoFar best;
 #pragma unroll 4
       for (int i = 0; i < sixteens; ++i)
 #pragma unroll
         for (int k = 0; k < 4; ++k) best.look(from[i * 128 + k * 32], i * 16 + k * 4);
-      const uint64_t found = best_of_lanes(best.candidate(begin + odd * 2 + second), 4);
+      const uint64_t found = argmax_of_lanes(best.candidate(begin + odd * 2 + second), 4);
       const int64_t at = n * 8 + row;
-      if (lane % 4 == 0 && at < b.rows) b.p.best.data[at * b.p.best.stride + b.tile] = found;
+      if (lane % 4 == 0 && at < b.rows) b.p.argmax.data[at * b.p.argmax.stride + b.tile] = found;
     }
   }
 };
 
-// kBest: of each row of y no more than the largest is wanted.
-template <class Traits, bool kBest>
+// kArgmax: of each row of y no more than the largest is wanted.
+template <class Traits, bool kArgmax>
 __global__ void __launch_bounds__(Traits::kThreads, 2)
     some_rows_kernel(const __grid_constant__ SomeRows p, const __grid_constant__ SomeRowsMaps maps) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -354,9 +354,9 @@ __global__ void __launch_bounds__(Traits::kThreads, 2)
     }
   }
   consumer.send_sums();
-  if constexpr (kBest) {
+  if constexpr (kArgmax) {
     named_wait(1, Traits::kConsumers);
-    consumer.leave_best();
+    consumer.leave_argmax();
   } else {
     consumer.finish();
   }

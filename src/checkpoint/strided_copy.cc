@@ -1,4 +1,4 @@
-#include "checkpoint/copy_box.h"
+#include "checkpoint/strided_copy.h"
 
 #include <algorithm>
 #include <cstring>
@@ -146,7 +146,7 @@ ByteStrides c_order(const Shape& shape, size_t element_bytes) {
   return strides;
 }
 
-void copy_box(const BoxCopy& box) {
+void strided_copy(const BoxCopy& box) {
   if (box.extents.count() == 0) return;
   Copier copier(box);
   BOLIDE_CHECK(box.offset <= box.file.size() &&

@@ -18,9 +18,9 @@ __device__ __forceinline__ float value_of(uint32_t key) {
 }
 
 // Nothing is less than any candidate, and NaN more.
-constexpr uint64_t kNoBest = 0, kNanBest = ~uint64_t{0};
+constexpr uint64_t kNoArgmax = 0, kNanArgmax = ~uint64_t{0};
 __device__ __forceinline__ uint64_t candidate_of(float x, int column) {
-  return x != x ? kNanBest : uint64_t{key_of(x)} << 32 | ~static_cast<uint32_t>(column);
+  return x != x ? kNanArgmax : uint64_t{key_of(x)} << 32 | ~static_cast<uint32_t>(column);
 }
 
 // A row's largest logit and the first column of it. Where it is not finite the column means nothing.
@@ -30,7 +30,7 @@ struct Top {
   bool finite;
 };
 __device__ __forceinline__ Top top_of(uint64_t candidate) {
-  if (candidate == kNoBest) return {-INFINITY, 0, false};
+  if (candidate == kNoArgmax) return {-INFINITY, 0, false};
   const auto key = static_cast<uint32_t>(candidate >> 32);
   if (key == kNanKey) return {NAN, 0, false};
   const float max = value_of(key);
@@ -38,7 +38,7 @@ __device__ __forceinline__ Top top_of(uint64_t candidate) {
 }
 
 // A thread's way over logits in the order of their columns.
-struct BestSoFar {
+struct ArgmaxSoFar {
   float max = -INFINITY;
   int at = -1;
   bool nan = false;
@@ -48,12 +48,12 @@ struct BestSoFar {
   }
   // Index 0 being column `first`. Nothing but minus infinity is nothing.
   __device__ __forceinline__ uint64_t candidate(int first) const {
-    return nan ? kNanBest : at >= 0 ? candidate_of(max, first + at) : kNoBest;
+    return nan ? kNanArgmax : at >= 0 ? candidate_of(max, first + at) : kNoArgmax;
   }
 };
 
 // The largest of each `lanes` neighbouring lanes, a power of two, in all of them. Called by whole warps.
-__device__ __forceinline__ uint64_t best_of_lanes(uint64_t candidate, int lanes) {
+__device__ __forceinline__ uint64_t argmax_of_lanes(uint64_t candidate, int lanes) {
   for (int offset = lanes / 2; offset > 0; offset /= 2) {
     const uint64_t other = __shfl_xor_sync(0xffffffffu, candidate, offset);
     candidate = other > candidate ? other : candidate;

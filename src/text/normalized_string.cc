@@ -1,4 +1,4 @@
-#include "text/aligned_text.h"
+#include "text/normalized_string.h"
 
 #include <algorithm>
 
@@ -19,15 +19,15 @@ void apply_changes(const std::vector<CharChange>& changes, std::vector<AlignedCh
   chars = std::move(out);
 }
 
-AlignedText::AlignedText(std::string_view original, Work& work) : original_(original), work_(work) {
+NormalizedString::NormalizedString(std::string_view original, Work& work) : original_(original), work_(work) {
   if (!original.empty()) pieces.push_back({0, static_cast<uint32_t>(original.size()), 0});
 }
 
-Piece AlignedText::cut(uint32_t begin, uint32_t end, int32_t id) const {
+Piece NormalizedString::cut(uint32_t begin, uint32_t end, int32_t id) const {
   return {begin, end, changed_ && begin < end ? spans_[begin].begin : begin, id};
 }
 
-void AlignedText::explode(const Piece& piece, std::vector<AlignedChar>& out) const {
+void NormalizedString::explode(const Piece& piece, std::vector<AlignedChar>& out) const {
   const std::string_view all = text();
   for (size_t at = piece.begin; at < piece.end;) {
     const auto begin = static_cast<uint32_t>(at);
@@ -36,25 +36,25 @@ void AlignedText::explode(const Piece& piece, std::vector<AlignedChar>& out) con
   }
 }
 
-AlignedText::Rewriter::Rewriter(AlignedText& target) : target_(target) {
+NormalizedString::Rewriter::Rewriter(NormalizedString& target) : target_(target) {
   text_.reserve(target.text().size() * 2);
   spans_.reserve(target.text().size() * 2);
   pieces_.reserve(target.pieces.size());
 }
 
-void AlignedText::Rewriter::open(const Piece& piece) {
+void NormalizedString::Rewriter::open(const Piece& piece) {
   const auto at = static_cast<uint32_t>(text_.size());
   pieces_.push_back({at, at, piece.origin, piece.id});
 }
 
-void AlignedText::Rewriter::put(std::string_view bytes, Span from) {
+void NormalizedString::Rewriter::put(std::string_view bytes, Span from) {
   text_.append(bytes);
   check_size();
   spans_.insert(spans_.end(), bytes.size(), from);
   pieces_.back().end = static_cast<uint32_t>(text_.size());
 }
 
-void AlignedText::Rewriter::put(const std::vector<AlignedChar>& chars) {
+void NormalizedString::Rewriter::put(const std::vector<AlignedChar>& chars) {
   target_.work_.spend(4 * chars.size());
   for (const AlignedChar& each : chars) {
     append_char(text_, each.c);
@@ -64,7 +64,7 @@ void AlignedText::Rewriter::put(const std::vector<AlignedChar>& chars) {
   pieces_.back().end = static_cast<uint32_t>(text_.size());
 }
 
-void AlignedText::Rewriter::append(const Piece& piece) {
+void NormalizedString::Rewriter::append(const Piece& piece) {
   const std::string_view all = target_.text();
   target_.work_.spend(4 * (piece.end - piece.begin));
   for (uint32_t at = piece.begin; at < piece.end;) {
@@ -74,7 +74,7 @@ void AlignedText::Rewriter::append(const Piece& piece) {
   }
 }
 
-void AlignedText::Rewriter::check_size() const {
+void NormalizedString::Rewriter::check_size() const {
   // Offsets are 32 bits.
   if (text_.size() <= std::min<size_t>(UINT32_MAX, max_rewritten(target_.original_.size()))) return;
   fail(ErrorCode::kUnsupported,
@@ -82,7 +82,7 @@ void AlignedText::Rewriter::check_size() const {
        max_rewritten(target_.original_.size()), target_.original_.size());
 }
 
-void AlignedText::Rewriter::finish() {
+void NormalizedString::Rewriter::finish() {
   target_.text_ = std::move(text_);
   target_.spans_ = std::move(spans_);
   target_.pieces = std::move(pieces_);

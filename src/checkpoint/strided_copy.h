@@ -29,6 +29,6 @@ struct BoxCopy {
 // read a row. What lies close together in the file, but not so in memory, goes through a buffer of 1 MiB at
 // most. Files are read and not mapped: one that is truncated meanwhile gives an Error instead of SIGBUS, and
 // its pages never count as this process's memory.
-void copy_box(const BoxCopy& box);
+void strided_copy(const BoxCopy& box);
 
 }  // namespace bolide

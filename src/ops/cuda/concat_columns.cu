@@ -1,6 +1,6 @@
+#include "ops/concat_columns.h"
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/launch.h"
-#include "ops/side_by_side.h"
 
 namespace bolide::cuda {
 namespace {
@@ -35,11 +35,11 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void side_by_side(const Context& context, const SideBySideArgs& args) {
+void concat_columns(const Context& context, const ConcatColumnsArgs& args) {
   const int64_t total = args.y.shape[1];
   constexpr int64_t kOfBlock = kThreads * kEach;
   BOLIDE_CHECK(total <= int64_t{65535} * kOfBlock, "{} columns", total);
-  launch(context, "side_by_side", place_parts,
+  launch(context, "concat_columns", place_parts,
          {.grid = dim3(static_cast<unsigned>(args.y.shape[0]),
                        static_cast<unsigned>((total + kOfBlock - 1) / kOfBlock)),
           .block = dim3(kThreads)},

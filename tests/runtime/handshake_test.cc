@@ -1,4 +1,4 @@
-#include "runtime/alike.h"
+#include "runtime/handshake.h"
 
 #include "support/expect_error.h"
 #include "support/on_ranks.h"

@@ -1,4 +1,4 @@
-#include "ops/side_by_side.h"
+#include "ops/concat_columns.h"
 
 #include <cstring>
 
@@ -6,7 +6,7 @@
 
 namespace bolide::cpu {
 
-void side_by_side(const Context& context, const SideBySideArgs& args) {
+void concat_columns(const Context& context, const ConcatColumnsArgs& args) {
   const int64_t columns = args.x.shape[1], total = args.y.shape[1];
   constexpr int64_t kWidth = sizeof(float);  // of either type
   const auto* x = static_cast<const std::byte*>(args.x.data);

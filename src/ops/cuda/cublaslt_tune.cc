@@ -7,7 +7,7 @@
 #include <numeric>
 #include <set>
 
-#include "ops/cuda/library.h"
+#include "ops/cuda/cublaslt.h"
 #include "ops/cuda/measure.h"
 #include "tensor/device.h"
 
@@ -19,12 +19,12 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 // A product's matrices, and how long an algorithm takes over them.
 class Workbench {
  public:
-  Workbench(const Context& context, const LibraryProduct& product);
+  Workbench(const Context& context, const CublasLtGemm& product);
 
   std::vector<cublasLtMatmulAlgo_t> proposals(int most) const {
     return library_.proposals(problem_, descriptors_, most);
   }
-  std::optional<cublasLtMatmulHeuristicResult_t> make(const LibraryAlgorithm& algorithm) {
+  std::optional<cublasLtMatmulHeuristicResult_t> make(const CublasLtAlgorithm& algorithm) {
     return library_.make(algorithm, problem_, descriptors_);
   }
   // Of one product in a series; kNever for an algorithm that does not run. One that is clearly slower than
@@ -44,7 +44,7 @@ class Workbench {
   Tensor weights_, x_, bias_, y_, expected_, workspace_;
 };
 
-Workbench::Workbench(const Context& context, const LibraryProduct& product)
+Workbench::Workbench(const Context& context, const CublasLtGemm& product)
     : context_(context), library_(library()), problem_(dense_problem(product)), descriptors_(problem_) {
   const auto buffer = [&](int64_t elements, DType dtype) {
     const Tensor made = Tensor::allocate({elements}, dtype, Device::kCuda);
@@ -135,26 +135,26 @@ std::vector<int64_t> up_to(int64_t last) {
 }
 
 // All that differ from it in one attribute.
-std::vector<LibraryAlgorithm> neighbours(const LibraryAlgorithm& middle,
-                                         const cublasLtMatmulAlgo_t& algorithm) {
-  std::vector<LibraryAlgorithm> all;
-  const auto vary = [&](int64_t LibraryAlgorithm::*field, const std::vector<int64_t>& values) {
+std::vector<CublasLtAlgorithm> neighbours(const CublasLtAlgorithm& middle,
+                                          const cublasLtMatmulAlgo_t& algorithm) {
+  std::vector<CublasLtAlgorithm> all;
+  const auto vary = [&](int64_t CublasLtAlgorithm::*field, const std::vector<int64_t>& values) {
     for (int64_t value : values) {
       all.push_back(middle);
       all.back().*field = value;
     }
   };
-  vary(&LibraryAlgorithm::tile, capabilities(algorithm, CUBLASLT_ALGO_CAP_TILE_IDS));
-  vary(&LibraryAlgorithm::stages, capabilities(algorithm, CUBLASLT_ALGO_CAP_STAGES_IDS));
-  vary(&LibraryAlgorithm::cluster_shape, up_to(CUBLASLT_CLUSTER_SHAPE_1x16x1));
+  vary(&CublasLtAlgorithm::tile, capabilities(algorithm, CUBLASLT_ALGO_CAP_TILE_IDS));
+  vary(&CublasLtAlgorithm::stages, capabilities(algorithm, CUBLASLT_ALGO_CAP_STAGES_IDS));
+  vary(&CublasLtAlgorithm::cluster_shape, up_to(CUBLASLT_CLUSTER_SHAPE_1x16x1));
   if (capability<uint32_t>(algorithm, CUBLASLT_ALGO_CAP_CTA_SWIZZLING_SUPPORT))
-    vary(&LibraryAlgorithm::swizzle, up_to(1));
-  constexpr int32_t kMostOptions = 15;
-  vary(&LibraryAlgorithm::custom_option,
-       up_to(std::min(kMostOptions, capability<int32_t>(algorithm, CUBLASLT_ALGO_CAP_CUSTOM_OPTION_MAX))));
+    vary(&CublasLtAlgorithm::swizzle, up_to(1));
+  constexpr int32_t kMaxOptions = 15;
+  vary(&CublasLtAlgorithm::custom_option,
+       up_to(std::min(kMaxOptions, capability<int32_t>(algorithm, CUBLASLT_ALGO_CAP_CUSTOM_OPTION_MAX))));
   if (capability<int32_t>(algorithm, CUBLASLT_ALGO_CAP_SPLITK_SUPPORT)) {
     const size_t first = all.size();
-    vary(&LibraryAlgorithm::splits, {1, 2, 3, 4, 6, 8, 12, 16});
+    vary(&CublasLtAlgorithm::splits, {1, 2, 3, 4, 6, 8, 12, 16});
     for (size_t i = first; i < all.size(); ++i) {
       all[i].reduction =
           all[i].splits > 1 ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_NONE;
@@ -164,7 +164,7 @@ std::vector<LibraryAlgorithm> neighbours(const LibraryAlgorithm& middle,
 }
 
 struct Candidate {
-  LibraryAlgorithm numbers;
+  CublasLtAlgorithm numbers;
   cublasLtMatmulAlgo_t algorithm;
   double seconds = kNever;
 };
@@ -174,7 +174,7 @@ class Search {
  public:
   Search(Workbench& bench, double best) : bench_(bench), best_(best) {}
 
-  void try_out(const LibraryAlgorithm& numbers) {
+  void try_out(const CublasLtAlgorithm& numbers) {
     if (!seen_.insert(numbers).second) return;
     const auto made = bench_.make(numbers);
     if (!made) return;
@@ -194,9 +194,9 @@ class Search {
     const std::vector<Candidate> middles(
         sorted.begin(), sorted.begin() + static_cast<int64_t>(std::min(kMiddles, sorted.size())));
     for (const Candidate& middle : middles) {
-      LibraryAlgorithm numbers = middle.numbers;
+      CublasLtAlgorithm numbers = middle.numbers;
       numbers.workspace_bytes = 0;
-      for (const LibraryAlgorithm& neighbour : neighbours(numbers, middle.algorithm)) {
+      for (const CublasLtAlgorithm& neighbour : neighbours(numbers, middle.algorithm)) {
         if (std::chrono::steady_clock::now() - begin > kPatience) return;
         try_out(neighbour);
       }
@@ -212,21 +212,21 @@ class Search {
  private:
   Workbench& bench_;
   double best_;
-  std::set<LibraryAlgorithm> seen_;
+  std::set<CublasLtAlgorithm> seen_;
   std::vector<Candidate> found_;
 };
 
 }  // namespace
 
-void prepare_products(const Context& context, std::span<const LibraryProduct> products, int64_t most_tokens) {
-  constexpr int64_t kFewest = 256;  // fewer go to own kernels, or are quick to follow
+void prepare_gemms(const Context& context, std::span<const CublasLtGemm> products, int64_t most_tokens) {
+  constexpr int64_t kMin = 256;  // fewer go to own kernels, or are quick to follow
   std::vector<Problem> problems;
-  for (LibraryProduct p : products)
-    for (p.tokens = kFewest; p.tokens <= most_tokens; p.tokens = rounded_tokens(p.tokens + 1))
+  for (CublasLtGemm p : products)
+    for (p.tokens = kMin; p.tokens <= most_tokens; p.tokens = rounded_tokens(p.tokens + 1))
       problems.push_back(dense_problem(p));
   // Where w, x, bias, y and the workspace begin, and where that ends.
   const auto places = [](const Problem& problem) {
-    const LibraryProduct& p = problem.product;
+    const CublasLtGemm& p = problem.product;
     const auto bytes = [](int64_t elements, DType dtype) {
       return (elements * static_cast<int64_t>(size_of(dtype)) + 255) / 256 * 256;
     };
@@ -256,7 +256,7 @@ void prepare_products(const Context& context, std::span<const LibraryProduct> pr
   synchronize(context);
 }
 
-TunedProduct tune_product(const Context& context, const LibraryProduct& product, bool quick) {
+GemmTuning tune_gemm(const Context& context, const CublasLtGemm& product, bool quick) {
   constexpr int kProposals = 24, kRounds = 5;
   constexpr size_t kFinalists = 4;
   Workbench bench(context, product);
@@ -274,10 +274,10 @@ TunedProduct tune_product(const Context& context, const LibraryProduct& product,
   }
   // In turns, so that a change of the clock meets all of them: the fastest of many is often just the
   // luckiest.
-  TunedProduct tuned{.best = {},
-                     .default_seconds = kNever,
-                     .best_seconds = kNever,
-                     .candidates = static_cast<int64_t>(search.fastest_first().size())};
+  GemmTuning tuned{.best = {},
+                   .default_seconds = kNever,
+                   .best_seconds = kNever,
+                   .candidates = static_cast<int64_t>(search.fastest_first().size())};
   for (int round = 0; round < kRounds; ++round) {
     tuned.default_seconds = std::min(tuned.default_seconds, bench.seconds(first_guess, kNever));
     for (Candidate& finalist : finalists)
@@ -285,18 +285,18 @@ TunedProduct tune_product(const Context& context, const LibraryProduct& product,
   }
   for (const Candidate& finalist : finalists) {
     if (finalist.seconds >= tuned.best_seconds) continue;
-    tuned.best = finalist.numbers;
+    tuned.argmax = finalist.numbers;
     tuned.best_seconds = finalist.seconds;
   }
   // Within a hundredth nothing is gained: the library's own guess stays.
   if (tuned.best_seconds <= 0.99 * tuned.default_seconds) return tuned;
   tuned.best_seconds = tuned.default_seconds;
-  tuned.best = numbers_of(first_guess);
+  tuned.argmax = numbers_of(first_guess);
   const auto again = tuned.best ? bench.make(*tuned.best) : std::nullopt;
   if (again) {
     tuned.best->workspace_bytes = static_cast<int64_t>(again->workspaceSize);
   } else {
-    tuned.best = std::nullopt;
+    tuned.argmax = std::nullopt;
   }
   return tuned;
 }

@@ -1,4 +1,4 @@
-#include "text/precompiled.h"
+#include "text/charsmap.h"
 
 #include <unicode/ubrk.h>
 #include <unicode/utext.h>
@@ -76,7 +76,7 @@ class Graphemes {
 
 }  // namespace
 
-PrecompiledMap::PrecompiledMap(std::string_view base64, std::string_view where) {
+Charsmap::Charsmap(std::string_view base64, std::string_view where) {
   const auto corrupt = [&](const char* why) {
     fail(ErrorCode::kCorrupt, "{}: precompiled_charsmap {}", where, why);
   };
@@ -93,7 +93,7 @@ PrecompiledMap::PrecompiledMap(std::string_view base64, std::string_view where) 
   if (!is_utf8(replacements_)) corrupt("has replacements that are not UTF-8");
 }
 
-std::string_view PrecompiledMap::find(std::string_view part) const {
+std::string_view Charsmap::find(std::string_view part) const {
   size_t at = offset(trie_[0]);
   for (const char each : part) {
     const auto byte = static_cast<unsigned char>(each);
@@ -114,7 +114,7 @@ std::string_view PrecompiledMap::find(std::string_view part) const {
   return {};
 }
 
-bool PrecompiledMap::rewrite(std::string_view part, int count, std::vector<CharChange>& out) const {
+bool Charsmap::rewrite(std::string_view part, int count, std::vector<CharChange>& out) const {
   const std::string_view found = find(part);
   if (!found.data()) return false;
   int made = 0;
@@ -124,7 +124,7 @@ bool PrecompiledMap::rewrite(std::string_view part, int count, std::vector<CharC
   return true;
 }
 
-void PrecompiledMap::apply(std::vector<AlignedChar>& chars, const Place& place) const {
+void Charsmap::apply(std::vector<AlignedChar>& chars, const Place& place) const {
   std::string text;
   for (const AlignedChar& each : chars) append_char(text, each.c);
   std::vector<CharChange> out;

@@ -33,7 +33,7 @@ void apply_changes(const std::vector<CharChange>& changes, std::vector<AlignedCh
 
 // A part of the text between two cuts. One with an id is an added token, which nothing changes any more.
 struct Piece {
-  uint32_t begin, end;  // bytes of AlignedText::text()
+  uint32_t begin, end;  // bytes of NormalizedString::text()
   uint32_t origin;      // where its original began when it was cut off; only Metaspace's "first" asks
   int32_t id = -1;
 };
@@ -46,10 +46,10 @@ constexpr size_t max_rewritten(size_t bytes) { return 32 * bytes + 4096; }
 // Text on its way through normalisation and cutting: pieces, in order, of a text each byte of which knows the
 // stretch of the original that it stands for. That is always whole characters: a byte of a longer character
 // stands for all of it. While nothing has changed the text, it is the original and no table is kept.
-class AlignedText {
+class NormalizedString {
  public:
   // `work`: what is done with this text is counted there; it must outlive the object.
-  AlignedText(std::string_view original, Work& work);
+  NormalizedString(std::string_view original, Work& work);
   Work& work() const { return work_; }
 
   std::string_view text() const { return changed_ ? std::string_view(text_) : original_; }
@@ -75,7 +75,7 @@ class AlignedText {
   // Rebuilds the text piece by piece: open() or keep() for every piece, put() for each part of its new form.
   class Rewriter {
    public:
-    explicit Rewriter(AlignedText& target);
+    explicit Rewriter(NormalizedString& target);
     void open(const Piece& piece);
     void put(std::string_view bytes, Span from);
     void put(const std::vector<AlignedChar>& chars);
@@ -85,7 +85,7 @@ class AlignedText {
 
    private:
     void check_size() const;
-    AlignedText& target_;
+    NormalizedString& target_;
     std::string text_;
     std::vector<Span> spans_;
     std::vector<Piece> pieces_;

@@ -11,12 +11,12 @@ namespace bolide {
 
 // What is wrong with one checkpoint, gathered so that the user sees all of it at once instead of one fault a
 // run.
-class Findings {
+class Diagnostics {
  public:
   // The first kListed findings are spelled out, the rest is counted: a folder of the wrong model can have
   // thousands.
   static constexpr size_t kListed = 10;
-  explicit Findings(std::string where) : where_(std::move(where)) {}
+  explicit Diagnostics(std::string where) : where_(std::move(where)) {}
   void add(std::string finding) {
     ++count_;
     if (listed_.size() < kListed) listed_.push_back(std::move(finding));

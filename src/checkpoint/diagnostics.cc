@@ -1,8 +1,8 @@
-#include "checkpoint/findings.h"
+#include "checkpoint/diagnostics.h"
 
 namespace bolide {
 
-void Findings::raise_if_any(ErrorCode code) const {
+void Diagnostics::raise_if_any(ErrorCode code) const {
   if (empty()) return;
   std::string message = where_ + ":";
   for (size_t i = 0; i < listed_.size(); ++i) message += (i ? "; " : " ") + listed_[i];

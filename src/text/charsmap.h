@@ -11,10 +11,10 @@ namespace bolide::text {
 
 // SentencePiece's compiled rules of normalisation (precompiled_charsmap): a double-array trie (Darts) from
 // byte strings to places in a list of replacements, each ended by a NUL. Const methods are thread-safe.
-class PrecompiledMap {
+class Charsmap {
  public:
   // kCorrupt naming `where` for what is no such map in base64.
-  PrecompiledMap(std::string_view base64, std::string_view where);
+  Charsmap(std::string_view base64, std::string_view where);
 
   // As the `tokenizers` package does it: a grapheme cluster of under 6 bytes goes as a whole by its shortest
   // prefix that has a rule, any other one character by character.

@@ -1,9 +1,9 @@
 // Matrix products of many rows through cuBLASLt.
+#include "ops/cuda/cublaslt.h"
 #include "ops/cuda/device/activation.cuh"
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/device/scalar.cuh"
 #include "ops/cuda/launch.h"
-#include "ops/cuda/library.h"
 #include "ops/cuda/matmul_kernels.h"
 #include "tensor/device.h"
 
@@ -60,7 +60,7 @@ uint32_t row_alignment(const View& view) {
 
 }  // namespace
 
-void library_matmul(const Context& context, const MatmulArgs& args) {
+void cublaslt_matmul(const Context& context, const MatmulArgs& args) {
   Arena own(Device::kCuda);
   Arena& arena = context.arena ? *context.arena : own;
   const Arena::Scope scope(arena);

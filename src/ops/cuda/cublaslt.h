@@ -11,7 +11,7 @@
 #include "ops/matmul.h"
 #include "ops/tune.h"
 
-// cuBLASLt, behind library_matmul() and ops/tune.h.
+// cuBLASLt, behind cublaslt_matmul() and ops/tune.h.
 namespace bolide::cuda {
 
 // CUBLAS_STATUS_ALLOC_FAILED is kResource, any other failure kInternal.
@@ -20,18 +20,18 @@ void check_lt(cublasStatus_t status, const char* what);
 inline constexpr size_t kWorkspaceBytes = kMatmulWorkspaceBytes;
 
 // What an algorithm is chosen for, four numbers an octave from 128 on: every step of ragged prompts has
-// another number of tokens, and a choice costs what prepare_products() says.
+// another number of tokens, and a choice costs what prepare_gemms() says.
 int64_t rounded_tokens(int64_t tokens);
 
 // A product and where its matrices lie: what decides which algorithms can serve it.
 struct Problem {
-  LibraryProduct product;
+  CublasLtGemm product;
   int64_t w_stride = 0, x_stride = 0, y_stride = 0;
   uint32_t y_alignment = 16;  // of its rows, in bytes
   auto operator<=>(const Problem&) const = default;
 };
 // With rows side by side, those of x and W padded to 16 bytes: as they nearly always lie.
-Problem dense_problem(const LibraryProduct& product);
+Problem dense_problem(const CublasLtGemm& product);
 
 class Descriptors {
  public:
@@ -79,12 +79,12 @@ class Library {
                                               int most) const;
   // From its numbers, with the workspace that it wants; nothing where the library does not take them for this
   // problem, or where split sums would be rounded in between.
-  std::optional<cublasLtMatmulHeuristicResult_t> make(const LibraryAlgorithm& algorithm,
+  std::optional<cublasLtMatmulHeuristicResult_t> make(const CublasLtAlgorithm& algorithm,
                                                       const Problem& problem, Descriptors& descriptors) const;
 
-  std::vector<LibraryProduct> met() const;
+  std::vector<CublasLtGemm> met() const;
   void forget();
-  void use(const LibraryProduct& product, const LibraryAlgorithm& algorithm);
+  void use(const CublasLtGemm& product, const CublasLtAlgorithm& algorithm);
 
  private:
   // With what a product runs.
@@ -98,13 +98,13 @@ class Library {
   mutable std::mutex mutex_;
   // Of all problems met, tokens rounded up unless they are directed_ as they are.
   std::map<Problem, Choice> choices_;
-  std::map<LibraryProduct, LibraryAlgorithm> directed_;  // by use()
+  std::map<CublasLtGemm, CublasLtAlgorithm> directed_;  // by use()
 };
 
 // Of the current GPU.
 Library& library();
 
 // Nothing for one that lacks an attribute.
-std::optional<LibraryAlgorithm> numbers_of(const cublasLtMatmulAlgo_t& algorithm);
+std::optional<CublasLtAlgorithm> numbers_of(const cublasLtMatmulAlgo_t& algorithm);
 
 }  // namespace bolide::cuda

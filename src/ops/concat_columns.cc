@@ -1,10 +1,10 @@
-#include "ops/side_by_side.h"
+#include "ops/concat_columns.h"
 
 #include "ops/check.h"
 
 namespace bolide {
 
-void side_by_side(const Context& context, const SideBySideArgs& args) {
+void concat_columns(const Context& context, const ConcatColumnsArgs& args) {
   check_context(context);
   BOLIDE_CHECK(args.x.shape.rank() == 2 && args.y.shape.rank() == 2 && args.parts >= 1);
   BOLIDE_CHECK(args.x.dtype == DType::kF32 || args.x.dtype == DType::kI32);
@@ -15,9 +15,9 @@ void side_by_side(const Context& context, const SideBySideArgs& args) {
                args.parts, columns);
   if (rows == 0 || args.y.shape[1] == 0) return;
   if constexpr (kHasCuda) {
-    if (context.device == Device::kCuda) return cuda::side_by_side(context, args);
+    if (context.device == Device::kCuda) return cuda::concat_columns(context, args);
   }
-  cpu::side_by_side(context, args);
+  cpu::concat_columns(context, args);
 }
 
 }  // namespace bolide

@@ -1,5 +1,5 @@
-// copy_box() against one element at a time.
-#include "checkpoint/copy_box.h"
+// strided_copy() against one element at a time.
+#include "checkpoint/strided_copy.h"
 
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@
 namespace bolide {
 namespace {
 
-class CopyBox : public testing::Test {
+class StridedCopy : public testing::Test {
  protected:
   static constexpr size_t kFile = size_t{6} << 20;
   void SetUp() override {
@@ -48,13 +48,13 @@ class CopyBox : public testing::Test {
       }
       std::memcpy(expected.data() + to, bytes_.data() + from, element);
     }
-    copy_box({.file = file,
-              .offset = offset,
-              .extents = extents,
-              .src_strides = src,
-              .into = got.data(),
-              .into_strides = into,
-              .element_bytes = element});
+    strided_copy({.file = file,
+                  .offset = offset,
+                  .extents = extents,
+                  .src_strides = src,
+                  .into = got.data(),
+                  .into_strides = into,
+                  .element_bytes = element});
     EXPECT_TRUE(got == expected) << extents.str() << " of " << element;
   }
 
@@ -63,7 +63,7 @@ class CopyBox : public testing::Test {
   std::string bytes_;
 };
 
-TEST_F(CopyBox, WholeTensorsAndSlices) {
+TEST_F(StridedCopy, WholeTensorsAndSlices) {
   check(8, {}, {}, 4);
   check(3, {7}, {1}, 1);
   check(16, {300, 1000}, {1000, 1}, 4);          // one run
@@ -79,7 +79,7 @@ TEST_F(CopyBox, WholeTensorsAndSlices) {
   check(8, {50}, {0}, 4);
 }
 
-TEST_F(CopyBox, OtherOrdersThanTheFile) {
+TEST_F(StridedCopy, OtherOrdersThanTheFile) {
   check(40, {300, 500}, {1, 300}, 4);    // saved transposed, all of it
   check(40, {100, 50}, {1, 10'000}, 4);  // a part: columns far apart
   check(0, {5, 6, 7}, {1, 35, 5}, 8);
@@ -87,14 +87,14 @@ TEST_F(CopyBox, OtherOrdersThanTheFile) {
   for (size_t element : {1, 2, 4, 8}) check(24, {30, 40}, {1, 31}, element);
 }
 
-TEST_F(CopyBox, StridesThatOverlapOrStandStill) {
+TEST_F(StridedCopy, StridesThatOverlapOrStandStill) {
   check(24, {10, 10}, {0, 1}, 4);
   check(24, {10, 10}, {1, 0}, 4);
   check(24, {50, 10}, {3, 1}, 2);            // windows
   check(24, {1, 9}, {INT64_MAX / 8, 1}, 2);  // never stepped along
 }
 
-TEST_F(CopyBox, RandomBoxes) {
+TEST_F(StridedCopy, RandomBoxes) {
   std::mt19937 random(7);
   const auto up_to = [&](int64_t most) {
     return static_cast<int64_t>(random() % static_cast<uint64_t>(most)) + 1;
@@ -118,15 +118,15 @@ TEST_F(CopyBox, RandomBoxes) {
   }
 }
 
-TEST_F(CopyBox, EmptyBoxesReadNothing) {
+TEST_F(StridedCopy, EmptyBoxesReadNothing) {
   const InputFile file(path_);
-  copy_box({.file = file,
-            .offset = 5 * kFile,
-            .extents = {3, 0},
-            .src_strides = {},
-            .into = nullptr,
-            .into_strides = {},
-            .element_bytes = 4});
+  strided_copy({.file = file,
+                .offset = 5 * kFile,
+                .extents = {3, 0},
+                .src_strides = {},
+                .into = nullptr,
+                .into_strides = {},
+                .element_bytes = 4});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "ops/cuda/library.h"
+#include "ops/cuda/cublaslt.h"
 
 #include <array>
 
@@ -18,7 +18,7 @@ cudaDataType_t data_type(DType dtype) {
   }
 }
 
-cublasLtEpilogue_t epilogue(const LibraryProduct& p) {
+cublasLtEpilogue_t epilogue(const CublasLtGemm& p) {
   if (p.gelu) return p.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
   return p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 }
@@ -58,19 +58,19 @@ class Preference {
 
 struct Attribute {
   cublasLtMatmulAlgoConfigAttributes_t name;
-  int64_t LibraryAlgorithm::*field;
+  int64_t CublasLtAlgorithm::*field;
   size_t bytes;
 };
 // All but the id, which an algorithm is made with.
 constexpr Attribute kAttributes[] = {
-    {CUBLASLT_ALGO_CONFIG_TILE_ID, &LibraryAlgorithm::tile, 4},
-    {CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &LibraryAlgorithm::splits, 4},
-    {CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &LibraryAlgorithm::reduction, 4},
-    {CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, &LibraryAlgorithm::swizzle, 4},
-    {CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, &LibraryAlgorithm::custom_option, 4},
-    {CUBLASLT_ALGO_CONFIG_STAGES_ID, &LibraryAlgorithm::stages, 4},
-    {CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, &LibraryAlgorithm::inner_shape, 2},
-    {CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, &LibraryAlgorithm::cluster_shape, 2},
+    {CUBLASLT_ALGO_CONFIG_TILE_ID, &CublasLtAlgorithm::tile, 4},
+    {CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &CublasLtAlgorithm::splits, 4},
+    {CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &CublasLtAlgorithm::reduction, 4},
+    {CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, &CublasLtAlgorithm::swizzle, 4},
+    {CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, &CublasLtAlgorithm::custom_option, 4},
+    {CUBLASLT_ALGO_CONFIG_STAGES_ID, &CublasLtAlgorithm::stages, 4},
+    {CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, &CublasLtAlgorithm::inner_shape, 2},
+    {CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, &CublasLtAlgorithm::cluster_shape, 2},
 };
 
 std::optional<int64_t> get(const cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t name,
@@ -106,7 +106,7 @@ void check_lt(cublasStatus_t status, const char* what) {
        "cuBLASLt: {} failed: {}", what, cublasLtGetStatusString(status));
 }
 
-Problem dense_problem(const LibraryProduct& p) {
+Problem dense_problem(const CublasLtGemm& p) {
   const int64_t vector = 16 / static_cast<int64_t>(size_of(p.in_dtype));
   const int64_t padded = (p.in + vector - 1) / vector * vector;
   const auto row_bytes = static_cast<uint64_t>(p.out) * size_of(p.y_dtype) | 16;
@@ -124,7 +124,7 @@ void Descriptors::set(cublasLtMatmulDescAttributes_t attribute, T value) {
 }
 
 Descriptors::Descriptors(const Problem& problem) {
-  const LibraryProduct& p = problem.product;
+  const CublasLtGemm& p = problem.product;
   // Row-major y [tokens, out] = x W^T is column-major y^T [out, tokens] = W x^T, W's rows being columns.
   check_lt(cublasLtMatmulDescCreate(&product_, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
   set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
@@ -151,8 +151,8 @@ void Descriptors::set_tokens(int64_t tokens) {
 
 void Descriptors::set_bias(const void* bias) { set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias); }
 
-std::optional<LibraryAlgorithm> numbers_of(const cublasLtMatmulAlgo_t& algorithm) {
-  LibraryAlgorithm numbers;
+std::optional<CublasLtAlgorithm> numbers_of(const cublasLtMatmulAlgo_t& algorithm) {
+  CublasLtAlgorithm numbers;
   const std::optional<int64_t> id = get(algorithm, CUBLASLT_ALGO_CONFIG_ID, 4);
   if (!id) return std::nullopt;
   numbers.id = *id;
@@ -210,19 +210,19 @@ std::vector<cublasLtMatmulAlgo_t> Library::proposals(const Problem& problem, con
     if (results[static_cast<size_t>(i)].state == CUBLAS_STATUS_SUCCESS)
       algorithms.push_back(results[static_cast<size_t>(i)].algo);
   if (algorithms.empty()) {
-    const LibraryProduct& p = problem.product;
+    const CublasLtGemm& p = problem.product;
     fail(ErrorCode::kInternal, "cuBLASLt has no algorithm for {} x {} x {} in {}", p.tokens, p.out, p.in,
          name_of(p.in_dtype));
   }
   return algorithms;
 }
 
-std::optional<cublasLtMatmulHeuristicResult_t> Library::make(const LibraryAlgorithm& wanted,
+std::optional<cublasLtMatmulHeuristicResult_t> Library::make(const CublasLtAlgorithm& wanted,
                                                              const Problem& problem, Descriptors& d) const {
   if (wanted.reduction != CUBLASLT_REDUCTION_SCHEME_NONE &&
       wanted.reduction != CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)
     return std::nullopt;
-  const LibraryProduct& p = problem.product;
+  const CublasLtGemm& p = problem.product;
   const cudaDataType_t in = data_type(p.in_dtype), y = data_type(p.y_dtype);
   cublasLtMatmulAlgo_t algorithm{};
   if (cublasLtMatmulAlgoInit(handle_, CUBLAS_COMPUTE_32F, CUDA_R_32F, in, in, y, y,
@@ -244,9 +244,9 @@ std::optional<cublasLtMatmulHeuristicResult_t> Library::make(const LibraryAlgori
   return result;
 }
 
-std::vector<LibraryProduct> Library::met() const {
+std::vector<CublasLtGemm> Library::met() const {
   const std::lock_guard lock(mutex_);
-  std::vector<LibraryProduct> products;
+  std::vector<CublasLtGemm> products;
   for (const auto& [problem, choice] : choices_) {
     if (products.empty() || products.back() != problem.product) products.push_back(problem.product);
   }
@@ -258,7 +258,7 @@ void Library::forget() {
   choices_.clear();
 }
 
-void Library::use(const LibraryProduct& product, const LibraryAlgorithm& algorithm) {
+void Library::use(const CublasLtGemm& product, const CublasLtAlgorithm& algorithm) {
   const Problem problem = dense_problem(product);
   Descriptors descriptors(problem);
   const std::lock_guard lock(mutex_);
@@ -282,10 +282,10 @@ Library& library() {
   return *one;
 }
 
-std::string library_version() { return fmt::format("cuBLASLt {}", cublasLtGetVersion()); }
-std::vector<LibraryProduct> products_met(const Context&) { return library().met(); }
-void forget_products(const Context&) { library().forget(); }
-void use_algorithm(const Context&, const LibraryProduct& product, const LibraryAlgorithm& algorithm) {
+std::string cublaslt_version() { return fmt::format("cuBLASLt {}", cublasLtGetVersion()); }
+std::vector<CublasLtGemm> gemms_met(const Context&) { return library().met(); }
+void forget_gemms(const Context&) { library().forget(); }
+void use_algorithm(const Context&, const CublasLtGemm& product, const CublasLtAlgorithm& algorithm) {
   library().use(product, algorithm);
 }
 

@@ -10,13 +10,13 @@ namespace {
 
 // The largest of each row of a product, against those of the product itself, to the bit, and against the
 // oracle.
-class BestCase : public OpCase {
+class ArgmaxCase : public OpCase {
  public:
-  explicit BestCase(const BestShape& s)
-      : OpCase(
-            fmt::format("best/{}/{}x{}x{}/{}rows{}{}", name_of(s.dtype), s.tokens, s.out, s.in, s.distinct,
-                        s.norm ? "/norm" : "",
-                        s.special == BestShape::kOrdinary ? "" : fmt::format("/special{}", int{s.special}))),
+  explicit ArgmaxCase(const ArgmaxShape& s)
+      : OpCase(fmt::format(
+            "argmax/{}/{}x{}x{}/{}rows{}{}", name_of(s.dtype), s.tokens, s.out, s.in, s.distinct,
+            s.norm ? "/norm" : "",
+            s.special == ArgmaxShape::kOrdinary ? "" : fmt::format("/special{}", int{s.special}))),
         shape_(s),
         weights_(s.out, s.in, 0),
         x_(s.tokens, s.in, s.gap, s.norm ? DType::kF32 : s.x),
@@ -32,7 +32,7 @@ class BestCase : public OpCase {
       for (int64_t k = 0; k < s.in; ++k) x_.set(t, k, some.row(t)[k]);
     norm_weight_ = Guarded::random(1, s.in, 0, source);
     norm_bias_ = Guarded::random(1, s.in, 0, source);
-    if (s.special != BestShape::kOrdinary) make_special();
+    if (s.special != ArgmaxShape::kOrdinary) make_special();
   }
   void prepare(const Context& context) override {
     for (Guarded* out : {&values_, &ids_, &y_, &plain_}) out->bring(context);
@@ -42,7 +42,7 @@ class BestCase : public OpCase {
   void finish(const Context& context) override {
     MatmulArgs product = args(context);
     product.y = plain_.view(context);
-    product.best = {};
+    product.argmax = {};
     matmul(context, product);
     for (Guarded* out : {&values_, &ids_, &y_, &plain_}) out->fetch(context);
   }
@@ -83,7 +83,7 @@ class BestCase : public OpCase {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     const int64_t out = shape_.out;
     for (int64_t o = 0; o < out; ++o)
-      if (shape_.special == BestShape::kAllInfinite || o == out / 3 || o == out - 1)
+      if (shape_.special == ArgmaxShape::kAllInfinite || o == out / 3 || o == out - 1)
         weights_.row(o)[0] = kInfinity;
     for (int64_t t = 0; t < shape_.tokens; ++t) {
       constexpr float kFirst[] = {1, -1, 0, 1};
@@ -101,10 +101,11 @@ class BestCase : public OpCase {
     return matrix;
   }
   MatmulArgs args(const Context& context) const {
-    MatmulArgs made = {.x = x_.view(context),
-                       .w = &packed(context),
-                       .y = y_.view(context),
-                       .best = {.values = values_.view(context), .ids = ids_.view(context), .begin = kBegin}};
+    MatmulArgs made = {
+        .x = x_.view(context),
+        .w = &packed(context),
+        .y = y_.view(context),
+        .argmax = {.values = values_.view(context), .ids = ids_.view(context), .begin = kBegin}};
     if (shape_.norm) made.norm = {.weight = norm_weight_.vector(context), .bias = norm_bias_.vector(context)};
     return made;
   }
@@ -118,7 +119,7 @@ class BestCase : public OpCase {
     const float value = values_.row(t)[0];
     if (got != id || (nan ? !std::isnan(value) : value != row[column]))
       return fmt::format("{} of {} instead of {} of {}", value, got, nan ? NAN : row[column], id);
-    return shape_.special == BestShape::kOrdinary ? check_oracle(t, column) : "";
+    return shape_.special == ArgmaxShape::kOrdinary ? check_oracle(t, column) : "";
   }
   // That no other logit of the oracle's is larger by more than rounding explains.
   std::string check_oracle(int64_t t, int64_t column) const {
@@ -159,7 +160,7 @@ class BestCase : public OpCase {
     return kSumError * (sum + 1e-3) + 6 * half_ulp(shape_.dtype) * std::sqrt(squares);
   }
 
-  BestShape shape_;
+  ArgmaxShape shape_;
   Guarded weights_, x_, norm_weight_, norm_bias_, values_, ids_, y_, plain_;
   mutable PackedMatrix host_, device_;
   Kept<std::vector<double>> oracle_, inputs_;
@@ -167,6 +168,6 @@ class BestCase : public OpCase {
 
 }  // namespace
 
-Case best_case(const BestShape& shape) { return std::make_unique<BestCase>(shape); }
+Case argmax_case(const ArgmaxShape& shape) { return std::make_unique<ArgmaxCase>(shape); }
 
 }  // namespace bolide::test
