@@ -14,7 +14,7 @@ struct Batch {
   std::vector<int32_t> positions;       // [T] index of the token within its sequence
   std::vector<int32_t> query_offsets;   // [S + 1], starts at 0
   std::vector<int32_t> kv_lengths;      // [S] cached tokens after this step's are written
-  std::vector<int32_t> prompt_lengths;  // [S] tokens of the whole prompt, in the host's memory on a GPU, too
+  std::vector<int32_t> prompt_lengths;  // [S] tokens of the whole prompt
   std::vector<int64_t> slots;           // [T] page * page_size + row where the token's key and value go
   std::vector<int32_t> page_table;      // [S, max_pages], unused entries 0
   int64_t max_pages = 0;
@@ -28,9 +28,9 @@ struct Batch {
 // host. On a GPU the counts are what kernels are launched with, so they may exceed what the arrays say (a
 // captured step serves every batch that fits it); rows beyond those are padding, whose results nobody reads.
 struct BatchView {
-  std::span<const int32_t> token_ids, positions, query_offsets, kv_lengths, page_table, logit_rows;
-  std::span<const int32_t> prompt_lengths;  // in the host's memory, and of the batch's own sequences alone
-  std::span<const int32_t> previous_ids;    // what the previous step drew
+  std::span<const int32_t> token_ids, positions, query_offsets, kv_lengths, page_table, logit_rows,
+      prompt_lengths;
+  std::span<const int32_t> previous_ids;  // what the previous step drew
   std::span<const int64_t> slots;
   int64_t max_pages = 0;
   int64_t max_query = 0;      // rows of the sequence that brings most

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "tensor/device.h"
+
 namespace bolide {
 namespace {
 
@@ -59,18 +61,9 @@ float llama3(const RopeParameters& rope, float frequency) {
   return (1 - smooth) * frequency / factor + smooth * frequency;
 }
 
-// "dynamic" grows with the text once that is longer than what the model was trained for.
-double dynamic_theta(const RopeParameters& rope, int64_t dims, int64_t length) {
-  const auto trained = static_cast<double>(rope.original_max_position_embeddings);
-  const double longer =
-      rope.factor * std::max(static_cast<double>(length), trained) / trained - (rope.factor - 1);
-  return rope.rope_theta * std::pow(longer, static_cast<double>(dims) / static_cast<double>(dims - 2));
-}
-
 }  // namespace
 
-std::vector<float> rope_frequencies(const RopeParameters& rope, int64_t dims, int64_t length) {
-  if (rope.rope_type == RopeType::kDynamic) return plain(dynamic_theta(rope, dims, length), dims);
+std::vector<float> rope_frequencies(const RopeParameters& rope, int64_t dims) {
   if (rope.rope_type == RopeType::kYarn) return yarn(rope, dims);
   std::vector<float> frequencies = plain(rope.rope_theta, dims);
   for (float& frequency : frequencies) {
@@ -78,6 +71,11 @@ std::vector<float> rope_frequencies(const RopeParameters& rope, int64_t dims, in
     if (rope.rope_type == RopeType::kLlama3) frequency = llama3(rope, frequency);
   }
   return frequencies;
+}
+
+RotaryGrowth rope_growth(const RopeParameters& rope) {
+  if (rope.rope_type != RopeType::kDynamic) return {};
+  return {.trained = rope.original_max_position_embeddings, .theta = rope.rope_theta, .factor = rope.factor};
 }
 
 float rope_attention_factor(const RopeParameters& rope) {
@@ -90,40 +88,29 @@ float rope_attention_factor(const RopeParameters& rope) {
   return static_cast<float>(both ? scale(rope.mscale) / scale(rope.mscale_all_dim) : scale(1));
 }
 
-Rotary::Rotary(int64_t dims, const RopeParameters& rope)
-    : dims_(dims),
-      rope_(rope),
-      frequencies_(rope_frequencies(rope, dims, 1)),
-      attention_factor_(rope_attention_factor(rope)) {}
+Rotary::Rotary(int64_t dims, const RopeParameters& rope) : dims_(dims), rope_(rope) {}
+
+void Rotary::prepare(const Context& context) {
+  if (dims_ == 0) return;
+  const std::vector<float> frequencies = rope_frequencies(rope_, dims_);
+  frequencies_ = Tensor::allocate({dims_ / 2}, DType::kF32, context.device);
+  copy_to_device(context, frequencies_.view().data, frequencies.data(), frequencies_.bytes());
+  synchronize(context);
+}
 
 RotaryAngles Rotary::angles(const Context& context, const BatchView& batch) const {
   if (dims_ == 0) return {};
-  BOLIDE_CHECK(context.device == Device::kCpu, "rotary positions have no GPU kernel yet");
-  const int64_t tokens = batch.tokens(), pairs = dims_ / 2;
-  RotaryAngles angles{.cos = context.arena->take({tokens, pairs}, DType::kF32),
-                      .sin = context.arena->take({tokens, pairs}, DType::kF32)};
-  const bool dynamic = rope_.rope_type == RopeType::kDynamic;
-  int64_t length = 1;  // that `frequencies` are for
-  std::vector<float> grown;
-  const std::vector<float>* frequencies = &frequencies_;
-  for (int64_t s = 0; s < batch.sequences(); ++s) {
-    for (int32_t t = batch.query_offsets[s]; t < batch.query_offsets[s + 1]; ++t) {
-      const int64_t position = batch.positions[t];
-      const int64_t now = dynamic ? std::max<int64_t>(batch.prompt_lengths[s], position + 1) : length;
-      if (now != length) {
-        grown = rope_frequencies(rope_, dims_, now);
-        frequencies = &grown;
-        length = now;
-      }
-      float* cos = angles.cos.as<float>() + t * pairs;
-      float* sin = angles.sin.as<float>() + t * pairs;
-      for (int64_t i = 0; i < pairs; ++i) {
-        const float angle = static_cast<float>(position) * (*frequencies)[static_cast<size_t>(i)];
-        cos[i] = std::cos(angle) * attention_factor_;
-        sin[i] = std::sin(angle) * attention_factor_;
-      }
-    }
-  }
+  const Shape shape = {batch.tokens(), dims_ / 2};
+  RotaryAngles angles{.cos = context.arena->take(shape, DType::kF32),
+                      .sin = context.arena->take(shape, DType::kF32)};
+  rotary_angles(context, {.positions = batch.positions,
+                          .frequencies = frequencies_,
+                          .scale = rope_attention_factor(rope_),
+                          .growth = rope_growth(rope_),
+                          .query_offsets = batch.query_offsets,
+                          .prompt_lengths = batch.prompt_lengths,
+                          .cos = angles.cos,
+                          .sin = angles.sin});
   return angles;
 }
 

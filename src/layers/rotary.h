@@ -24,9 +24,11 @@ struct RopeParameters {
   bool truncate = true;
 };
 
-// The angle that each of dims / 2 pairs turns by from one position to the next, for a text of so many tokens.
-// In fp32 as Hugging Face computes it: at position 10,000 its last bit is 6e-4 radian.
-std::vector<float> rope_frequencies(const RopeParameters& rope, int64_t dims, int64_t length);
+// The angle that each of dims / 2 pairs turns by from one position to the next; of "dynamic" in a text no
+// longer than what the model was trained for. In fp32 as Hugging Face computes it.
+std::vector<float> rope_frequencies(const RopeParameters& rope, int64_t dims);
+// How "dynamic" goes on from there; of other kinds nothing.
+RotaryGrowth rope_growth(const RopeParameters& rope);
 // What cos and sin are multiplied by.
 float rope_attention_factor(const RopeParameters& rope);
 
@@ -41,15 +43,15 @@ class Rotary {
   Rotary() = default;
   Rotary(int64_t dims, const RopeParameters& rope);
 
-  // In the context's arena. A token of the prompt turns by what holds for the prompt's length, also where
-  // the prompt comes in chunks; a later one by what holds for the length at its own step.
+  // Brings the frequencies to the context's device. Once, before the first angles().
+  void prepare(const Context& context);
+  // In the context's arena.
   RotaryAngles angles(const Context& context, const BatchView& batch) const;
 
  private:
   int64_t dims_ = 0;
   RopeParameters rope_;
-  std::vector<float> frequencies_;  // of a text as long as the model was trained for, or shorter
-  float attention_factor_ = 1;
+  Tensor frequencies_;  // [dims / 2]
 };
 
 }  // namespace bolide

@@ -37,6 +37,7 @@ class Decoder final : public Model {
   const ModelConfig& config() const override { return config_; }
 
   void prepare(const Context& context) override {
+    graph_.rotary.prepare(context);
     if (!graph_.alibi) return;
     const Dist::Range heads = dist_.tensor_part(config_.heads);
     const std::vector<float> slopes = alibi_slopes(config_.heads);
@@ -137,8 +138,10 @@ void Decoder::add_block(int64_t layer, Block& block, std::vector<WeightSpec>& sp
   add_norm(name + "mlp_norm", hidden, block.mlp_norm, specs);
   std::vector<WeightPart> up;
   if (config_.gated_mlp) up = {{"gate", inter, 0}, {"up", inter, 0}};
+  const size_t up_weight = specs.size();
   add_linear(name + "mlp.up", config_.gated_mlp ? 2 * inter : inter, hidden, Shard::kOut, up, graph_.mlp_bias,
              block.mlp.up, specs);
+  if (!config_.gated_mlp) specs[up_weight].activation = graph_.activation;
   add_linear(name + "mlp.down", hidden, inter, Shard::kIn, {}, graph_.mlp_bias, block.mlp.down, specs);
 }
 

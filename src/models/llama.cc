@@ -47,7 +47,7 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
   config.head_size = json_get_or<int64_t>(json, "head_dim", config.head_size, where);
   check_sizes(config, where);
   config.bos_id = read_bos_id(json, 1, where, config);
-  config.gpu_lacks = "RMS norms, gated MLPs and rotary positions";
+  config.rotary_dims = config.head_size;
   Llama llama;
   llama.rope = read_rope_parameters(json, 2048, config, where);
   llama.activation = parse_activation(json_get_or<std::string>(json, "hidden_act", "silu", where), where);
@@ -61,7 +61,7 @@ std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
   const auto& llama = std::any_cast<const Llama&>(config.family_config);
   return make_decoder(config,
                       {.rms_norm = true,
-                       .rotary = {config.head_size, llama.rope},
+                       .rotary = {config.rotary_dims, llama.rope},
                        .activation = llama.activation,
                        .attention_bias = llama.attention_bias,
                        .mlp_bias = llama.mlp_bias},

@@ -34,6 +34,14 @@ ModelConfig read_model_config(const ModelOptions& options) {
   return options.dummy ? read_model_settings(options.path).config : open_checkpoint(options.path).config;
 }
 
+std::unique_ptr<Model> build_model(const ModelOptions& options, const Dist& dist) {
+  const auto build = [&](const auto& from) {
+    check_divides(from.config, dist);
+    return from.family->build(from.config, dist);
+  };
+  return options.dummy ? build(read_model_settings(options.path)) : build(open_checkpoint(options.path));
+}
+
 void check_model(const ModelOptions& options, const Dist& dist) {
   check_divides(read_model_config(options), dist);
 }

@@ -31,7 +31,8 @@ void check_divides(const ModelConfig& config, const Dist& dist);
 
 // Throws what check_divides() throws before anything is loaded.
 LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist = {});
-// What load_model() would build, from its config alone.
+// What load_model() would build, without weights; and its config alone.
+std::unique_ptr<Model> build_model(const ModelOptions& options, const Dist& dist);
 ModelConfig read_model_config(const ModelOptions& options);
 // Throws what load_model() would before it reads any weights: the folder's faults, and sizes that do not
 // divide the model. For ranks, which all find the same before they wait for each other.

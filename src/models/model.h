@@ -23,14 +23,14 @@ struct ModelConfig {
   int64_t head_size = 0;
   int64_t inter_size = 0;
   bool gated_mlp = false;     // activation(gate) * up, each of inter_size
+  int64_t rotary_dims = 0;    // of each head, that rotary positions turn
   int64_t max_positions = 0;  // 0: no limit of the model's own (ALiBi, rotary)
   double norm_eps = 1e-5;
   int32_t bos_id = -1;           // -1: none
   std::vector<int32_t> end_ids;  // any of them ends a text
   DType checkpoint_dtype = DType::kF32;
-  bool tied_head = true;       // the head is the token embedding
-  std::any family_config;      // what only the family's own file reads
-  std::string gpu_lacks = {};  // kernels that it needs and that a GPU has not yet: none
+  bool tied_head = true;   // the head is the token embedding
+  std::any family_config;  // what only the family's own file reads
   // What the files say and the model does not follow, a line each; who loads it tells the user once.
   std::vector<std::string> warnings;
 

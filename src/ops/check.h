@@ -42,8 +42,7 @@ inline void check_activations(const Context& context, std::string_view name, con
 inline void check_norm(const Context& context, const Norm& norm, int64_t hidden) {
   check_vector(context, "norm.weight", norm.weight, hidden);
   if (!norm.rms) check_vector(context, "norm.bias", norm.bias, hidden);
-  BOLIDE_CHECK(!norm.rms || (norm.bias.empty() && context.device == Device::kCpu),
-               "RMS norms: no bias, no GPU yet");
+  BOLIDE_CHECK(!norm.rms || norm.bias.empty(), "an RMS norm has no bias");
 }
 
 // Whether two rank-2 views share an element. Exact for column blocks of one matrix, conservative otherwise.

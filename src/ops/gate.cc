@@ -11,8 +11,11 @@ void gate(const Context& context, const GateArgs& args) {
   check_activations(context, "x", args.x, tokens, 2 * inner);
   check_matrix(context, "y", args.y, tokens, inner, args.x.dtype);
   BOLIDE_CHECK(!overlap(args.x, args.y), "y overlaps x");
-  BOLIDE_CHECK(context.device == Device::kCpu, "gate() has no GPU kernel yet");
-  if (args.y.shape.count() > 0) cpu::gate(context, args);
+  if (args.y.shape.count() == 0) return;
+  if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda) return cuda::gate(context, args);
+  }
+  cpu::gate(context, args);
 }
 
 }  // namespace bolide

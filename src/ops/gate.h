@@ -5,7 +5,8 @@
 namespace bolide {
 
 struct GateArgs {
-  View x;  // [tokens, 2 * inner] fp32 or context.activation, gate | up; rows may be strided; overwritten
+  View x;  // [tokens, 2 * inner] fp32 or context.activation, gate | up; rows may be strided; may be
+           // overwritten
   Activation activation = Activation::kSilu;
   View y;  // [tokens, inner] of x's dtype, rows may be strided; must not overlap x
 };
@@ -16,5 +17,8 @@ void gate(const Context& context, const GateArgs& args);
 namespace cpu {
 void gate(const Context& context, const GateArgs& args);
 }  // namespace cpu
+namespace cuda {
+void gate(const Context& context, const GateArgs& args);
+}  // namespace cuda
 
 }  // namespace bolide

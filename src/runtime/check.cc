@@ -87,10 +87,6 @@ void check_model_fits(const ModelConfig& model, Device device) {
          "the model's heads have a size of {}, and attention computes with {} at most", model.head_size,
          kMaxHeadSize);
   }
-  if (device == Device::kCuda && !model.gpu_lacks.empty()) {
-    fail(ErrorCode::kUnsupported, "{} needs {}, for which this version has no GPU kernels: use --device cpu",
-         model.architecture, model.gpu_lacks);
-  }
   if (device == Device::kCuda && model.vocab_size > kMaxGpuVocab) {
     fail(ErrorCode::kUnsupported,
          "the model's vocabulary has {} ids, and a GPU draws from {} at most: use the CPU", model.vocab_size,

@@ -73,8 +73,6 @@ CheckpointSummary inspect(const InspectOptions& options) {
   } catch (const Error& error) {
     summary.warnings.push_back(fmt::format("it cannot be run: {}", error.what()));
   }
-  if (!config.gpu_lacks.empty())
-    summary.warnings.push_back(fmt::format("it runs on CPUs alone: a GPU has no {} yet", config.gpu_lacks));
   for (const std::string& name : checkpoint.source->names()) {
     const TensorInfo info = checkpoint.source->info(name);
     const int64_t bytes = info.shape.count() * static_cast<int64_t>(size_of(info.dtype));

@@ -29,8 +29,9 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_ty
   const Exact whole = dist.tensor_size == 1 ? 0 : logit_rows * (2 * ids * dist.tensor_size) * 4;
   const Exact head = logit_rows * hidden * (4 + bytes) + whole;
   const Exact logits = logit_rows * ids * 4;
-  const Exact scratch =
-      tokens * hidden * 4 + std::max(sublayer.value(), head.value()) + kMatmulWorkspaceBytes + kRounding;
+  const Exact angles = tokens * model.rotary_dims * 4;  // a cosine and a sine a pair
+  const Exact scratch = tokens * hidden * 4 + angles + std::max(sublayer.value(), head.value()) +
+                        kMatmulWorkspaceBytes + kRounding;
   (void)(scratch + logits);  // StepMemory::total()
   return {.scratch = scratch.value(), .logits = logits.value()};
 }

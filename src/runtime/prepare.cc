@@ -1,5 +1,7 @@
 #include "runtime/prepare.h"
 
+#include <algorithm>
+#include <set>
 #include <system_error>
 
 #include "base/error.h"
@@ -10,38 +12,42 @@
 namespace bolide {
 namespace {
 
-// As SelfAttention and Mlp ask for them; their tokens are left open.
-std::vector<CublasLtGemm> gemms_of(const ModelConfig& model, const Dist& dist, DType weights, DType y) {
-  const int64_t heads = dist.tensor_part(model.heads).size(),
-                kv_heads = dist.head_part(model.kv_heads).size();
-  const int64_t q = heads * model.head_size, kv = kv_heads * model.head_size;
-  const int64_t inter = dist.tensor_part(model.inter_size).size();
-  const auto forward = [&](int64_t out, bool gelu) {
-    return CublasLtGemm{
-        .out = out, .in = model.hidden_size, .in_dtype = weights, .y_dtype = y, .bias = true, .gelu = gelu};
-  };
-  // To the residual stream, or to where the ranks' sum is made.
+// Of the layers, as Linear asks for them, each kind once; their tokens are left open.
+std::set<CublasLtGemm> gemms_of(const std::vector<WeightSpec>& weights, const Dist& dist, DType dtype,
+                                DType y) {
   const bool alone = dist.tensor_size == 1;
-  const auto add = [&](int64_t in) {
-    return CublasLtGemm{.out = model.hidden_size,
-                        .in = in,
-                        .in_dtype = weights,
-                        .y_dtype = alone ? DType::kF32 : y,
-                        .bias = alone,
-                        .accumulate = alone};
+  const auto has = [&](const std::string& name) {
+    return std::any_of(weights.begin(), weights.end(),
+                       [&](const WeightSpec& spec) { return spec.name == name; });
   };
-  return {forward(q + 2 * kv, false), add(q), forward(inter, true), add(inter)};
+  std::set<CublasLtGemm> gemms;
+  for (const WeightSpec& spec : weights) {
+    if (!spec.is_matrix() || !spec.is_split()) continue;
+    // What ranks share the columns of goes to the residual stream, or to where the ranks' sum is made.
+    const bool to_stream = spec.shard == Shard::kIn && alone;
+    const std::string bias = spec.name.substr(0, spec.name.rfind('.')) + ".bias";
+    const Shape shape = local_shape(spec, dist);
+    gemms.insert({.out = shape[0],
+                  .in = shape[1],
+                  .in_dtype = dtype,
+                  .y_dtype = to_stream ? DType::kF32 : y,
+                  .bias = has(bias) && (to_stream || spec.shard == Shard::kOut),
+                  .gelu = spec.activation == Activation::kGeluTanh,
+                  .accumulate = to_stream});
+  }
+  return gemms;
 }
 
 }  // namespace
 
-std::future<void> prepare_library(const Context& context, const ModelConfig& model, const Dist& dist,
-                                  DType data_type, int64_t most_tokens) {
+std::future<void> prepare_library(const Context& context, const std::vector<WeightSpec>& weights,
+                                  const Dist& dist, DType data_type, int64_t most_tokens) {
   // Steps of more are long beside what they would wait for; and below this size of a layer they all are
   // short, and a model is sooner loaded than the library.
   constexpr int64_t kMaxTokens = 1024, kMinBytes = int64_t{4} << 20;
-  const std::vector<CublasLtGemm> products =
-      gemms_of(model, dist, data_type, activation_dtype(context.device, data_type));
+  const std::set<CublasLtGemm> kinds =
+      gemms_of(weights, dist, data_type, activation_dtype(context.device, data_type));
+  const std::vector<CublasLtGemm> products(kinds.begin(), kinds.end());
   int64_t elements = 0;
   for (const CublasLtGemm& p : products) elements += p.out * p.in;
   const int64_t bytes = elements * static_cast<int64_t>(size_of(data_type));

@@ -343,11 +343,11 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
                choose_all_reduce(config, device, transport), parts.ranks);
     if (transport) transport->at("loading");
     std::future<void> prepared;
-    const ModelConfig model = read_model_config(options);
-    check_model_fits(model, device);
+    const std::unique_ptr<Model> unloaded = build_model(options, parts.ranks.dist);
+    check_model_fits(unloaded->config(), device);
     if (device == Device::kCuda && !config.deterministic_batching) {
-      prepared = prepare_library(context, model, parts.ranks.dist,
-                                 options.data_type.value_or(model.checkpoint_dtype),
+      prepared = prepare_library(context, unloaded->weights(), parts.ranks.dist,
+                                 options.data_type.value_or(unloaded->config().checkpoint_dtype),
                                  resolve_chunk_tokens(device, config.max_chunk_tokens));
     }
     LoadedModel loaded = load_model(options, context, parts.ranks.dist);

@@ -58,6 +58,8 @@ StepInput::Arrays pack(const StepPlan& plan, const Padding& to, Packer& packer) 
   packer.put(
       batch.kv_lengths, to.sequences, [&](int64_t i) { return static_cast<int32_t>(length_of(i)); },
       view.kv_lengths);
+  packer.put(
+      batch.prompt_lengths, to.sequences, [](int64_t) { return 1; }, view.prompt_lengths);
   const int64_t wanted = static_cast<int64_t>(batch.logit_rows.size() - plan.sample_rows.size()) + to.draws;
   packer.put(
       batch.logit_rows, wanted, [&](int64_t) { return static_cast<int32_t>(to.tokens - 1); },

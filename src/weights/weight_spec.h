@@ -37,7 +37,8 @@ struct WeightSpec {
   std::string alias = {};              // another canonical name of the same weight: a tied head's
   bool as_activation = false;  // a vector of context.activation (a bias added where such a result is stored)
                                // instead of fp32
-  float dummy_mean = 0;        // centre of the random values of --load-format dummy (1 for a norm's weight)
+  Activation activation = Activation::kNone;  // of the product with it, where that is part of the product
+  float dummy_mean = 0;  // centre of the random values of --load-format dummy (1 for a norm's weight)
   std::variant<Weight*, Tensor*> into;  // a matrix in the weights' dtype, or a vector
 
   bool is_matrix() const { return shape.rank() == 2; }

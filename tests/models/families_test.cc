@@ -187,7 +187,7 @@ TEST(RopeConfig, WhatNoKindCanHaveIsRefused) {
 // Of 16 dims, theta 10,000; values as transformers 5.24 gives them.
 TEST(RopeFrequencies, AreThoseOfTransformers) {
   const auto expect = [](const RopeParameters& rope, const std::vector<float>& frequencies, float factor) {
-    const std::vector<float> got = rope_frequencies(rope, 16, 100);
+    const std::vector<float> got = rope_frequencies(rope, 16);
     ASSERT_EQ(got.size(), frequencies.size());
     for (size_t i = 0; i < got.size(); ++i)
       EXPECT_NEAR(got[i], frequencies[i], 2e-6f * frequencies[i] + 1e-9f);
@@ -221,15 +221,31 @@ TEST(RopeFrequencies, AreThoseOfTransformers) {
          {1, 0.244384587f, 0.013042256f, 0.003952847f, 0.00125f, 0.000395285f, 0.000125f, 3.9528e-05f}, 1);
 }
 
-// At the lengths where they change.
+// One token whose prompt has the lengths at which they change.
 TEST(RopeFrequencies, DynamicGrowsWithTheText) {
   const RopeParameters dynamic = {
       .rope_type = RopeType::kDynamic, .factor = 4, .original_max_position_embeddings = 32};
-  EXPECT_EQ(rope_frequencies(dynamic, 8, 1), rope_frequencies({}, 8, 1));
-  EXPECT_EQ(rope_frequencies(dynamic, 8, 32), rope_frequencies({}, 8, 1));
-  EXPECT_LT(rope_frequencies(dynamic, 8, 33)[3], rope_frequencies({}, 8, 1)[3]);
-  EXPECT_EQ(rope_frequencies(dynamic, 8, 33)[0], 1);
-  EXPECT_THAT(rope_frequencies({}, 8, 1), ElementsAre(1.0f, 0.1f, 0.01f, 0.001f));
+  const std::vector<float> plain = rope_frequencies({}, 8);
+  EXPECT_THAT(plain, ElementsAre(1.0f, 0.1f, 0.01f, 0.001f));
+  EXPECT_EQ(rope_frequencies(dynamic, 8), plain);
+  Arena arena;
+  const Context context{.arena = &arena};
+  Rotary rotary(8, dynamic);
+  rotary.prepare(context);
+  // The sines of angles, at position 1: the frequencies.
+  const auto sines = [&](int32_t prompt_length) {
+    const std::vector<int32_t> ids = {7}, positions = {1}, offsets = {0, 1}, prompts = {prompt_length};
+    const RotaryAngles angles = rotary.angles(
+        context,
+        {.token_ids = ids, .positions = positions, .query_offsets = offsets, .prompt_lengths = prompts});
+    const float* sin = angles.sin.as<float>();
+    return std::vector<float>(sin, sin + 4);
+  };
+  const std::vector<float> within = sines(32), beyond = sines(33);
+  EXPECT_EQ(sines(1), within);
+  EXPECT_FLOAT_EQ(within[3], 0.001f);
+  EXPECT_EQ(beyond[0], within[0]);
+  EXPECT_LT(beyond[3], within[3]);
 }
 
 }  // namespace

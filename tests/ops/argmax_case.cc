@@ -15,7 +15,7 @@ class ArgmaxCase : public OpCase {
   explicit ArgmaxCase(const ArgmaxShape& s)
       : OpCase(fmt::format(
             "argmax/{}/{}x{}x{}/{}rows{}{}", name_of(s.dtype), s.tokens, s.out, s.in, s.distinct,
-            s.norm ? "/norm" : "",
+            s.norm ? s.rms ? "/rms_norm" : "/norm" : "",
             s.special == ArgmaxShape::kOrdinary ? "" : fmt::format("/special{}", int{s.special}))),
         shape_(s),
         weights_(s.out, s.in, 0),
@@ -106,7 +106,11 @@ class ArgmaxCase : public OpCase {
         .w = &packed(context),
         .y = y_.view(context),
         .argmax = {.values = values_.view(context), .ids = ids_.view(context), .begin = kBegin}};
-    if (shape_.norm) made.norm = {.weight = norm_weight_.vector(context), .bias = norm_bias_.vector(context)};
+    if (shape_.norm) {
+      made.norm = {.weight = norm_weight_.vector(context),
+                   .bias = shape_.rms ? View() : norm_bias_.vector(context),
+                   .rms = shape_.rms};
+    }
     return made;
   }
 

@@ -50,12 +50,12 @@ class Weights {
 class MatmulCase : public OpCase {
  public:
   explicit MatmulCase(const MatmulShape& s)
-      : OpCase(fmt::format("matmul/{}/{}x{}x{}/{}to{}{}{}{}{}{}", name_of(s.dtype), s.tokens, s.out, s.in,
-                           name_of(s.x), name_of(s.y), s.norm ? "/norm" : "", s.bias ? "/bias" : "",
-                           s.activation == Activation::kNone
-                               ? ""
-                               : fmt::format("/activation{}", static_cast<int>(s.activation)),
-                           s.accumulate ? "/accumulate" : "", s.gap ? "/strided" : "")),
+      : OpCase(fmt::format(
+            "matmul/{}/{}x{}x{}/{}to{}{}{}{}{}{}", name_of(s.dtype), s.tokens, s.out, s.in, name_of(s.x),
+            name_of(s.y), s.norm ? s.rms ? "/rms_norm" : "/norm" : "", s.bias ? "/bias" : "",
+            s.activation == Activation::kNone ? ""
+                                              : fmt::format("/activation{}", static_cast<int>(s.activation)),
+            s.accumulate ? "/accumulate" : "", s.gap ? "/strided" : "")),
         shape_(s),
         w_(s.out, s.in, s.dtype, 7) {
     Source source(11);
@@ -103,7 +103,11 @@ class MatmulCase : public OpCase {
                        .y = y_.view(context),
                        .activation = shape_.activation,
                        .accumulate = shape_.accumulate};
-    if (shape_.norm) made.norm = {.weight = norm_weight_.vector(context), .bias = norm_bias_.vector(context)};
+    if (shape_.norm) {
+      made.norm = {.weight = norm_weight_.vector(context),
+                   .bias = shape_.rms ? View() : norm_bias_.vector(context),
+                   .rms = shape_.rms};
+    }
     return made;
   }
   // x as the products see it, in fp32.
@@ -275,15 +279,16 @@ class AddCase : public OpCase {
 class EmbeddingCase : public OpCase {
  public:
   EmbeddingCase(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin, int64_t gap,
-                bool norm, bool accumulate)
+                bool norm, bool accumulate, bool rms)
       : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}{}{}", name_of(dtype), tokens, vocab, hidden, gap,
-                           vocab_begin ? "/slice" : "", norm ? "/norm" : "",
+                           vocab_begin ? "/slice" : "", norm ? rms ? "/rms_norm" : "/norm" : "",
                            accumulate ? "/accumulate" : "")),
         hidden_(hidden),
         vocab_begin_(vocab_begin),
         dtype_(dtype),
         has_norm_(norm),
         accumulate_(accumulate),
+        rms_(rms),
         table_(vocab, hidden, dtype, 13),
         y_(tokens, hidden, gap) {
     Source source(17);
@@ -330,18 +335,20 @@ class EmbeddingCase : public OpCase {
 
  private:
   EmbeddingArgs args(const Context& context) const {
-    return {
-        .ids = ids_.span<int32_t>(context),
-        .table = &table_.on(context),
-        .vocab_begin = vocab_begin_,
-        .y = y_.view(context),
-        .previous_ids = previous_.span<int32_t>(context),
-        .accumulate = accumulate_,
-        .norm = has_norm_ ? Norm{.weight = weight_.vector(context), .bias = bias_.vector(context)} : Norm()};
+    return {.ids = ids_.span<int32_t>(context),
+            .table = &table_.on(context),
+            .vocab_begin = vocab_begin_,
+            .y = y_.view(context),
+            .previous_ids = previous_.span<int32_t>(context),
+            .accumulate = accumulate_,
+            .norm = has_norm_ ? Norm{.weight = weight_.vector(context),
+                                     .bias = rms_ ? View() : bias_.vector(context),
+                                     .rms = rms_}
+                              : Norm()};
   }
   int64_t hidden_, vocab_begin_;
   DType dtype_;
-  bool has_norm_, accumulate_;
+  bool has_norm_, accumulate_, rms_;
   Weights table_;
   std::vector<int32_t> resolved_;
   Mirrored ids_, previous_;
@@ -350,14 +357,14 @@ class EmbeddingCase : public OpCase {
 
 class GateCase : public OpCase {
  public:
-  GateCase(int64_t tokens, int64_t inner, Activation activation, int64_t gap)
-      : OpCase(
-            fmt::format("gate/{}x{}/activation{}/gap{}", tokens, inner, static_cast<int>(activation), gap)),
+  GateCase(int64_t tokens, int64_t inner, Activation activation, DType dtype, int64_t gap)
+      : OpCase(fmt::format("gate/{}/{}x{}/activation{}/gap{}", name_of(dtype), tokens, inner,
+                           static_cast<int>(activation), gap)),
         activation_(activation) {
     Source source(29);
-    before_ = Guarded::random(tokens, 2 * inner, gap, source, 2);
-    x_ = Guarded(tokens, 2 * inner, gap);
-    y_ = Guarded(tokens, inner, gap);
+    before_ = Guarded::random(tokens, 2 * inner, gap, source, 2, dtype);
+    x_ = Guarded(tokens, 2 * inner, gap, dtype);
+    y_ = Guarded(tokens, inner, gap, dtype);
   }
   void prepare(const Context& context) override {
     x_.assign(before_);
@@ -375,7 +382,10 @@ class GateCase : public OpCase {
     const std::vector<double> expected = ref::gate(like);
     return y_.compare(expected, around(expected), 2e-6);
   }
-  double bytes() const override { return 12.0 * static_cast<double>(y_.view().shape.count()); }
+  double bytes() const override {
+    return 3.0 * static_cast<double>(y_.view().shape.count()) * static_cast<double>(size_of(y_.dtype()));
+  }
+  DType activation() const override { return y_.dtype(); }
 
  private:
   GateArgs args(const Context& context) const {
@@ -387,16 +397,18 @@ class GateCase : public OpCase {
 
 class RotaryCase : public OpCase {
  public:
-  RotaryCase(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved, int64_t gap)
-      : OpCase(fmt::format("rotary/{}x{}x{}/pairs{}{}/gap{}", tokens, heads, head_size, pairs,
-                           interleaved ? "/interleaved" : "", gap)),
+  RotaryCase(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved, DType dtype,
+             int64_t gap)
+      : OpCase(fmt::format("rotary/{}/{}x{}x{}/pairs{}{}/gap{}", name_of(dtype), tokens, heads, head_size,
+                           pairs, interleaved ? "/interleaved" : "", gap)),
         head_size_(head_size),
         interleaved_(interleaved) {
     Source source(31);
-    before_ = Guarded::random(tokens, heads * head_size, gap, source);
-    cos_ = Guarded::random(tokens, pairs, 1, source);
-    sin_ = Guarded::random(tokens, pairs, 2, source);
-    x_ = Guarded(tokens, heads * head_size, gap);
+    before_ = Guarded::random(tokens, heads * head_size, gap, source, 1, dtype);
+    const bool aligned = gap % 8 == 0;
+    cos_ = Guarded::random(tokens, pairs, aligned ? gap : 1, source);
+    sin_ = Guarded::random(tokens, pairs, aligned ? gap : 2, source);
+    x_ = Guarded(tokens, heads * head_size, gap, dtype);
   }
   void prepare(const Context& context) override {
     x_.assign(before_);
@@ -415,7 +427,10 @@ class RotaryCase : public OpCase {
     // Two products of up to 4 may cancel.
     return x_.compare(expected, around(expected, 4), 1e-6);
   }
-  double bytes() const override { return 8.0 * static_cast<double>(x_.view().shape.count()); }
+  double bytes() const override {
+    return 2.0 * static_cast<double>(x_.view().shape.count()) * static_cast<double>(size_of(x_.dtype()));
+  }
+  DType activation() const override { return x_.dtype(); }
 
  private:
   RotaryArgs args(const Context& context) const {
@@ -428,6 +443,85 @@ class RotaryCase : public OpCase {
   int64_t head_size_;
   bool interleaved_;
   Guarded before_, cos_, sin_, x_;
+};
+
+class RotaryAnglesCase : public OpCase {
+ public:
+  RotaryAnglesCase(const std::vector<int64_t>& queries, int64_t pairs, int64_t first_position,
+                   int64_t trained)
+      : OpCase(fmt::format("rotary_angles/{}/pairs{}/from{}/trained{}", fmt::join(queries, ","), pairs,
+                           first_position, trained)) {
+    // Of every two sequences one is in the middle of a prompt, and one is beyond it.
+    std::vector<int32_t> positions, offsets = {0}, prompts;
+    int64_t position = first_position;
+    for (const int64_t count : queries) {
+      const bool inside = prompts.size() % 2 == 0;
+      for (int64_t i = 0; i < count; ++i) positions.push_back(static_cast<int32_t>(position + i));
+      prompts.push_back(
+          static_cast<int32_t>(inside ? position + count + 10 : std::max<int64_t>(position / 2, 1)));
+      offsets.push_back(static_cast<int32_t>(positions.size()));
+      position += 37;
+    }
+    growth_ = {.trained = trained, .theta = 10000, .factor = 2.5};
+    positions_ = Mirrored(positions);
+    offsets_ = Mirrored(offsets);
+    prompts_ = Mirrored(prompts);
+    frequencies_ = Guarded(1, pairs, 0);
+    for (int64_t i = 0; i < pairs; ++i)
+      frequencies_.row(0)[i] = std::pow(10000.0f, -static_cast<float>(i) / static_cast<float>(pairs));
+    cos_ = Guarded(offsets.back(), pairs, 3);
+    sin_ = Guarded(offsets.back(), pairs, 2);
+  }
+  void prepare(const Context& context) override {
+    cos_.bring(context);
+    sin_.bring(context);
+    args(context);
+  }
+  void compute(const Context& context) override { rotary_angles(context, args(context)); }
+  void finish(const Context& context) override {
+    cos_.fetch(context);
+    sin_.fetch(context);
+  }
+  void poison() override {
+    cos_.poison();
+    sin_.poison();
+  }
+  std::vector<std::byte> output() const override {
+    std::vector<std::byte> all = cos_.bytes(), more = sin_.bytes();
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  std::string check() const override {
+    for (const Guarded* y : {&cos_, &sin_})
+      if (std::string wrong = y->check_written(); !wrong.empty()) return wrong;
+    std::vector<double> cosines, sines, bounds;
+    for (const double angle : ref::rotary_angles(args({}))) {
+      cosines.push_back(kScale * std::cos(angle));
+      sines.push_back(kScale * std::sin(angle));
+      // fp32's powers, of frequencies that grow with the text, are not always the nearest number; nor are
+      // sines and cosines.
+      bounds.push_back(4e-7 + (growth_.trained > 0 ? 4e-7 * angle : 0));
+    }
+    const std::string wrong = cos_.compare(cosines, bounds, 1);
+    return wrong.empty() ? sin_.compare(sines, bounds, 1) : wrong;
+  }
+  double bytes() const override { return 8.0 * static_cast<double>(cos_.view().shape.count()); }
+
+ private:
+  static constexpr float kScale = 1.25f;
+  RotaryAnglesArgs args(const Context& context) const {
+    return {.positions = positions_.span<const int32_t>(context),
+            .frequencies = frequencies_.vector(context),
+            .scale = kScale,
+            .growth = growth_,
+            .query_offsets = offsets_.span<const int32_t>(context),
+            .prompt_lengths = prompts_.span<const int32_t>(context),
+            .cos = cos_.view(context),
+            .sin = sin_.view(context)};
+  }
+  RotaryGrowth growth_;
+  Mirrored positions_, offsets_, prompts_;
+  Guarded frequencies_, cos_, sin_;
 };
 
 class GatherRowsCase : public OpCase {
@@ -493,15 +587,20 @@ Case add_case(int64_t tokens, int64_t hidden, DType x, int64_t gap, bool bias) {
   return std::make_unique<AddCase>(tokens, hidden, x, gap, bias);
 }
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
-                    int64_t gap, bool norm, bool accumulate) {
-  return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin, gap, norm, accumulate);
+                    int64_t gap, bool norm, bool accumulate, bool rms) {
+  return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin, gap, norm, accumulate,
+                                         rms);
 }
-Case gate_case(int64_t tokens, int64_t inner, Activation activation, int64_t gap) {
-  return std::make_unique<GateCase>(tokens, inner, activation, gap);
+Case gate_case(int64_t tokens, int64_t inner, Activation activation, DType dtype, int64_t gap) {
+  return std::make_unique<GateCase>(tokens, inner, activation, dtype, gap);
 }
 Case rotary_case(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved,
-                 int64_t gap) {
-  return std::make_unique<RotaryCase>(tokens, heads, head_size, pairs, interleaved, gap);
+                 DType dtype, int64_t gap) {
+  return std::make_unique<RotaryCase>(tokens, heads, head_size, pairs, interleaved, dtype, gap);
+}
+Case rotary_angles_case(const std::vector<int64_t>& queries, int64_t pairs, int64_t first_position,
+                        int64_t trained) {
+  return std::make_unique<RotaryAnglesCase>(queries, pairs, first_position, trained);
 }
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap) {
   return std::make_unique<GatherRowsCase>(rows, hidden, gap);

@@ -46,7 +46,8 @@ struct MatmulShape {
   bool bias = false;
   Activation activation = Activation::kNone;
   bool norm = false, accumulate = false;
-  int64_t gap = 0;  // between rows of x and y
+  int64_t gap = 0;   // between rows of x and y
+  bool rms = false;  // the norm
 };
 Case matmul_case(const MatmulShape& shape);
 
@@ -58,6 +59,7 @@ struct ArgmaxShape {
   int64_t distinct = 1;  // rows of W, of which the others are copies: their logits are equal
   DType dtype = DType::kF32, x = DType::kF32;
   bool norm = false;            // of x, then fp32
+  bool rms = false;             // the norm
   Special special = kOrdinary;  // also makes rows of infinities and of NaN; without a norm
   int64_t gap = 0;              // between rows of x and y
 };
@@ -81,10 +83,15 @@ Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y = DT
                      bool rms = false);
 Case add_case(int64_t tokens, int64_t hidden, DType x = DType::kF32, int64_t gap = 1, bool bias = false);
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
-                    int64_t gap = 2, bool norm = false, bool accumulate = false);
-Case gate_case(int64_t tokens, int64_t inner, Activation activation, int64_t gap = 3);
+                    int64_t gap = 2, bool norm = false, bool accumulate = false, bool rms = false);
+Case gate_case(int64_t tokens, int64_t inner, Activation activation, DType dtype = DType::kF32,
+               int64_t gap = 3);
+// `gap` is between rows of x, those of cos and sin are as far apart as it, or by one and two.
 Case rotary_case(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved,
-                 int64_t gap = 3);
+                 DType dtype = DType::kF32, int64_t gap = 3);
+// Sequences of so many rows each, in the middle of prompts and beyond them; `trained`: RotaryGrowth's.
+Case rotary_angles_case(const std::vector<int64_t>& queries, int64_t pairs, int64_t first_position,
+                        int64_t trained);
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap = 1);
 // Every row with these parameters; from the candidates of so many parts of the vocabulary.
 Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs, int64_t parts = 1);

@@ -110,6 +110,9 @@ Cases matmul_norms(Device device) {
     shape.y = a;
     shape.bias = shape.norm = true;
     add(cases, shape);
+    shape.rms = true;
+    add(cases, shape);
+    shape.rms = false;
     shape.activation = Activation::kGeluTanh;
     add(cases, shape);
     shape = plain;
@@ -152,6 +155,7 @@ Cases matmul_some_rows(Device device) {
       normed.y = a;
       normed.norm = true;
       normed.activation = Activation::kGeluTanh;
+      normed.rms = tokens % 2 == 0;
       add(cases, normed);
     };
     for (int64_t tokens : {9, 16, 17, 32, 33, 64, 65, 100, 128, 129, 192})
@@ -188,6 +192,7 @@ Cases matmul_argmax(Device device) {
       ArgmaxShape normed = shape, strided = shape;
       normed.norm = true;
       add_argmax(cases, normed, out);
+      normed.rms = true;
       add_argmax(cases, normed, tokens % 2 == 0 ? 3 : out / 3);
       strided.gap = tokens % 3 == 0 ? 8 : 0;
       add_argmax(cases, strided, out / 2 + 1);
@@ -244,18 +249,28 @@ Cases row_ops(Device device) {
       }
       cases.push_back([=] { return layer_norm_case(5, least, true, DType::kF32, gap); });
       cases.push_back([=] { return gather_rows_case(5, hidden, gap); });
-      if (device == Device::kCuda) continue;  // no kernels yet
-      cases.push_back([=] { return layer_norm_case(3, hidden, false, DType::kF32, gap, true); });
-      for (const Activation activation : {Activation::kSilu, Activation::kGeluErf})
-        cases.push_back([=] { return gate_case(5, hidden, activation, gap); });
+      for (DType type : types) {
+        cases.push_back([=] { return layer_norm_case(3, hidden, false, type, gap, true); });
+        for (const Activation activation : {Activation::kSilu, Activation::kGeluErf})
+          cases.push_back([=] { return gate_case(5, hidden, activation, type, gap); });
+      }
     }
   }
-  if (device == Device::kCpu) {
-    for (const int64_t pairs : {1, 3, 16})
+  for (DType type : types) {
+    for (const int64_t pairs : {1, 3, 8, 16, 20, 64})
       for (const bool interleaved : {false, true})
-        for (const int64_t more : {0, 5})
-          cases.push_back([=] { return rotary_case(5, 3, 2 * pairs + more, pairs, interleaved); });
-    cases.push_back([] { return rotary_case(300, 12, 64, 32, false); });  // on several threads
+        for (const int64_t more : {0, 5, 8})
+          for (int64_t gap : gaps)
+            cases.push_back(
+                [=] { return rotary_case(5, 3, 2 * pairs + more, pairs, interleaved, type, gap); });
+    cases.push_back([=] { return rotary_case(300, 12, 64, 32, false, type); });  // on several threads
+  }
+  for (const int64_t trained : {0, 50, 100000}) {
+    for (const int64_t pairs : {2, 5, 64}) {
+      cases.push_back([=] { return rotary_angles_case({1}, pairs, 0, trained); });
+      cases.push_back([=] { return rotary_angles_case({1, 1, 7, 2, 30, 1}, pairs, 20, trained); });
+      cases.push_back([=] { return rotary_angles_case({300, 1, 90}, pairs, 99000, trained); });
+    }
   }
   for (DType dtype : kDtypes)
     for (int64_t hidden : {1, 8, 31, 64, 100, 1024})
@@ -267,7 +282,9 @@ Cases row_ops(Device device) {
   for (DType dtype : kDtypes)
     for (int64_t hidden : widths)
       if (hidden > 1)
-        cases.push_back([=] { return embedding_case(9, 37, hidden, dtype, 30, gaps.back(), true); });
+        for (const bool rms : {false, true})
+          cases.push_back(
+              [=] { return embedding_case(9, 37, hidden, dtype, 30, gaps.back(), true, false, rms); });
   return cases;
 }
 

@@ -364,12 +364,6 @@ TEST(EngineFaults, ModelsThatNoKernelComputesWith) {
   model.head_size = 257;
   for (const Device device : {Device::kCpu, Device::kCuda})
     EXPECT_ERROR(check_model_fits(model, device), ErrorCode::kUnsupported, "a size of 257");
-  model.head_size = 256;
-  model.architecture = "Fake";
-  model.gpu_lacks = "things";
-  EXPECT_NO_THROW(check_model_fits(model, Device::kCpu));
-  EXPECT_ERROR(check_model_fits(model, Device::kCuda), ErrorCode::kUnsupported,
-               "Fake needs things, for which this version has no GPU kernels: use --device cpu");
 }
 
 TEST(EngineFaults, InfoSaysWhatWasMade) {

@@ -285,18 +285,18 @@ GemmTuning tune_gemm(const Context& context, const CublasLtGemm& product, bool q
   }
   for (const Candidate& finalist : finalists) {
     if (finalist.seconds >= tuned.best_seconds) continue;
-    tuned.argmax = finalist.numbers;
+    tuned.best = finalist.numbers;
     tuned.best_seconds = finalist.seconds;
   }
   // Within a hundredth nothing is gained: the library's own guess stays.
   if (tuned.best_seconds <= 0.99 * tuned.default_seconds) return tuned;
   tuned.best_seconds = tuned.default_seconds;
-  tuned.argmax = numbers_of(first_guess);
+  tuned.best = numbers_of(first_guess);
   const auto again = tuned.best ? bench.make(*tuned.best) : std::nullopt;
   if (again) {
     tuned.best->workspace_bytes = static_cast<int64_t>(again->workspaceSize);
   } else {
-    tuned.argmax = std::nullopt;
+    tuned.best = std::nullopt;
   }
   return tuned;
 }

@@ -37,7 +37,7 @@ struct FewRows {
 };
 
 // A single row: each thread norms 4 columns, and the block meets in shared memory.
-template <class T>
+template <class T, NormKind kNorm>
 __device__ __forceinline__ void norm_single_row(const FewRows& p, float4 weight, float4 shift, float* scratch,
                                                 T* normed) {
   const int column = static_cast<int>(threadIdx.x) * 4;
@@ -45,15 +45,25 @@ __device__ __forceinline__ void norm_single_row(const FewRows& p, float4 weight,
   const float4 read =
       *reinterpret_cast<const float4*>(static_cast<const float*>(p.x) + (inside ? column : 0));
   const float4 x = inside ? read : float4{0, 0, 0, 0};
-  float sum[1] = {(x.x + x.y) + (x.z + x.w)};
-  sum_over_block(sum, scratch);
-  const float mean = sum[0] * p.inverse_in;
+  float mean = 0, correction = 0, squares = 0;
+  if constexpr (kNorm == NormKind::kLayer) {
+    float sum[1] = {(x.x + x.y) + (x.z + x.w)};
+    sum_over_block(sum, scratch);
+    mean = sum[0] * p.inverse_in;
+  }
   const float d[4] = {x.x - mean, x.y - mean, x.z - mean, x.w - mean};
-  float second[2] = {inside ? (d[0] + d[1]) + (d[2] + d[3]) : 0.0f,
-                     inside ? fmaf(d[0], d[0], fmaf(d[1], d[1], fmaf(d[2], d[2], d[3] * d[3]))) : 0.0f};
-  sum_over_block(second, scratch + kWarps);
-  const float correction = second[0] * p.inverse_in;
-  const float scale = rsqrtf(fmaxf((second[1] - second[0] * correction) * p.inverse_in, 0.0f) + p.eps);
+  const float mine = inside ? fmaf(d[0], d[0], fmaf(d[1], d[1], fmaf(d[2], d[2], d[3] * d[3]))) : 0.0f;
+  if constexpr (kNorm == NormKind::kLayer) {
+    float second[2] = {inside ? (d[0] + d[1]) + (d[2] + d[3]) : 0.0f, mine};
+    sum_over_block(second, scratch + kWarps);
+    correction = second[0] * p.inverse_in;
+    squares = second[1] - second[0] * correction;
+  } else {
+    float sum[1] = {mine};
+    sum_over_block(sum, scratch);
+    squares = sum[0];
+  }
+  const float scale = rsqrtf(fmaxf(squares * p.inverse_in, 0.0f) + p.eps);
   const auto made = [&](float off, float w, float b) {
     return from_f32<T>(fmaf((off - correction) * scale, w, b));
   };
@@ -95,15 +105,14 @@ __device__ __forceinline__ float add_sums(const float* parts, int place) {
   return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
 }
 
-enum class Norming : int { kNone, kSingleRow };
-
 // One block takes 16 outputs and 1024 columns, each warp 128 of them. kSplit blocks of a cluster share the
 // columns of 16 outputs; the first adds up. kAccumulate: y is fp32 and added to; else it is T.
-template <class T, Norming kNorming, int kSplit, bool kAccumulate>
+// kNorm: of a single row.
+template <class T, NormKind kNorm, int kSplit, bool kAccumulate>
 __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_constant__ FewRows p) {
   __shared__ float sums[kWarps * kRows * kPitch];
   __shared__ float others[kSplit > 1 ? (kSplit - 1) * kRows * 16 : 1];
-  constexpr bool kOneNormed = kNorming == Norming::kSingleRow;
+  constexpr bool kOneNormed = kNorm != NormKind::kNone;
   __shared__ alignas(16) float scratch[3 * kWarps];
   __shared__ alignas(16) T normed[kOneNormed ? kBlockColumns : 8];
   __shared__ uint64_t mailbox;
@@ -118,7 +127,7 @@ __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_cons
   if constexpr (kOneNormed) {
     const int column = thread * 4 < p.in ? thread * 4 : 0;
     weight = *reinterpret_cast<const float4*>(p.norm_weight + column);
-    shift = *reinterpret_cast<const float4*>(p.norm_bias + column);
+    shift = kNorm == NormKind::kLayer ? *reinterpret_cast<const float4*>(p.norm_bias + column) : float4{};
   }
   if constexpr (kSplit > 1) {
     if (thread == 0) open_mailbox(&mailbox);
@@ -141,7 +150,7 @@ __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_cons
   const bool mine = g < p.rows;
   float c[2][4] = {};
   if constexpr (kOneNormed) {
-    norm_single_row(p, weight, shift, scratch, normed);
+    norm_single_row<T, kNorm>(p, weight, shift, scratch, normed);
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       // The same for all 8 rows: what the other 7 give is not read.
@@ -199,27 +208,31 @@ struct Moments {
 };
 
 // The moments of what a warp's lanes have of a row, of which `count` columns are inside; elements that are
-// not are 0 in x and `inside` says so.
+// not are 0 in x and `inside` says so. Of an RMS norm the mean counts as 0.
+template <NormKind kNorm>
 __device__ __forceinline__ Moments moments_of(const float4 (&x)[kRowVectors],
                                               const bool (&inside)[kRowVectors], int count) {
+  constexpr bool kMean = kNorm == NormKind::kLayer;
   const float inverse = __fdividef(1.0f, static_cast<float>(max(count, 1)));
   float sum = 0;
+  if constexpr (kMean) {
 #pragma unroll
-  for (const float4& v : x) sum += (v.x + v.y) + (v.z + v.w);
+    for (const float4& v : x) sum += (v.x + v.y) + (v.z + v.w);
 #pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+    for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+  }
   const float mean = sum * inverse;
   float off = 0, squares = 0;  // what the mean's rounding left, and the squares
 #pragma unroll
   for (int i = 0; i < kRowVectors; ++i) {
     const float4 v = x[i];
     const float d[4] = {v.x - mean, v.y - mean, v.z - mean, v.w - mean};
-    off += inside[i] ? (d[0] + d[1]) + (d[2] + d[3]) : 0.0f;
+    if constexpr (kMean) off += inside[i] ? (d[0] + d[1]) + (d[2] + d[3]) : 0.0f;
     squares += inside[i] ? fmaf(d[0], d[0], fmaf(d[1], d[1], fmaf(d[2], d[2], d[3] * d[3]))) : 0.0f;
   }
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2) {
-    off += __shfl_xor_sync(0xffffffffu, off, offset);
+    if constexpr (kMean) off += __shfl_xor_sync(0xffffffffu, off, offset);
     squares += __shfl_xor_sync(0xffffffffu, squares, offset);
   }
   const float correction = off * inverse;
@@ -230,7 +243,7 @@ __device__ __forceinline__ Moments moments_of(const float4 (&x)[kRowVectors],
 // many blocks as few_rows_kernel() would have, which together read half as much of x, and each norms its rows
 // but once: 16 warps, two to a row. 80 registers, so that nothing is spilled after the wait: with 64 a
 // layer's four products of 8 rows take an H200 15.8 us at bloom-560m's shape, so 12.2.
-template <class T>
+template <class T, NormKind kNorm>
 __global__ void __maxnreg__(80) normed_rows_kernel(const __grid_constant__ FewRows p) {
   __shared__ alignas(16) float norm[2 * kBlockColumns];
   __shared__ alignas(16) T normed[kRows * kNormedPitch];
@@ -246,7 +259,8 @@ __global__ void __maxnreg__(80) normed_rows_kernel(const __grid_constant__ FewRo
   {
     const int i = thread * 4, half = i / kBlockColumns, column = i % kBlockColumns;
     const float* from = half == 0 ? p.norm_weight : p.norm_bias;
-    copy_vector(norm + i, from + (column < p.in ? column : 0), column < p.in ? 16 : 0);
+    if (kNorm == NormKind::kLayer || half == 0)
+      copy_vector(norm + i, from + (column < p.in ? column : 0), column < p.in ? 16 : 0);
   }
   const int place = thread % kThreads;
   const bool finishes = place < 16 * p.rows;
@@ -270,7 +284,7 @@ __global__ void __maxnreg__(80) normed_rows_kernel(const __grid_constant__ FewRo
     const float4 read = *reinterpret_cast<const float4*>(from + (inside[i] ? i * 128 : -first));
     x[i] = inside[i] ? read : float4{0, 0, 0, 0};
   }
-  const Moments own = moments_of(x, inside, count);
+  const Moments own = moments_of<kNorm>(x, inside, count);
   if (lane == 0) moments[row][part] = own;
   await_copies();
   __syncthreads();
@@ -284,7 +298,9 @@ __global__ void __maxnreg__(80) normed_rows_kernel(const __grid_constant__ FewRo
   for (int i = 0; i < kRowVectors; ++i) {
     const int column = first + i * 128;
     const float4 weight = *reinterpret_cast<const float4*>(norm + column);
-    const float4 shift = *reinterpret_cast<const float4*>(norm + kBlockColumns + column);
+    const float4 shift = kNorm == NormKind::kLayer
+                             ? *reinterpret_cast<const float4*>(norm + kBlockColumns + column)
+                             : float4{};
     *reinterpret_cast<uint2*>(normed + row * kNormedPitch + column) = {
         pack(from_f32<T>(fmaf((x[i].x - mean) * scale, weight.x, shift.x)),
              from_f32<T>(fmaf((x[i].y - mean) * scale, weight.y, shift.y))),
@@ -367,41 +383,49 @@ __global__ void __launch_bounds__(kThreads, 2) long_rows_kernel(const __grid_con
   *y = old + (((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))) + bias;
 }
 
-template <class T, Norming kNorming, int kSplit, bool kAccumulate>
+template <class T, NormKind kNorm, int kSplit, bool kAccumulate>
 void launch_few(const Context& context, const FewRows& p, int tiles) {
-  launch(context, "few_rows_matmul", few_rows_kernel<T, kNorming, kSplit, kAccumulate>,
+  launch(context, "few_rows_matmul", few_rows_kernel<T, kNorm, kSplit, kAccumulate>,
          {.grid = dim3(static_cast<unsigned>(tiles * kSplit)), .block = dim3(kThreads), .cluster_x = kSplit},
          p);
 }
 
+template <class T, NormKind kNorm>
+bool launch_normed(const Context& context, const FewRows& p, int tiles) {
+  if (p.rows == 1) {
+    launch_few<T, kNorm, 1, false>(context, p, tiles);
+    return true;
+  }
+  if (tiles % kWideGroups != 0) return false;
+  launch(context, "few_rows_matmul", normed_rows_kernel<T, kNorm>,
+         {.grid = dim3(static_cast<unsigned>(tiles / kWideGroups)), .block = dim3(kWideThreads)}, p);
+  return true;
+}
+
 template <class T>
-bool launch_split(const Context& context, const FewRows& p, int tiles, bool norm, bool accumulate) {
+bool launch_split(const Context& context, const FewRows& p, int tiles, NormKind norm, bool accumulate) {
   const int split = (p.in + kBlockColumns - 1) / kBlockColumns;
-  if (norm) {
+  if (norm != NormKind::kNone) {
     if (split != 1 || accumulate) return false;
-    if (p.rows == 1) {
-      launch_few<T, Norming::kSingleRow, 1, false>(context, p, tiles);
-    } else {
-      if (tiles % kWideGroups != 0) return false;
-      launch(context, "few_rows_matmul", normed_rows_kernel<T>,
-             {.grid = dim3(static_cast<unsigned>(tiles / kWideGroups)), .block = dim3(kWideThreads)}, p);
-    }
-  } else if (accumulate && split > 1 && p.in <= kLongColumns && p.rows <= kLongRows &&
-             2 * tiles <= multiprocessors()) {
+    return norm == NormKind::kRms ? launch_normed<T, NormKind::kRms>(context, p, tiles)
+                                  : launch_normed<T, NormKind::kLayer>(context, p, tiles);
+  }
+  if (accumulate && split > 1 && p.in <= kLongColumns && p.rows <= kLongRows &&
+      2 * tiles <= multiprocessors()) {
     launch(context, "few_rows_matmul", long_rows_kernel<T>,
            {.grid = dim3(static_cast<unsigned>(2 * tiles)), .block = dim3(kThreads)}, p);
   } else if (accumulate) {
     if (split == 1) {
-      launch_few<T, Norming::kNone, 1, true>(context, p, tiles);
+      launch_few<T, NormKind::kNone, 1, true>(context, p, tiles);
     } else if (split == 2) {
-      launch_few<T, Norming::kNone, 2, true>(context, p, tiles);
+      launch_few<T, NormKind::kNone, 2, true>(context, p, tiles);
     } else if (split <= 4) {
-      launch_few<T, Norming::kNone, 4, true>(context, p, tiles);
+      launch_few<T, NormKind::kNone, 4, true>(context, p, tiles);
     } else {
       return false;
     }
   } else if (split == 1) {
-    launch_few<T, Norming::kNone, 1, false>(context, p, tiles);
+    launch_few<T, NormKind::kNone, 1, false>(context, p, tiles);
   } else {
     return false;
   }
@@ -412,7 +436,8 @@ bool launch_split(const Context& context, const FewRows& p, int tiles, bool norm
 
 bool few_rows_matmul(const Context& context, const MatmulArgs& args) {
   const SkinnyArgs a = skinny_args(args);
-  const bool norm = !args.norm.weight.empty();
+  const NormKind kind = norm_kind(args.norm);
+  const bool norm = kind != NormKind::kNone;
   const DType dtype = args.w->dtype;
   const int tiles = a.out / 16, split = (a.in + kBlockColumns - 1) / kBlockColumns;
   const auto aligned = [](const View& v) { return reinterpret_cast<uintptr_t>(v.data) % 16 == 0; };
@@ -429,7 +454,7 @@ bool few_rows_matmul(const Context& context, const MatmulArgs& args) {
                      .y = a.y,
                      .bias = a.bias,
                      .norm_weight = norm ? args.norm.weight.as<float>() : nullptr,
-                     .norm_bias = norm ? args.norm.bias.as<float>() : nullptr,
+                     .norm_bias = static_cast<const float*>(args.norm.bias.data),
                      .x_stride = static_cast<int>(a.x_stride),
                      .y_stride = static_cast<int>(a.y_stride),
                      .rows = a.tokens,
@@ -438,8 +463,8 @@ bool few_rows_matmul(const Context& context, const MatmulArgs& args) {
                      .eps = args.norm.eps,
                      .inverse_in = 1.0f / static_cast<float>(a.in),
                      .activation = a.activation};
-  return dtype == DType::kF16 ? launch_split<__half>(context, p, tiles, norm, a.accumulate)
-                              : launch_split<__nv_bfloat16>(context, p, tiles, norm, a.accumulate);
+  return dtype == DType::kF16 ? launch_split<__half>(context, p, tiles, kind, a.accumulate)
+                              : launch_split<__nv_bfloat16>(context, p, tiles, kind, a.accumulate);
 }
 
 }  // namespace bolide::cuda

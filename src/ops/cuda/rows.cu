@@ -125,7 +125,7 @@ __device__ __forceinline__ void store_columns(Y* row, int column, int hidden, bo
 struct NormRows {
   Source x;
   const float* weight;
-  const float* bias;
+  const float* bias;  // of an RMS norm null
   float eps;
   int hidden;
   int64_t y_stride;
@@ -134,13 +134,14 @@ struct NormRows {
 
 // One block a row. Parameters are no kernel's work and are read while the previous kernel ends. What is
 // longer than kKept chunks is read again.
-template <class X, class Y, int kKept>
+template <NormKind kKind, class X, class Y, int kKept>
 __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
   __shared__ alignas(16) float scratch[kNormScratchBytes / 4];
+  constexpr bool kBias = kKind == NormKind::kLayer;
   const int hidden = args.hidden, first = static_cast<int>(threadIdx.x) * 4;
-  float4 weight[kKept], bias[kKept], kept[kKept];
+  float4 weight[kKept], bias[kKept] = {}, kept[kKept];
   load_chunks(weight, args.weight, hidden, args.parameters_vector);
-  load_chunks(bias, args.bias, hidden, args.parameters_vector);
+  if constexpr (kBias) load_chunks(bias, args.bias, hidden, args.parameters_vector);
   wait_for_previous();
   let_next_start();
   const int64_t from = args.x.choice(blockIdx.x);
@@ -150,19 +151,19 @@ __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
   NormFactors factors = {0, 0};  // of zeros, which leaves the bias
   if (there) {
     load_chunks(kept, row, hidden, args.x_vector);
-    factors = row_factors(row, hidden, args.eps, args.x_vector, scratch, kept);
+    factors = row_factors<kKind>(row, hidden, args.eps, args.x_vector, scratch, kept);
   }
 #pragma unroll
   for (int i = 0; i < kKept; ++i) {
     store_columns(y, first + i * kNormChunk, hidden, args.y_vector,
-                  there ? normalise(kept[i], factors, weight[i], bias[i]) : bias[i]);
+                  there ? normalise<kKind>(kept[i], factors, weight[i], bias[i]) : bias[i]);
   }
 #pragma unroll 1
   for (int column = first + kKept * kNormChunk; column < hidden; column += kNormChunk) {
     const float4 x = load_columns(row, column, hidden, args.x_vector);
     const float4 w = load_columns(args.weight, column, hidden, args.parameters_vector);
-    const float4 b = load_columns(args.bias, column, hidden, args.parameters_vector);
-    store_columns(y, column, hidden, args.y_vector, there ? normalise(x, factors, w, b) : b);
+    const float4 b = kBias ? load_columns(args.bias, column, hidden, args.parameters_vector) : float4{};
+    store_columns(y, column, hidden, args.y_vector, there ? normalise<kKind>(x, factors, w, b) : b);
   }
 }
 
@@ -172,7 +173,7 @@ void norm_to(const Context& context, const char* name, const Source& x, const No
   const int hidden = static_cast<int>(y.shape[1]);
   const NormRows rows = {.x = x,
                          .weight = norm.weight.as<float>(),
-                         .bias = norm.bias.as<float>(),
+                         .bias = static_cast<const float*>(norm.bias.data),
                          .eps = norm.eps,
                          .hidden = hidden,
                          .y_stride = y.row_stride,
@@ -182,8 +183,11 @@ void norm_to(const Context& context, const char* name, const Source& x, const No
   const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(y.shape[0])),
                              .block = dim3(kNormThreads),
                              .division = division_for(y.shape[0])};
-  launch(context, name, hidden <= kNormChunk ? norm_rows<X, Y, 1> : norm_rows<X, Y, 4>, shape, rows,
-         static_cast<Y*>(y.data));
+  const auto with = [&]<NormKind kKind>() {
+    launch(context, name, hidden <= kNormChunk ? norm_rows<kKind, X, Y, 1> : norm_rows<kKind, X, Y, 4>, shape,
+           rows, static_cast<Y*>(y.data));
+  };
+  norm.rms ? with.template operator()<NormKind::kRms>() : with.template operator()<NormKind::kLayer>();
 }
 
 Source rows_of(const View& x) { return {.data = x.data, .stride = x.row_stride, .rows = x.shape[0]}; }

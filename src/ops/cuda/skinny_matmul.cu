@@ -165,7 +165,7 @@ struct Reducer {
   }
 };
 
-template <class T, int kRows, bool kNormed>
+template <class T, int kRows, NormKind kNorm>
 __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRows>::kBlocks)
     skinny_kernel(const __grid_constant__ SkinnyParams p) {
   using S = SkinnyShape<kRows>;
@@ -213,14 +213,15 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
   Reducer<kRows> reduce{p, shared};
   reduce.fetch_bias(base + group_of(thread_index()));
   const int columns = kTileWarps * p.steps * kStep;  // of this block
+  constexpr bool kNormed = kNorm != NormKind::kNone;
   if constexpr (kNormed)
-    stage_norm(p, reinterpret_cast<float*>(shared + p.norm_at), rank_of(p) * columns, columns);
+    stage_norm<kNorm>(p, reinterpret_cast<float*>(shared + p.norm_at), rank_of(p) * columns, columns);
   wait_for_previous();
   // Not before: a kernel further on would ask for its weights while this one waits for its few bytes of x.
   let_next_start();
   reduce.fetch_old(base + group_of(thread_index()));
   if constexpr (kNormed) {
-    stage_normed_row<T>(p, shared, rank_of(p) * columns, columns);
+    stage_normed_row<T, kNorm>(p, shared, rank_of(p) * columns, columns);
   } else {
     const int64_t skipped = first_row<kRows>() * a.x_stride * (a.x_dtype == DType::kF32 ? 4 : 2);
     stage_rows<T>(p, shared, static_cast<const char*>(a.x) + skipped, rows_of<kRows>(p), rank_of(p) * columns,
@@ -291,7 +292,7 @@ void cut_columns(SkinnyParams& p) {
 
 // Places things in shared memory; their size in bytes.
 template <int kRows>
-int lay_out(SkinnyParams& p, int rows, bool normed) {
+int lay_out(SkinnyParams& p, int rows, NormKind norm) {
   using S = SkinnyShape<kRows>;
   const int columns = p.steps * kTileWarps * kStep;
   p.pitch = columns * 2 + 64;  // an odd multiple of 64 bytes: two rows' 64 bytes fill the 32 banks
@@ -301,8 +302,8 @@ int lay_out(SkinnyParams& p, int rows, bool normed) {
     at = here + bytes;
     return here;
   };
-  if (normed) {
-    p.norm_at = place(2 * columns * 4);
+  if (norm != NormKind::kNone) {
+    p.norm_at = place((norm == NormKind::kLayer ? 2 : 1) * columns * 4);
     p.moments_at = place(kNormScratchBytes);
   }
   p.partial_at = place(S::kPartialBytes);
@@ -350,16 +351,16 @@ int resident_clusters(Kernel kernel, const LaunchShape& shape) {
 }
 
 // False when x does not fit into shared memory in this shape.
-// kNormed: of a single row, which the prologue norms.
-template <class T, int kRows, bool kNormed>
+// kNorm: of a single row, in the prologue.
+template <class T, int kRows, NormKind kNorm>
 bool try_launch(const Context& context, SkinnyParams p) {
   using S = SkinnyShape<kRows>;
   LaunchShape shape;
-  shape.shared_bytes = static_cast<size_t>(lay_out<kRows>(p, p.args.tokens, kNormed));
+  shape.shared_bytes = static_cast<size_t>(lay_out<kRows>(p, p.args.tokens, kNorm));
   if (static_cast<int>(shape.shared_bytes) > shared_limit()) return false;
   shape.block = dim3(S::kThreads);
   shape.cluster_x = static_cast<unsigned>(p.split());
-  const auto kernel = skinny_kernel<T, kRows, kNormed>;
+  const auto kernel = skinny_kernel<T, kRows, kNorm>;
   const int blocks = (p.tiles + S::kGroups - 1) / S::kGroups, room = resident_clusters(kernel, shape);
   // Each block takes the same number of tiles, as far as that goes; of clusters there are as many as fit (so
   // bloom-7b1's down takes an H200 35 us, else 37.5).
@@ -375,29 +376,30 @@ bool try_launch(const Context& context, SkinnyParams p) {
 template <class T>
 bool launch_plain(const Context& context, const SkinnyParams& p) {
   const int tokens = p.args.tokens;
-  if (tokens > 32 && try_launch<T, 64, false>(context, p)) return true;
-  if (tokens > 16 && try_launch<T, 32, false>(context, p)) return true;
-  if (tokens > 8 && try_launch<T, 16, false>(context, p)) return true;
-  if (tokens > 4) return try_launch<T, 8, false>(context, p);
-  return try_launch<T, 4, false>(context, p);
+  if (tokens > 32 && try_launch<T, 64, NormKind::kNone>(context, p)) return true;
+  if (tokens > 16 && try_launch<T, 32, NormKind::kNone>(context, p)) return true;
+  if (tokens > 8 && try_launch<T, 16, NormKind::kNone>(context, p)) return true;
+  if (tokens > 4) return try_launch<T, 8, NormKind::kNone>(context, p);
+  return try_launch<T, 4, NormKind::kNone>(context, p);
 }
 
 // More rows than one are normed by a kernel of their own: with a row, qkv of bloom-560m took an H200 5.6 us
 // that way and 3.7 with the norm in the prologue, with 8 rows 5.6 and 10.5. So are longer ones: their weight
 // and bias in shared memory take from the first-level cache, where loads on their way have their place.
 template <class T>
-bool launch_normed(const Context& context, const SkinnyParams& p) {
+bool launch_normed(const Context& context, const SkinnyParams& p, NormKind kind) {
   const auto aligned = [](const float* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
   if (p.args.tokens > 1 || p.args.in > kNormChunk || !aligned(p.norm.weight) || !aligned(p.norm.bias))
     return false;
-  return try_launch<T, 4, true>(context, p);
+  return kind == NormKind::kRms ? try_launch<T, 4, NormKind::kRms>(context, p)
+                                : try_launch<T, 4, NormKind::kLayer>(context, p);
 }
 
 // Whether 8 rows of x fit, which W's shape alone decides: else results would depend on the rows.
 bool fits(SkinnyParams p) {
   p.args.bias = &p;
   p.args.accumulate = true;
-  return lay_out<8>(p, 8, false) <= shared_limit();
+  return lay_out<8>(p, 8, NormKind::kNone) <= shared_limit();
 }
 
 }  // namespace
@@ -444,8 +446,8 @@ void launch_16_bit(const Context& context, const MatmulArgs& args, SkinnyParams&
     BOLIDE_CHECK(launch_plain<T>(context, p), "x does not fit");
     return;
   }
-  p.norm = {args.norm.weight.as<float>(), args.norm.bias.as<float>(), args.norm.eps};
-  if (!launch_normed<T>(context, p)) normed_first(context, args);
+  p.norm = {args.norm.weight.as<float>(), static_cast<const float*>(args.norm.bias.data), args.norm.eps};
+  if (!launch_normed<T>(context, p, norm_kind(args.norm))) normed_first(context, args);
 }
 
 }  // namespace

@@ -27,6 +27,8 @@ std::vector<double> attention(const AttentionArgs& args);
 std::vector<double> gather_rows(const GatherRowsArgs& args);
 std::vector<double> gate(const GateArgs& args);
 std::vector<double> rotary(const RotaryArgs& args);  // what x becomes
+// The angles that the op has the cosines and sines of, in fp32 as its contract says, and not yet scaled.
+std::vector<double> rotary_angles(const RotaryAnglesArgs& args);
 
 // One row of sample().
 struct Drawn {

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cmath>
+
 #include "ops/ref/element.h"
 #include "ops/ref/ref.h"
 
@@ -18,6 +21,34 @@ std::vector<double> rotary(const RotaryArgs& args) {
     }
   }
   return y;
+}
+
+std::vector<double> rotary_angles(const RotaryAnglesArgs& args) {
+  const int64_t tokens = args.cos.shape[0], pairs = args.cos.shape[1];
+  const RotaryGrowth& growth = args.growth;
+  std::vector<double> angles;
+  size_t s = 0;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int64_t position = args.positions[static_cast<size_t>(t)];
+    for (int64_t i = 0; i < pairs; ++i) {
+      float frequency = args.frequencies.as<float>()[i];
+      if (growth.trained > 0) {
+        while (args.query_offsets[s + 1] <= t) ++s;
+        const auto length = static_cast<double>(std::max<int64_t>(args.prompt_lengths[s], position + 1));
+        const auto trained = static_cast<double>(growth.trained), dims = static_cast<double>(2 * pairs);
+        if (length > trained) {
+          const auto base = static_cast<float>(
+              growth.theta *
+              std::pow(growth.factor * length / trained - (growth.factor - 1), dims / (dims - 2)));
+          const float exponent = static_cast<float>(2 * i) / static_cast<float>(2 * pairs);
+          const double power = std::pow(static_cast<double>(base), static_cast<double>(exponent));
+          frequency = 1.0f / static_cast<float>(power);
+        }
+      }
+      angles.push_back(static_cast<double>(static_cast<float>(position) * frequency));
+    }
+  }
+  return angles;
 }
 
 }  // namespace bolide::ref

@@ -4,8 +4,9 @@
 #include <type_traits>
 
 #include "ops/cuda/device/scalar.cuh"
+#include "ops/norm.h"
 
-// The arithmetic of a layer norm's row, shared by the layer_norm kernel and by the matmuls that norm x in
+// The arithmetic of a norm's row, shared by the layer_norm kernel and by the matmuls that norm x in
 // their prologue, so that all of them give the same bits: 256 threads share a row, thread t takes columns 4t
 // to 4t + 3 and those 1024 further on, sums go over each thread's columns in order, over the lanes of a warp
 // by butterflies, and over the 8 warps in a fixed order. The number of rows shows nowhere. Every product is
@@ -13,13 +14,19 @@
 // kernels.
 namespace bolide::cuda {
 
+// An RMS norm has neither mean nor bias: kernels are compiled for it apart.
+enum class NormKind : int { kNone, kLayer, kRms };
+inline NormKind norm_kind(const Norm& norm) {
+  return norm.weight.empty() ? NormKind::kNone : norm.rms ? NormKind::kRms : NormKind::kLayer;
+}
+
 inline constexpr int kNormThreads = 256;
 inline constexpr int kNormWarps = kNormThreads / 32;
 inline constexpr int kNormChunk = 4 * kNormThreads;  // columns that the threads take at once
 
 // What a row's elements are normed with.
 struct NormFactors {
-  float mean;
+  float mean;   // of an RMS norm 0
   float scale;  // 1 / sqrt(variance + eps)
 };
 
@@ -77,22 +84,26 @@ __device__ __forceinline__ void load_chunks(float4 (&kept)[kKept], const X* row,
 }
 
 // The factors of a row. `kept`: load_chunks()'s; further ones are read again for each use, from the
-// first-level cache. Called by all 256 threads; two barriers. `scratch` is 16-byte aligned shared memory.
-template <int kKept, class X>
+// first-level cache. Called by all 256 threads; two barriers, of an RMS norm one. `scratch` is 16-byte
+// aligned shared memory.
+template <NormKind kKind, int kKept, class X>
 __device__ __forceinline__ NormFactors row_factors(const X* row, int hidden, float eps, bool vector,
                                                    float* scratch, const float4 (&kept)[kKept]) {
   const int first = static_cast<int>(threadIdx.x) * 4, further = first + kKept * kNormChunk;
   const float inverse = __frcp_rn(static_cast<float>(hidden));
-  float sum[1] = {(kept[0].x + kept[0].y) + (kept[0].z + kept[0].w)};
+  float mean = 0;
+  if constexpr (kKind == NormKind::kLayer) {
+    float sum[1] = {(kept[0].x + kept[0].y) + (kept[0].z + kept[0].w)};
 #pragma unroll
-  for (int i = 1; i < kKept; ++i) sum[0] += (kept[i].x + kept[i].y) + (kept[i].z + kept[i].w);
-  for (int column = further; column < hidden; column += kNormChunk) {
-    const float4 v = load_columns(row, column, hidden, vector);
-    sum[0] += (v.x + v.y) + (v.z + v.w);
+    for (int i = 1; i < kKept; ++i) sum[0] += (kept[i].x + kept[i].y) + (kept[i].z + kept[i].w);
+    for (int column = further; column < hidden; column += kNormChunk) {
+      const float4 v = load_columns(row, column, hidden, vector);
+      sum[0] += (v.x + v.y) + (v.z + v.w);
+    }
+    sum_over_block(sum, scratch);
+    mean = __fmul_rn(sum[0], inverse);
   }
-  sum_over_block(sum, scratch);
   // About the mean, so that one far from 0 costs no precision; what its own rounding left is taken off again.
-  const float mean = __fmul_rn(sum[0], inverse);
   float second[2] = {0, 0};  // what is left, and the squares
   const auto take = [&](float4 v, int column) {
     const float d[4] = {column < hidden ? v.x - mean : 0.0f, column + 1 < hidden ? v.y - mean : 0.0f,
@@ -106,18 +117,31 @@ __device__ __forceinline__ NormFactors row_factors(const X* row, int hidden, flo
 #pragma unroll 1
   for (int column = further; column < hidden; column += kNormChunk)
     take(load_columns(row, column, hidden, vector), column);
-  sum_over_block(second, scratch + kNormWarps);
-  const float correction = __fmul_rn(second[0], inverse);
-  const float variance = __fmul_rn(fmaf(-second[0], correction, second[1]), inverse);
-  return {mean + correction, rsqrtf(fmaxf(variance, 0.0f) + eps)};
+  if constexpr (kKind == NormKind::kRms) {
+    float squares[1] = {second[1]};
+    sum_over_block(squares, scratch);
+    return {0, rsqrtf(__fmul_rn(squares[0], inverse) + eps)};
+  } else {
+    sum_over_block(second, scratch + kNormWarps);
+    const float correction = __fmul_rn(second[0], inverse);
+    const float variance = __fmul_rn(fmaf(-second[0], correction, second[1]), inverse);
+    return {mean + correction, rsqrtf(fmaxf(variance, 0.0f) + eps)};
+  }
 }
 
+// `bias` is not looked at by an RMS norm.
+template <NormKind kKind>
 __device__ __forceinline__ float normalise(float x, NormFactors factors, float weight, float bias) {
-  return fmaf(__fmul_rn(x - factors.mean, factors.scale), weight, bias);
+  if constexpr (kKind == NormKind::kRms) {
+    return __fmul_rn(__fmul_rn(x, factors.scale), weight);
+  } else {
+    return fmaf(__fmul_rn(x - factors.mean, factors.scale), weight, bias);
+  }
 }
+template <NormKind kKind>
 __device__ __forceinline__ float4 normalise(float4 x, NormFactors factors, float4 weight, float4 bias) {
-  return {normalise(x.x, factors, weight.x, bias.x), normalise(x.y, factors, weight.y, bias.y),
-          normalise(x.z, factors, weight.z, bias.z), normalise(x.w, factors, weight.w, bias.w)};
+  return {normalise<kKind>(x.x, factors, weight.x, bias.x), normalise<kKind>(x.y, factors, weight.y, bias.y),
+          normalise<kKind>(x.z, factors, weight.z, bias.z), normalise<kKind>(x.w, factors, weight.w, bias.w)};
 }
 
 }  // namespace bolide::cuda

@@ -30,7 +30,7 @@ inline constexpr int kMailboxes = 2;  // one for each tile of a block
 
 struct SkinnyNorm {
   const float* weight = nullptr;  // [in]
-  const float* bias = nullptr;
+  const float* bias = nullptr;    // of an RMS norm null
   float eps = 0;
 };
 
@@ -175,19 +175,21 @@ __device__ __forceinline__ void stage_rows(const SkinnyParams& p, char* stage, c
 
 // The norm's weight and bias at this block's columns, for stage_normed_rows(): constant, and so on their way
 // before the previous kernel has ended. Weight and bias are 16-byte aligned.
+template <NormKind kNorm>
 __device__ __forceinline__ void stage_norm(const SkinnyParams& p, float* stage, int first_column,
                                            int columns) {
 #pragma unroll 1
   for (int i = static_cast<int>(threadIdx.x) * 4; i < columns; i += static_cast<int>(blockDim.x) * 4) {
     const int column = first_column + i, bytes = max(0, min(16, (p.args.in - column) * 4));
     copy_vector(stage + i, p.norm.weight + (bytes ? column : 0), bytes);
-    copy_vector(stage + columns + i, p.norm.bias + (bytes ? column : 0), bytes);
+    if constexpr (kNorm == NormKind::kLayer)
+      copy_vector(stage + columns + i, p.norm.bias + (bytes ? column : 0), bytes);
   }
 }
 
 // As stage_rows(), of x's only row, normed. Each block of a cluster takes the sums of the whole row: it comes
 // from the second-level cache at once, where sums of parts would cross the cluster. Called by 256 threads.
-template <class T>
+template <class T, NormKind kNorm>
 __device__ __forceinline__ void stage_normed_row(const SkinnyParams& p, char* shared, int first_column,
                                                  int columns) {
   const SkinnyArgs& a = p.args;
@@ -195,17 +197,18 @@ __device__ __forceinline__ void stage_normed_row(const SkinnyParams& p, char* sh
   const int first = static_cast<int>(threadIdx.x) * 4;
   float4 kept[1];
   load_chunks(kept, row, a.in, a.x_vector);
-  const NormFactors factors =
-      row_factors(row, a.in, p.norm.eps, a.x_vector, reinterpret_cast<float*>(shared + p.moments_at), kept);
+  const NormFactors factors = row_factors<kNorm>(row, a.in, p.norm.eps, a.x_vector,
+                                                 reinterpret_cast<float*>(shared + p.moments_at), kept);
   await_copies();  // stage_norm()'s, each thread its own
 #pragma unroll 1
   for (int local = first; local < columns; local += kNormChunk) {
     const int column = first_column + local;
     const float* norm = reinterpret_cast<const float*>(shared + p.norm_at) + local;
     const float4 weight = *reinterpret_cast<const float4*>(norm);
-    const float4 bias = *reinterpret_cast<const float4*>(norm + columns);
+    const float4 bias =
+        kNorm == NormKind::kLayer ? *reinterpret_cast<const float4*>(norm + columns) : float4{};
     const float4 x = column == first ? kept[0] : load_columns(row, column, a.in, a.x_vector);
-    const float4 y = normalise(x, factors, weight, bias);
+    const float4 y = normalise<kNorm>(x, factors, weight, bias);
     // Past the row's end, in its last vector too, W is 0 and these are finite.
     const uint2 packed = {pack(from_f32<T>(y.x), from_f32<T>(y.y)), pack(from_f32<T>(y.z), from_f32<T>(y.w))};
     *reinterpret_cast<uint2*>(shared + local * 2) = column < a.in ? packed : uint2{0, 0};
