@@ -235,9 +235,12 @@ TEST(RopeFrequencies, DynamicGrowsWithTheText) {
   // The sines of angles, at position 1: the frequencies.
   const auto sines = [&](int32_t prompt_length) {
     const std::vector<int32_t> ids = {7}, positions = {1}, offsets = {0, 1}, prompts = {prompt_length};
-    const RotaryAngles angles = rotary.angles(
-        context,
-        {.token_ids = ids, .positions = positions, .query_offsets = offsets, .prompt_lengths = prompts});
+    BatchView batch;
+    batch.token_ids = ids;
+    batch.positions = positions;
+    batch.query_offsets = offsets;
+    batch.prompt_lengths = prompts;
+    const RotaryAngles angles = rotary.angles(context, batch);
     const float* sin = angles.sin.as<float>();
     return std::vector<float>(sin, sin + 4);
   };
