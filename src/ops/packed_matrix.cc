@@ -4,9 +4,10 @@
 
 namespace bolide {
 
-PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype, Device device) {
+namespace {
+
+PackedMatrix allocate(int64_t rows, int64_t cols, DType dtype, Device device) {
   BOLIDE_CHECK(rows >= 0 && cols >= 0);
-  BOLIDE_CHECK(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16);
   PackedMatrix matrix;
   matrix.dtype = dtype;
   matrix.rows = rows;
@@ -18,6 +19,45 @@ PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype, Device dev
   return matrix;
 }
 
+}  // namespace
+
+PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype, Device device) {
+  BOLIDE_CHECK(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16);
+  return allocate(rows, cols, dtype, device);
+}
+
+PackedMatrix allocate_packed_int8(int64_t rows, int64_t cols, DType x_dtype, Device device) {
+  BOLIDE_CHECK(x_dtype == DType::kF32 || x_dtype == DType::kF16 || x_dtype == DType::kBF16);
+  PackedMatrix matrix = allocate(rows, cols, DType::kI8, device);
+  matrix.scales = Tensor::zeros({rows}, DType::kF32, device);
+  matrix.x_dtype = x_dtype;
+  return matrix;
+}
+
+void quantize_rows(const Context& context, const QuantizeRowsArgs& args) {
+  check_context(context);
+  BOLIDE_CHECK(args.from && args.to && args.from->dtype == DType::kF32 && args.to->dtype == DType::kI8);
+  BOLIDE_CHECK(args.from->rows == args.to->rows && args.from->cols == args.to->cols);
+  BOLIDE_CHECK(args.from->device == context.device && args.to->device == context.device);
+  if (!args.at_least.empty()) check_vector(context, "at_least", args.at_least, args.from->rows);
+  if (args.from->rows == 0 || args.from->cols == 0) return;
+  if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda) return cuda::quantize_rows(context, args);
+  }
+  cpu::quantize_rows(context, args);
+}
+
+void unpack(const Context& context, const PackedMatrix& matrix, const View& y) {
+  check_context(context);
+  BOLIDE_CHECK(matrix.device == context.device);
+  check_activations(context, "y", y, matrix.rows, matrix.cols);
+  if (matrix.rows == 0 || matrix.cols == 0) return;
+  if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda) return cuda::unpack(context, matrix, y);
+  }
+  cpu::unpack(context, matrix, y);
+}
+
 void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
                 PackedMatrix& matrix) {
   check_context(context);
@@ -27,7 +67,8 @@ void pack_block(const Context& context, const View& block, bool transposed, int6
   BOLIDE_CHECK(row0 >= 0 && col0 >= 0 && row0 + rows <= matrix.rows && col0 + cols <= matrix.cols,
                "block [{}, {}] at ({}, {}) leaves the matrix [{}, {}]", rows, cols, row0, col0, matrix.rows,
                matrix.cols);
-  BOLIDE_CHECK(block.device == matrix.device && context.device == matrix.device);
+  BOLIDE_CHECK(block.device == matrix.device && context.device == matrix.device &&
+               matrix.dtype != DType::kI8);
   if (rows == 0 || cols == 0) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda)

@@ -12,18 +12,23 @@ namespace bolide {
 //   data[panel][k / g][16][g],   panel = row / 16,   g = 2 for bf16, 1 for fp32 and fp16
 // so that 16 outputs at one k are one vector load, and a bf16 pair (k, k+1) fills a 32-bit lane: what
 // vdpbf16ps and an AMX tile take, and what a shift and a mask turn into two floats. Rows are padded to 16,
-// cols to 32 for bf16; padding is 0.
+// cols to 32 for bf16 and int8; padding is 0.
+//
+// An int8 matrix holds whole numbers in [-127, 127], each row times its own scale: W[r, c] = scales[r] *
+// data[r, c]. Its panels are data[panel][k][16], as those of fp32.
 struct PackedMatrix {
   static constexpr int64_t kPanelRows = 16;
   Tensor data;
-  DType dtype = DType::kF32;
+  Tensor scales;                // [rows] fp32 of an int8 matrix; else empty
+  DType dtype = DType::kF32;    // of data: fp32, fp16, bf16 or int8
+  DType x_dtype = DType::kF32;  // what x meets an int8 matrix as: fp32, fp16 or bf16
   int64_t rows = 0;
   int64_t cols = 0;
   Device device = Device::kCpu;
 
   static int64_t group(DType dtype) { return dtype == DType::kBF16 ? 2 : 1; }
   static int64_t padded_cols(int64_t cols, DType dtype) {
-    return dtype == DType::kBF16 ? (cols + 31) / 32 * 32 : cols;
+    return dtype == DType::kBF16 || dtype == DType::kI8 ? (cols + 31) / 32 * 32 : cols;
   }
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   int64_t padded_cols() const {
@@ -43,18 +48,38 @@ struct PackedMatrix {
 
 // Zero-filled.
 PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype, Device device = Device::kCpu);
+// Zero-filled int8.
+PackedMatrix allocate_packed_int8(int64_t rows, int64_t cols, DType x_dtype, Device device = Device::kCpu);
 
 // Puts a block of W into `matrix`: W[row0 : row0 + n, col0 : col0 + k] = block, where block is [n, k], or [k,
 // n] when `transposed`, with strided rows, in the memory of the matrix's device. The block's dtype (fp32,
-// fp16, bf16, fp64) is converted to the matrix's.
+// fp16, bf16, fp64) is converted to the matrix's, which is no int8.
 void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
                 PackedMatrix& matrix);
 
+struct QuantizeRowsArgs {
+  const PackedMatrix* from = nullptr;  // fp32
+  // [rows] fp32: a row's largest magnitude is at least this (where other ranks hold more of the row); or
+  // empty
+  View at_least = {};
+  PackedMatrix* to = nullptr;  // int8, of the same size
+};
+// Symmetric, one scale a row: scale = largest magnitude / 127, data = W / scale to the nearest, ties to even.
+// A row of zeros has the scale 0.
+void quantize_rows(const Context& context, const QuantizeRowsArgs& args);
+
+// y [rows, cols] fp32 or context.activation = W as numbers; rows of y may be strided.
+void unpack(const Context& context, const PackedMatrix& matrix, const View& y);
+
 namespace cpu {
+void quantize_rows(const Context& context, const QuantizeRowsArgs& args);
+void unpack(const Context& context, const PackedMatrix& matrix, const View& y);
 void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
                 PackedMatrix& matrix);
 }  // namespace cpu
 namespace cuda {
+void quantize_rows(const Context& context, const QuantizeRowsArgs& args);
+void unpack(const Context& context, const PackedMatrix& matrix, const View& y);
 void pack_block(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
                 PackedMatrix& matrix);
 }  // namespace cuda

@@ -82,6 +82,8 @@ inline constexpr DType kDTypeOf<int32_t> = DType::kI32;
 template <>
 inline constexpr DType kDTypeOf<int64_t> = DType::kI64;
 template <>
+inline constexpr DType kDTypeOf<int8_t> = DType::kI8;
+template <>
 inline constexpr DType kDTypeOf<uint8_t> = DType::kU8;
 
 // Calls f.template operator()<T>() with the C++ type of a weight or activation dtype: f32, f16 or bf16.

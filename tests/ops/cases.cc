@@ -30,11 +30,11 @@ float rounded(float value, DType dtype) {
 // Made on first use in each memory: a benchmark on a GPU needs none on the host, and no oracle's layout.
 class Weights {
  public:
-  Weights(int64_t rows, int64_t cols, DType dtype, uint32_t seed)
-      : rows_(rows), cols_(cols), dtype_(dtype), seed_(seed) {}
+  Weights(int64_t rows, int64_t cols, DType dtype, uint32_t seed, DType int8_x = DType::kF32)
+      : rows_(rows), cols_(cols), dtype_(dtype), int8_x_(int8_x), seed_(seed) {}
   const PackedMatrix& on(const Context& context) const {
     PackedMatrix& matrix = context.device == Device::kCpu ? host_ : device_;
-    if (matrix.data.empty()) matrix = random_packed(context, rows_, cols_, dtype_, seed_);
+    if (matrix.data.empty()) matrix = random_packed(context, rows_, cols_, dtype_, seed_, int8_x_);
     return matrix;
   }
   const PackedMatrix& host() const { return on({.threads = 2}); }
@@ -42,7 +42,7 @@ class Weights {
 
  private:
   int64_t rows_, cols_;
-  DType dtype_;
+  DType dtype_, int8_x_;
   uint32_t seed_;
   mutable PackedMatrix host_, device_;
 };
@@ -51,13 +51,16 @@ class MatmulCase : public OpCase {
  public:
   explicit MatmulCase(const MatmulShape& s)
       : OpCase(fmt::format(
-            "matmul/{}/{}x{}x{}/{}to{}{}{}{}{}{}", name_of(s.dtype), s.tokens, s.out, s.in, name_of(s.x),
-            name_of(s.y), s.norm ? s.rms ? "/rms_norm" : "/norm" : "", s.bias ? "/bias" : "",
+            "matmul/{}/{}x{}x{}/{}to{}{}{}{}{}{}",
+            s.dtype == DType::kI8 ? fmt::format("int8_{}", name_of(s.int8_x)) : name_of(s.dtype), s.tokens,
+            s.out, s.in, name_of(s.x), name_of(s.y), s.norm ? s.rms ? "/rms_norm" : "/norm" : "",
+            s.bias ? "/bias" : "",
             s.activation == Activation::kNone ? ""
                                               : fmt::format("/activation{}", static_cast<int>(s.activation)),
             s.accumulate ? "/accumulate" : "", s.gap ? "/strided" : "")),
         shape_(s),
-        w_(s.out, s.in, s.dtype, 7) {
+        w_(s.out, s.in, s.dtype, 7, s.int8_x),
+        met_(s.dtype == DType::kI8 ? s.int8_x : s.dtype) {
     Source source(11);
     x_ = Guarded::random(s.tokens, s.in, s.gap, source, 1, s.x);
     bias_ = Guarded::random(1, s.out, 0, source, 1, s.y);
@@ -80,7 +83,7 @@ class MatmulCase : public OpCase {
   std::string check() const override {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
     // A GPU rounds x to the weights' type. A CPU may, to bf16; all rows alike.
-    const bool narrow = shape_.dtype == DType::kBF16 || (on_gpu_ && shape_.dtype == DType::kF16);
+    const bool narrow = met_ == DType::kBF16 || (on_gpu_ && met_ == DType::kF16);
     if (on_gpu_) return compare(narrow);
     std::string wrong = compare(false);
     return wrong.empty() || !narrow || compare(true).empty() ? "" : wrong;
@@ -120,7 +123,7 @@ class MatmulCase : public OpCase {
       for (int64_t k = 0; k < s.in; ++k) {
         const double value = s.norm ? normed[static_cast<size_t>(t * s.in + k)] : x_.get(t, k);
         const bool round = narrow && !s.norm;
-        x.row(t)[k] = round ? rounded(static_cast<float>(value), s.dtype) : static_cast<float>(value);
+        x.row(t)[k] = round ? rounded(static_cast<float>(value), met_) : static_cast<float>(value);
       }
     }
     return x;
@@ -153,7 +156,7 @@ class MatmulCase : public OpCase {
         if (s.accumulate) sum += std::abs(before_.get(t, row));
         double& allowed = wanted.bounds[static_cast<size_t>(t * s.out + row)];
         allowed = kSumError * (sum + 1e-3);
-        if (s.norm && narrow) allowed += 6 * half_ulp(s.dtype) * std::sqrt(squares);
+        if (s.norm && narrow) allowed += 6 * half_ulp(met_) * std::sqrt(squares);
       }
     });
     return wanted;
@@ -181,6 +184,7 @@ class MatmulCase : public OpCase {
 
   MatmulShape shape_;
   Weights w_;
+  DType met_;  // what x meets the weights as
   Guarded x_, bias_, norm_weight_, norm_bias_, before_, y_;
   bool on_gpu_ = false, library_ = false;
   Kept<Wanted> wanted_[2];          // by whether x is narrow
@@ -326,7 +330,8 @@ class EmbeddingCase : public OpCase {
     like.ids = resolved_;
     if (accumulate_) like.y = before_.view();
     const std::vector<double> expected = ref::embedding(like);
-    return y_.compare(expected, around(expected, 1), has_norm_ ? 2e-5 : accumulate_ ? 2e-7 : 0);
+    const double rounded = accumulate_ || dtype_ == DType::kI8 ? 2e-7 : 0;
+    return y_.compare(expected, around(expected, 1), has_norm_ ? 2e-5 : rounded);
   }
   double bytes() const override {
     return static_cast<double>(static_cast<int64_t>(resolved_.size()) * hidden_) *
@@ -559,7 +564,15 @@ class GatherRowsCase : public OpCase {
 
 }  // namespace
 
-PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed) {
+PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed,
+                           DType int8_x) {
+  if (dtype == DType::kI8) {
+    const PackedMatrix from = random_packed(context, rows, cols, DType::kF32, seed);
+    PackedMatrix to = allocate_packed_int8(rows, cols, int8_x, context.device);
+    quantize_rows(context, {.from = &from, .to = &to});
+    synchronize(context);
+    return to;
+  }
   PackedMatrix matrix = allocate_packed(rows, cols, dtype, context.device);
   Source source(seed);
   // A pool of values repeated at a prime length: the benchmark's gigabytes would take minutes to draw.

@@ -43,6 +43,7 @@ struct MatmulShape {
   int64_t tokens = 1, out = 1, in = 1;
   DType dtype = DType::kF32;
   DType x = DType::kF32, y = DType::kF32;
+  DType int8_x = DType::kF32;  // PackedMatrix::x_dtype of int8 weights
   bool bias = false;
   Activation activation = Activation::kNone;
   bool norm = false, accumulate = false;
@@ -100,6 +101,7 @@ Case candidates_case(int64_t rows, int64_t columns, int64_t k, int64_t gap = 3);
 Case concat_columns_case(int64_t rows, int64_t columns, int64_t parts, int64_t total, int64_t gap = 1);
 
 // Random weights of one dtype in the packed layout of the context's device. The same on all of them.
-PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed);
+PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, DType dtype, uint32_t seed,
+                           DType int8_x = DType::kF32);
 
 }  // namespace bolide::test

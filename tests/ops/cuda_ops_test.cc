@@ -130,6 +130,7 @@ TEST_F(CudaOps, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda
 
 TEST_F(CudaOps, PackBlockAnyPlaceAnyType) { expect_blocks_go_anywhere(context()); }
 TEST_F(CudaOps, PackBlockBlocksMeet) { expect_blocks_meet(context()); }
+TEST_F(CudaOps, Int8RowsAreQuantizedToTheNearest) { expect_rows_quantized(context()); }
 
 TEST_F(CudaOps, SampleAgreesWithTheOracle) { expect_oracles_draws(drawer(), {1, 7, 33, 1000, 20011}); }
 // BLOOM's vocabulary, and one that does not fit into the shared memory of a cluster.

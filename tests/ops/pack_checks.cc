@@ -84,4 +84,46 @@ void expect_blocks_meet(const Context& context) {
   }
 }
 
+void expect_rows_quantized(const Context& context) {
+  for (const auto& [rows, cols] :
+       {std::pair<int64_t, int64_t>{1, 1}, {16, 32}, {17, 33}, {40, 300}, {100, 5000}}) {
+    for (const bool more : {false, true}) {
+      SCOPED_TRACE(fmt::format("[{}, {}]{}", rows, cols, more ? ", at least" : ""));
+      Mirrored block = random_block(rows, cols, DType::kF32);
+      auto* w = block.host().as<float>();
+      std::fill_n(w, cols, 0.0f);                     // a row of zeros
+      for (int64_t c = 0; c < cols && rows > 1; ++c)  // one of ties: its scale is 1
+        w[cols + c] = c == 0 ? -127.0f : static_cast<float>(c % 250) - 124.5f;
+      block.bring(context);
+      std::vector<float> least(static_cast<size_t>(rows));
+      for (size_t r = 0; r < least.size(); ++r) least[r] = r % 3 == 2 ? 10.0f : 0.0f;
+      const Mirrored at_least(least);
+      at_least.bring(context);
+      PackedMatrix from = allocate_packed(rows, cols, DType::kF32, context.device);
+      pack_block(context, block.on(context), false, 0, 0, from);
+      PackedMatrix to = allocate_packed_int8(rows, cols, DType::kF32, context.device);
+      View bound = at_least.on(context);
+      bound = View(bound.data, DType::kF32, Shape{rows}, context.device);
+      quantize_rows(context, {.from = &from, .at_least = more ? bound : View(), .to = &to});
+      Tensor y = Tensor::allocate({rows, cols}, DType::kF32, context.device);
+      unpack(context, to, y);
+      Tensor host_y = Tensor::allocate({rows, cols}, DType::kF32);
+      Tensor scales = Tensor::allocate({rows}, DType::kF32);
+      copy_to_host(context, host_y.view().data, y.view().data, y.bytes());
+      copy_to_host(context, scales.view().data, to.scales.view().data, scales.bytes());
+      synchronize(context);
+      for (int64_t r = 0; r < rows; ++r) {
+        float largest = more ? least[static_cast<size_t>(r)] : 0.0f;
+        for (int64_t c = 0; c < cols; ++c) largest = std::max(largest, std::abs(w[r * cols + c]));
+        const float scale = largest / 127.0f;
+        ASSERT_EQ(scales.as<float>()[r], scale);
+        for (int64_t c = 0; c < cols; ++c) {
+          const float whole = scale == 0 ? 0.0f : std::nearbyint(w[r * cols + c] / scale);
+          ASSERT_EQ(host_y.as<float>()[r * cols + c], whole * scale) << r << ", " << c;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace bolide::test

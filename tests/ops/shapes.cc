@@ -8,8 +8,14 @@ namespace {
 
 constexpr DType kDtypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
-void add(Cases& cases, const MatmulShape& shape) {
+// With dense weights, and with int8 ones that x meets as it meets those. (A CPU meets fp16 as fp32.)
+void add(Device device, Cases& cases, const MatmulShape& shape) {
   cases.push_back([shape] { return matmul_case(shape); });
+  if (device == Device::kCuda || shape.dtype == DType::kF16) return;  // no kernels yet
+  MatmulShape int8 = shape;
+  int8.int8_x = shape.dtype;
+  int8.dtype = DType::kI8;
+  cases.push_back([int8] { return matmul_case(int8); });
 }
 void add(Cases& cases, const AttentionShape& shape) {
   cases.push_back([shape] { return attention_case(shape); });
@@ -31,13 +37,13 @@ Cases matmul_shapes(Device device) {
   for (DType dtype : kDtypes) {
     const DType a = activation_dtype(device, dtype);
     for (const auto& s : shapes)
-      add(cases, {.tokens = s[0], .out = s[1], .in = s[2], .dtype = dtype, .x = a, .y = a});
+      add(device, cases, {.tokens = s[0], .out = s[1], .in = s[2], .dtype = dtype, .x = a, .y = a});
     if (device == Device::kCpu) continue;
     for (const auto& s : aligned)
-      add(cases, {.tokens = s[0], .out = s[1], .in = s[2], .dtype = dtype, .x = a, .y = a});
+      add(device, cases, {.tokens = s[0], .out = s[1], .in = s[2], .dtype = dtype, .x = a, .y = a});
     // A gap that keeps rows aligned.
-    add(cases, {.tokens = 7, .out = 256, .in = 1024, .dtype = dtype, .x = a, .y = a, .gap = 64});
-    add(cases, {.tokens = 130, .out = 256, .in = 1024, .dtype = dtype, .x = a, .y = a, .gap = 64});
+    add(device, cases, {.tokens = 7, .out = 256, .in = 1024, .dtype = dtype, .x = a, .y = a, .gap = 64});
+    add(device, cases, {.tokens = 130, .out = 256, .in = 1024, .dtype = dtype, .x = a, .y = a, .gap = 64});
   }
   return cases;
 }
@@ -53,10 +59,11 @@ Cases matmul_row_counts(Device device) {
   Cases cases;
   for (DType dtype : kDtypes) {
     for (int64_t tokens : counts) {
-      add(cases, {.tokens = tokens, .out = 40, .in = 70, .dtype = dtype, .gap = 5});
+      add(device, cases, {.tokens = tokens, .out = 40, .in = 70, .dtype = dtype, .gap = 5});
       if (device == Device::kCpu) continue;
-      add(cases, {.tokens = tokens, .out = 48, .in = 320, .dtype = dtype, .x = dtype, .y = dtype});
-      add(cases, {.tokens = tokens, .out = 40, .in = 70, .dtype = dtype, .x = dtype, .y = dtype, .gap = 5});
+      add(device, cases, {.tokens = tokens, .out = 48, .in = 320, .dtype = dtype, .x = dtype, .y = dtype});
+      add(device, cases,
+          {.tokens = tokens, .out = 40, .in = 70, .dtype = dtype, .x = dtype, .y = dtype, .gap = 5});
     }
   }
   return cases;
@@ -81,12 +88,12 @@ Cases matmul_epilogues(Device device) {
                                  .bias = true,
                                  .activation = activation,
                                  .gap = 1};
-            add(cases, shape);
+            add(device, cases, shape);
             if (device == Device::kCpu) continue;
             shape.out = 64;
             shape.in = 128;
             shape.gap = 0;
-            add(cases, shape);
+            add(device, cases, shape);
           }
         }
       }
@@ -109,19 +116,19 @@ Cases matmul_norms(Device device) {
     MatmulShape shape = plain;
     shape.y = a;
     shape.bias = shape.norm = true;
-    add(cases, shape);
+    add(device, cases, shape);
     shape.rms = true;
-    add(cases, shape);
+    add(device, cases, shape);
     shape.rms = false;
     shape.activation = Activation::kGeluTanh;
-    add(cases, shape);
+    add(device, cases, shape);
     shape = plain;
     shape.x = a;
     shape.bias = shape.accumulate = true;
-    add(cases, shape);
+    add(device, cases, shape);
     shape = plain;
     shape.norm = shape.accumulate = true;
-    add(cases, shape);
+    add(device, cases, shape);
   };
   for (DType dtype : kDtypes) {
     for (const auto& s : shapes) both(dtype, s, 3);
@@ -145,18 +152,18 @@ Cases matmul_some_rows(Device device) {
           .tokens = tokens, .out = s[0], .in = s[1], .dtype = dtype, .x = a, .bias = true};
       MatmulShape narrow = shape, to_stream = shape, strided = shape, normed = shape;
       narrow.y = a;
-      add(cases, narrow);
+      add(device, cases, narrow);
       to_stream.accumulate = true;
-      add(cases, to_stream);
+      add(device, cases, to_stream);
       strided.activation = Activation::kSilu;
       strided.gap = 8;
-      add(cases, strided);
+      add(device, cases, strided);
       normed.x = DType::kF32;
       normed.y = a;
       normed.norm = true;
       normed.activation = Activation::kGeluTanh;
       normed.rms = tokens % 2 == 0;
-      add(cases, normed);
+      add(device, cases, normed);
     };
     for (int64_t tokens : {9, 16, 17, 32, 33, 64, 65, 100, 128, 129, 192})
       for (const auto& s : sizes) each(tokens, s);
@@ -272,13 +279,14 @@ Cases row_ops(Device device) {
       cases.push_back([=] { return rotary_angles_case({300, 1, 90}, pairs, 99000, trained); });
     }
   }
-  for (DType dtype : kDtypes)
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8})
     for (int64_t hidden : {1, 8, 31, 64, 100, 1024})
       for (int64_t begin : {0, 30})
         for (int64_t gap : gaps)
           for (bool accumulate : {false, true})
-            cases.push_back(
-                [=] { return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate); });
+            if (device == Device::kCpu || dtype != DType::kI8)
+              cases.push_back(
+                  [=] { return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate); });
   for (DType dtype : kDtypes)
     for (int64_t hidden : widths)
       if (hidden > 1)

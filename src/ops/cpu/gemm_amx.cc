@@ -36,20 +36,22 @@ void store_register(float* to, int64_t row_bytes) {
 }
 
 // One 16 x 16 block of sums into y: straight from the tile register where y takes all of it, through a buffer
-// where it is added to what is there or cut off by an edge.
+// where it is scaled, added to what is there or cut off by an edge.
 template <int kRegister>
-void store_block(float* y, int64_t y_stride, int rows, int64_t columns, bool accumulate) {
+void store_block(float* y, int64_t y_stride, int rows, int64_t columns, bool accumulate, const float* scale) {
   if (columns <= 0) return;
-  if (rows >= kTileRows && columns >= 16 && !accumulate) {
+  if (rows >= kTileRows && columns >= 16 && !accumulate && !scale) {
     store_register<kRegister>(y, y_stride * static_cast<int64_t>(sizeof(float)));
     return;
   }
   alignas(64) float block[16 * 16];
   store_register<kRegister>(block, 64);
   const __mmask16 mask = columns >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << columns) - 1);
+  const __m512 factor = scale ? _mm512_maskz_loadu_ps(mask, scale) : _mm512_set1_ps(1);
   for (int r = 0; r < rows && r < kTileRows; ++r) {
     const __m512 before = accumulate ? _mm512_maskz_loadu_ps(mask, y + r * y_stride) : _mm512_setzero_ps();
-    _mm512_mask_storeu_ps(y + r * y_stride, mask, _mm512_add_ps(before, _mm512_load_ps(block + r * 16)));
+    _mm512_mask_storeu_ps(y + r * y_stride, mask,
+                          _mm512_fmadd_ps(_mm512_load_ps(block + r * 16), factor, before));
   }
 }
 
@@ -94,13 +96,14 @@ void tile(const Tile& args, int rows) {
     w1 += kStepBytes;
   }
   float* y1 = args.y + kTileRows * args.y_stride;
-  store_block<0>(args.y, args.y_stride, rows, args.columns, args.accumulate);
+  const float* scale1 = args.scale ? args.scale + 16 : nullptr;
+  store_block<0>(args.y, args.y_stride, rows, args.columns, args.accumulate, args.scale);
   if constexpr (kPanels > 1)
-    store_block<1>(args.y + 16, args.y_stride, rows, args.columns - 16, args.accumulate);
+    store_block<1>(args.y + 16, args.y_stride, rows, args.columns - 16, args.accumulate, scale1);
   if constexpr (kHalves > 1) {
-    store_block<2>(y1, args.y_stride, rows - kTileRows, args.columns, args.accumulate);
+    store_block<2>(y1, args.y_stride, rows - kTileRows, args.columns, args.accumulate, args.scale);
     if constexpr (kPanels > 1)
-      store_block<3>(y1 + 16, args.y_stride, rows - kTileRows, args.columns - 16, args.accumulate);
+      store_block<3>(y1 + 16, args.y_stride, rows - kTileRows, args.columns - 16, args.accumulate, scale1);
   }
 }
 

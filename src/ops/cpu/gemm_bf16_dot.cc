@@ -17,12 +17,14 @@ __m512bh broadcast_pair(const std::byte* pair) {
 }
 
 template <int kPanels>
-void store_row(float* y, int64_t columns, bool accumulate, const __m512* sum) {
+void store_row(float* y, int64_t columns, bool accumulate, const float* scale, const __m512* sum) {
   for (int p = 0; p < kPanels; ++p) {
     const int64_t left = columns - p * 16;
     const __mmask16 mask = left >= 16 ? 0xFFFF : left <= 0 ? 0 : static_cast<__mmask16>((1u << left) - 1);
     const __m512 before = accumulate ? _mm512_maskz_loadu_ps(mask, y + p * 16) : _mm512_setzero_ps();
-    _mm512_mask_storeu_ps(y + p * 16, mask, _mm512_add_ps(before, sum[p]));
+    const __m512 after = scale ? _mm512_fmadd_ps(sum[p], _mm512_maskz_loadu_ps(mask, scale + p * 16), before)
+                               : _mm512_add_ps(before, sum[p]);
+    _mm512_mask_storeu_ps(y + p * 16, mask, after);
   }
 }
 
@@ -62,7 +64,7 @@ void tile(const Tile& args, int) {
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
-    store_row<kPanels>(args.y + r * args.y_stride, args.columns, args.accumulate, sum[r]);
+    store_row<kPanels>(args.y + r * args.y_stride, args.columns, args.accumulate, args.scale, sum[r]);
 }
 
 template <int kRows>

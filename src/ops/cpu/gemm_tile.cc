@@ -3,6 +3,7 @@
 #define HWY_TARGET_INCLUDE "ops/cpu/gemm_tile.cc"
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "hwy/foreach_target.h"
 // Highway re-includes this file for each target: what it includes first must stay first.
@@ -31,7 +32,8 @@ constexpr int kMaxRows = kVectors == 2 ? 12 : kTileRows;
 // How many panels a tile of `rows` rows takes at once where it may take two.
 constexpr bool has_wide_tile(int rows) { return kWideRegisters || rows <= 3; }
 
-// Weights<T>::load: vector `v` of a panel's 16 outputs at one step. A step is one k, or a pair of k for bf16.
+// Weights<T>::load: vector `v` of a panel's 16 outputs at one step. A step is one k, or two for bf16 and
+// int8.
 template <class T>
 struct Weights;
 
@@ -63,19 +65,34 @@ struct Weights<bf16> {
   }
 };
 
+template <>
+struct Weights<int8_t> {
+  static constexpr int kStep = 2;
+  static HWY_INLINE void load(const std::byte* w, int v, V (&out)[2]) {
+    const hn::Rebind<int8_t, D> bytes;
+    const hn::RebindToSigned<D> whole;
+    const auto* from = reinterpret_cast<const int8_t*>(w) + v * kLanes;
+    out[0] = hn::ConvertTo(D(), hn::PromoteTo(whole, hn::Load(bytes, from)));
+    out[1] = hn::ConvertTo(D(), hn::PromoteTo(whole, hn::Load(bytes, from + 16)));
+  }
+};
+
 template <int kVecs>
-HWY_INLINE void store_row(float* y, int64_t columns, bool accumulate, const V* sum) {
+HWY_INLINE void store_row(float* y, int64_t columns, bool accumulate, const float* scale, const V* sum) {
   const D d;
   if (HWY_LIKELY(columns >= kVecs * kLanes)) {
     for (int v = 0; v < kVecs; ++v) {
       const V before = accumulate ? hn::LoadU(d, y + v * kLanes) : hn::Zero(d);
-      hn::StoreU(hn::Add(before, sum[v]), d, y + v * kLanes);
+      const V after =
+          scale ? hn::MulAdd(sum[v], hn::LoadU(d, scale + v * kLanes), before) : hn::Add(before, sum[v]);
+      hn::StoreU(after, d, y + v * kLanes);
     }
     return;
   }
   HWY_ALIGN float row[kVecs * kLanes];
   for (int v = 0; v < kVecs; ++v) hn::Store(sum[v], d, row + v * kLanes);
-  for (int64_t c = 0; c < columns; ++c) y[c] = (accumulate ? y[c] : 0.0f) + row[c];
+  for (int64_t c = 0; c < columns; ++c)
+    y[c] = (accumulate ? y[c] : 0.0f) + (scale ? row[c] * scale[c] : row[c]);
 }
 
 // Vectors [first, first + kVecs) of kPanels panels; all of them but where a tile takes half a panel.
@@ -142,7 +159,7 @@ HWY_INLINE void multiply(const Tile& args, int first_vector) {
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
     store_row<kVecs>(args.y + r * args.y_stride + first_vector * kLanes, args.columns - first_vector * kLanes,
-                     args.accumulate, sum[r]);
+                     args.accumulate, args.scale ? args.scale + first_vector * kLanes : nullptr, sum[r]);
 }
 
 template <class T, int kRows, int kPanels, int kRowGroup = kGroup>
@@ -163,13 +180,28 @@ void tile_by_halves(const Tile& args, int) {
 
 // One panel's block of k, widened to fp32 in fp32's layout.
 template <class T>
-void widen(const std::byte* w, int64_t k, float* out) {
+void widen(const std::byte* w, int64_t k, std::byte* to) {
   using W = Weights<T>;
+  auto* out = reinterpret_cast<float*>(to);
   for (int64_t i = 0; i < k; i += W::kStep) {
     for (int v = 0; v < kVectors; ++v) {
       V step[W::kStep];
       W::load(w + i * 16 * static_cast<int64_t>(sizeof(T)), v, step);
       for (int s = 0; s < W::kStep; ++s) hn::Store(step[s], D(), out + (i + s) * 16 + v * kLanes);
+    }
+  }
+}
+
+// To pairs of bf16, which hold these numbers exactly.
+void widen_int8_to_bf16(const std::byte* w, int64_t k, std::byte* out) {
+  const hn::RebindToUnsigned<D> bits;
+  for (int64_t i = 0; i < k; i += 2) {
+    for (int v = 0; v < kVectors; ++v) {
+      V pair[2];
+      Weights<int8_t>::load(w + i * 16, v, pair);
+      const auto low = hn::ShiftRight<16>(hn::BitCast(bits, pair[0]));
+      hn::Store(hn::Or(low, hn::BitCast(bits, pair[1])), bits,
+                reinterpret_cast<uint32_t*>(out + i * 32) + v * kLanes);
     }
   }
 }
@@ -193,6 +225,7 @@ constexpr TileKernels make_kernels() {
   kernels.most_rows = kMaxRows;
   kernels.group = kGroup;
   kernels.widen = &widen<T>;
+  if constexpr (std::is_same_v<T, int8_t>) kernels.widen_bf16 = &widen_int8_to_bf16;
   kernels.narrow[0] = &tile<T, 1, 1, 1>;
   kernels.wide[0] = &tile<T, 1, 2, 1>;
   fill<T, 1>(kernels);
@@ -225,8 +258,8 @@ void pack_group(const float* x, int64_t stride, int64_t rows, int64_t columns, i
 
 const TileKernels& tile_kernels_of(DType dtype) {
   static constexpr TileKernels kF32 = make_kernels<float>(), kF16 = make_kernels<f16>(),
-                               kBF16 = make_kernels<bf16>();
-  return dtype == DType::kF32 ? kF32 : dtype == DType::kF16 ? kF16 : kBF16;
+                               kBF16 = make_kernels<bf16>(), kI8 = make_kernels<int8_t>();
+  return dtype == DType::kF32 ? kF32 : dtype == DType::kF16 ? kF16 : dtype == DType::kBF16 ? kBF16 : kI8;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -19,6 +19,7 @@ struct Tile {
   float* y = nullptr;            // row 0, column 0
   int64_t y_stride = 0;          // floats
   int64_t columns = 0;           // that exist: less than 16 a panel at the right edge
+  const float* scale = nullptr;  // of each column's sum; null: 1
   bool accumulate = false;       // add to y instead of writing it
   // Prefetching, for each panel: from `fetch` on, `fetch_step` bytes further for each line of weights used
   // (AMX: each kilobyte, fetching fetch_step / 64 lines), until k reaches fetch_until; from there on starting
@@ -39,7 +40,9 @@ struct TileKernels {
   TileFunction wide[kMaxRows + 1] = {};    // two panels at once, or null where registers are short
   TileFunction narrow[kMaxRows + 1] = {};  // one panel
   // One panel's block of k, widened to fp32 in the layout of fp32 weights; null in the bf16 kernels.
-  void (*widen)(const std::byte* w, int64_t k, float* out) = nullptr;
+  void (*widen)(const std::byte* w, int64_t k, std::byte* out) = nullptr;
+  // The same to bf16, for weights that it can hold; else null.
+  void (*widen_bf16)(const std::byte* w, int64_t k, std::byte* out) = nullptr;
 };
 
 }  // namespace bolide::cpu

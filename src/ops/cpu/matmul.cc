@@ -18,6 +18,8 @@ constexpr int64_t kAmxBlockK = 1024;
 // Rows of x that take part at once: 192 x 512 fp32 are 384 KiB of the second-level cache.
 constexpr int64_t kBlockRows = 192;
 constexpr int64_t kAmxBlockRows = 256;  // 512 KiB of bf16 with 1024 k
+// Rows from which int8 weights are widened to bf16 for tiles of bf16.
+constexpr int64_t kMinInt8Rows = 4;
 // All k of the rows of x at once up to this: about half of the second-level cache of AVX-512 servers.
 constexpr int64_t kCachedX = int64_t{1} << 20;
 // How far ahead a stream of weights is fetched when each line is used only once. DRAM latency (about 120 ns)
@@ -37,7 +39,9 @@ struct Plan {
   int64_t block_k = kBlockK;
   int64_t block_rows = kBlockRows;
   bool k_inside = true;  // all k of two panels, then the next two; else all panels for one block of k
-  bool widen = false;    // weights pass through an fp32 block that several row tiles share
+  // Weights pass through a block of the tiles' type that several row tiles share.
+  void (*widen)(const std::byte* w, int64_t k, std::byte* out) = nullptr;
+  int64_t wide_k_bytes = 0;  // of one panel of that block, one k
   void (*pack)(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out) = nullptr;
 };
 
@@ -45,9 +49,12 @@ Plan make_plan(const MatmulArgs& args) {
   Plan plan;
   plan.rows = args.x.shape[0];
   plan.padded = args.w->padded_cols();
-  const bool bf16 = args.w->dtype == DType::kBF16;
+  const bool int8 = args.w->dtype == DType::kI8;
+  // Whole numbers up to 127 are exact in bf16.
+  const bool bf16 =
+      int8 ? args.w->x_dtype == DType::kBF16 && plan.rows > kMinInt8Rows : args.w->dtype == DType::kBF16;
   const Isa level = isa();
-  plan.line = args.w->dtype == DType::kF32 ? 1 : 2;
+  plan.line = 4 / static_cast<int64_t>(size_of(args.w->dtype));
   plan.tiles = &tile_kernels(args.w->dtype);
   plan.group = plan.rows == 1 ? 1 : plan.tiles->group;
   plan.x_k_bytes = plan.group * static_cast<int64_t>(sizeof(float));
@@ -55,6 +62,7 @@ Plan make_plan(const MatmulArgs& args) {
   if constexpr (kX86) {
     if (bf16 && plan.rows > 1 && level >= Isa::kAvx512Bf16) {
       const bool amx = level == Isa::kAmx;
+      if (int8) plan.widen = plan.tiles->widen_bf16;
       plan.tiles = amx ? &amx_kernels() : &bf16_dot_kernels();
       plan.pack = amx ? &pack_amx : &pack_bf16_dot;
       plan.group = plan.tiles->group;
@@ -75,7 +83,12 @@ Plan make_plan(const MatmulArgs& args) {
   plan.k_inside =
       std::min(plan.rows, plan.block_rows) * plan.padded * plan.x_k_bytes / plan.group <= kCachedX;
   // Widening in registers, twice, is cheaper than through memory once.
-  plan.widen = plan.rows > 2 * plan.tile_rows && plan.tiles->widen && args.w->dtype != DType::kF32;
+  plan.wide_k_bytes = kPanelRows * 2;
+  if (plan.rows > 2 * plan.tile_rows && plan.tiles->widen && args.w->dtype != DType::kF32) {
+    plan.widen = plan.tiles->widen;
+    plan.tiles = &tile_kernels(DType::kF32);
+    plan.wide_k_bytes = kPanelRows * 4;
+  }
   return plan;
 }
 
@@ -137,16 +150,17 @@ class Worker {
     tile.columns = args_.w->rows - panel * kPanelRows;
     tile.accumulate = args_.accumulate || k > 0;
     const std::byte* slice = tile.w;
-    alignas(64) float wide[2 * kBlockK * kPanelRows];
+    // Two panels of 512 k of fp32, or of 1024 of bf16.
+    alignas(64) std::byte wide[2 * kBlockK * kPanelRows * sizeof(float)];
     if (plan_.widen) {
+      tile.w = wide;
+      tile.w_panel = plan_.block_k * plan_.wide_k_bytes;
       for (int64_t p = 0; p < panel_end - panel; ++p)
-        plan_.tiles->widen(slice + p * panel_bytes_, block_k, wide + p * kBlockK * kPanelRows);
-      tile.w = reinterpret_cast<const std::byte*>(wide);
-      tile.w_panel = kBlockK * kPanelRows * static_cast<int64_t>(sizeof(float));
+        plan_.widen(slice + p * panel_bytes_, block_k, wide + p * tile.w_panel);
     }
-    const TileKernels& kernels = tile.w == slice ? *plan_.tiles : tile_kernels(DType::kF32);
     const int64_t tiles = (rows + plan_.tile_rows - 1) / plan_.tile_rows;
     const int64_t column = panel * kPanelRows;
+    if (!args_.w->scales.empty()) tile.scale = args_.w->scales.as<float>() + column;
     const float* bias = args_.bias.empty() ? nullptr : args_.bias.as<float>() + column;
     const int64_t columns = std::min(panel_end * kPanelRows, args_.w->rows) - column;
     for (int64_t t = 0; t < tiles; ++t) {
@@ -154,7 +168,7 @@ class Worker {
       tile.x = x_ + (row0 + first) / plan_.group * tile.x_group + k * plan_.x_k_bytes;
       tile.y = args_.y.as<float>() + (row0 + first) * args_.y.row_stride + column;
       plan_fetch(slice, block_k, last, t, tiles, tile);
-      run_tile(kernels, tile, plan_.group == 1 ? 0 : static_cast<int>(count), panel_end - panel == 2);
+      run_tile(*plan_.tiles, tile, plan_.group == 1 ? 0 : static_cast<int>(count), panel_end - panel == 2);
       // At once: rows of y are often a multiple of 4 KiB apart, and few of them fit a cache's sets together.
       if (last) epilogue(tile.y, tile.y_stride, count, columns, bias, args_.activation);
     }
@@ -197,6 +211,7 @@ class Worker {
     second.w += tile.w_panel;
     second.y += kPanelRows;
     second.columns -= kPanelRows;
+    if (tile.scale) second.scale = tile.scale + kPanelRows;
     second.fetch[0] = tile.fetch[1];
     second.then_fetch[0] = tile.then_fetch[1];
     kernels.narrow[rows](second, rows);

@@ -1,6 +1,7 @@
 #include "ops/packed_matrix.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #if defined(__SSE2__)
@@ -151,6 +152,62 @@ void pack_block(const Context& context, const View& from, bool transposed, int64
         }
       }
     });
+  });
+}
+
+// A panel at a time, whose sixteen rows lie side by side.
+void quantize_rows(const Context& context, const QuantizeRowsArgs& args) {
+  const PackedMatrix& from = *args.from;
+  PackedMatrix& to = *args.to;
+  parallel_ranges(context, from.panels(), [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const float* w = from.data.as<float>() + panel * from.panel_stride();
+      int8_t* out = to.data.as<int8_t>() + panel * to.panel_stride();
+      const int64_t row0 = panel * kRows, rows = std::min(kRows, from.rows - row0);
+      float scale[kRows] = {};
+      for (int64_t r = 0; r < rows; ++r)
+        if (!args.at_least.empty()) scale[r] = args.at_least.as<float>()[row0 + r];
+      for (int64_t k = 0; k < from.cols; ++k)
+        for (int64_t r = 0; r < kRows; ++r) scale[r] = std::max(scale[r], std::abs(w[k * kRows + r]));
+      for (int64_t r = 0; r < kRows; ++r) scale[r] /= 127.0f;
+      std::copy_n(scale, rows, to.scales.as<float>() + row0);
+      for (int64_t r = 0; r < kRows; ++r)
+        if (scale[r] == 0) scale[r] = 1;  // a row of zeros
+      // 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even.
+      constexpr float kRound = 12582912.0f;
+      for (int64_t k = 0; k < from.cols; ++k)
+        for (int64_t r = 0; r < kRows; ++r)
+          out[k * kRows + r] = static_cast<int8_t>(w[k * kRows + r] / scale[r] + kRound - kRound);
+    }
+  });
+}
+
+void unpack(const Context& context, const PackedMatrix& matrix, const View& y) {
+  parallel_ranges(context, matrix.rows, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      unpack_row(matrix, row, 0, matrix.cols, y.as<float>() + row * y.row_stride);
+  });
+}
+
+// A row lies in its panel as one element (bf16: one pair) a line, so this is bound by lines touched: the raw
+// bits are collected first, then converted at once.
+void unpack_row(const PackedMatrix& matrix, int64_t row, int64_t col0, int64_t count, float* out) {
+  constexpr int64_t kBlock = 512;
+  if (matrix.dtype == DType::kI8) {
+    const int8_t* from = matrix.data.as<int8_t>() + matrix.offset(row, col0);
+    const float scale = matrix.scales.as<float>()[row];
+    for (int64_t k = 0; k < count; ++k) out[k] = static_cast<float>(from[k * kRows]) * scale;
+    return;
+  }
+  dispatch_float(matrix.dtype, [&]<class T>() {
+    constexpr int64_t kGroup = std::is_same_v<T, bf16> ? 2 : 1, kStep = kRows * kGroup;
+    T block[kBlock];
+    for (int64_t k0 = 0; k0 < count; k0 += kBlock) {
+      const int64_t some = std::min(kBlock, count - k0);
+      const T* from = matrix.data.as<T>() + matrix.offset(row, col0 + k0);
+      for (int64_t k = 0; k < some; ++k) block[k] = from[k / kGroup * kStep + k % kGroup];
+      convert_elements(block, matrix.dtype, out + k0, DType::kF32, static_cast<size_t>(some));
+    }
   });
 }
 

@@ -15,6 +15,9 @@ inline double element(const View& view, int64_t row, int64_t column) {
   return element(view.data, view.dtype, row * view.row_stride + column);
 }
 inline double element(const PackedMatrix& matrix, int64_t row, int64_t column) {
+  if (matrix.dtype == DType::kI8)
+    return static_cast<double>(matrix.data.as<int8_t>()[matrix.offset(row, column)]) *
+           matrix.scales.as<float>()[row];
   return element(matrix.data.view().data, matrix.dtype, matrix.offset(row, column));
 }
 // All of a matrix, row by row without padding; a row of a packed one.
