@@ -55,9 +55,9 @@ def check_links(root, findings):
             file, _, fragment = target.partition("#")
             to = (path.parent / file).resolve() if file else path
             if not to.exists():
-                diagnostics.append(f"{name}: link to {target}: there is no such file")
+                findings.append(f"{name}: link to {target}: there is no such file")
             elif fragment and to.suffix == ".md" and fragment not in anchors(to.read_text(encoding="utf-8")):
-                diagnostics.append(f"{name}: link to {target}: no such heading")
+                findings.append(f"{name}: link to {target}: no such heading")
 
 
 def check_paths(root, findings):
@@ -69,7 +69,7 @@ def check_paths(root, findings):
                 continue
             found = any(root.glob(word)) if "*" in word else (root / word).exists()
             if not found:
-                diagnostics.append(f"{name}: `{code}`: there is no {word}")
+                findings.append(f"{name}: `{code}`: there is no {word}")
 
 
 def check_quotes(root, findings):
@@ -77,10 +77,10 @@ def check_quotes(root, findings):
         for quote in QUOTE.finditer(document.read_text()):
             source = root / quote[1]
             if not source.is_file():
-                diagnostics.append(f"{document.relative_to(root)}: quotes {quote[1]}: no such file")
+                findings.append(f"{document.relative_to(root)}: quotes {quote[1]}: no such file")
             elif quote[2] not in source.read_text():
                 first = quote[2].split("\n", 1)[0]
-                diagnostics.append(f"{document.relative_to(root)}: '{first}' and what follows is not so in {quote[1]}")
+                findings.append(f"{document.relative_to(root)}: '{first}' and what follows is not so in {quote[1]}")
 
 
 def cmake_dependencies(root):
@@ -110,7 +110,7 @@ def setup_packages(root):
 def check_dependencies(root, findings):
     page = root / "docs/dependencies.md"
     if not page.is_file():
-        diagnostics.append("docs/dependencies.md: is missing")
+        findings.append("docs/dependencies.md: is missing")
         return
     rows = [[cell.strip() for cell in line.strip().strip("|").split("|")]
             for line in page.read_text(encoding="utf-8").splitlines() if line.lstrip().startswith("|")]
@@ -120,12 +120,12 @@ def check_dependencies(root, findings):
     packages = setup_packages(root)
     for name, where in sorted(cmake.items()):
         if name not in listed:
-            diagnostics.append(f"{where}: finds {name}, which has no row in docs/dependencies.md")
+            findings.append(f"{where}: finds {name}, which has no row in docs/dependencies.md")
     for name in packages:
         if name not in listed:
-            diagnostics.append(f"scripts/setup.sh: installs {name}, which has no row in docs/dependencies.md")
+            findings.append(f"scripts/setup.sh: installs {name}, which has no row in docs/dependencies.md")
     for name in sorted(listed - set(cmake) - set(packages)):
-        diagnostics.append(f"docs/dependencies.md: {name} is neither looked for by CMake nor installed by scripts/setup.sh")
+        findings.append(f"docs/dependencies.md: {name} is neither looked for by CMake nor installed by scripts/setup.sh")
 
 
 def help_of(command, *words):
@@ -158,7 +158,7 @@ def command_lines(text):
 def check_flags(root, command, findings):
     flags = {name: set(FLAG.findall(help_of(command, name))) for name in subcommands(help_of(command))}
     if not flags:
-        diagnostics.append(f"{command} --help lists no subcommand")
+        findings.append(f"{command} --help lists no subcommand")
     every = set().union(*flags.values(), FLAG.findall(help_of(command)))
     scripts = [p for folder in ("scripts", "tools", ".ci", "bench", "examples") if (root / folder).is_dir()
                for p in (root / folder).rglob("*") if p.suffix in (".sh", ".py", "") and p.is_file()]
@@ -168,26 +168,26 @@ def check_flags(root, command, findings):
         for words in command_lines(text):
             if words and words[0] in flags:
                 for flag in {w.split("=")[0] for w in words[1:] if FLAG.match(w)} - flags[words[0]]:
-                    diagnostics.append(f"{name}: `bolide {words[0]} {flag}`: the command has no such flag")
+                    findings.append(f"{name}: `bolide {words[0]} {flag}`: the command has no such flag")
             elif words and re.fullmatch(r"[a-z]+", words[0]):
-                diagnostics.append(f"{name}: `bolide {words[0]}`: there is no such subcommand")
+                findings.append(f"{name}: `bolide {words[0]}`: there is no such subcommand")
         prose = FENCE.sub("", text)
         if path.name.startswith("coming_from_"):  # whose tables have another program's flags in their first column
             prose = re.sub(r"^\|[^|\n]*\|", "|", prose, flags=re.MULTILINE)
         for code in CODE.findall(prose):
             for flag in set(FLAG.findall(code)) - every - foreign:
-                diagnostics.append(f"{name}: `{code}`: nothing has a flag {flag}")
+                findings.append(f"{name}: `{code}`: nothing has a flag {flag}")
     page = root / "docs/commands.md"
     described = page.read_text(encoding="utf-8") if page.is_file() else ""
     for name, own in sorted(flags.items()):
         section = re.search(rf"^## .*`?bolide {name}`?.*?(?=^## |\Z)", described, re.MULTILINE | re.DOTALL)
         common = re.search(r"^## .*[Cc]ommon.*?(?=^## |\Z)", described, re.MULTILINE | re.DOTALL)
         if not section:
-            diagnostics.append(f"docs/commands.md: no section `bolide {name}`")
+            findings.append(f"docs/commands.md: no section `bolide {name}`")
             continue
         known = set(FLAG.findall(section.group(0))) | set(FLAG.findall(common.group(0) if common else ""))
         for flag in sorted(own - known - {"--help"}):
-            diagnostics.append(f"docs/commands.md: section `bolide {name}` does not describe {flag}")
+            findings.append(f"docs/commands.md: section `bolide {name}` does not describe {flag}")
 
 
 def main():

@@ -148,6 +148,16 @@ FAMILY_CASES = [
                llama(2, 2, 256, 1, {"rope_type": "default"}, hidden_act="gelu"), torch.float16),
     FamilyCase("llama_dynamic_fp32", "LlamaForCausalLM", llama(4, 2, 8, 2, {"rope_type": "dynamic", "factor": 4.0}),
                lengths=LONG),
+    # Windows shorter than the prompts, as long as one of them, and longer than any; none.
+    FamilyCase("mistral_window_fp32", "MistralForCausalLM",
+               llama(4, 2, 8, 2, {"rope_type": "default"}, sliding_window=5), lengths=LONG),
+    FamilyCase("mistral_one_kv_head_fp16", "MistralForCausalLM",
+               llama(6, 1, 16, 2, {"rope_type": "default"}, sliding_window=16), torch.float16, lengths=LONG),
+    FamilyCase("mistral_wide_fp32", "MistralForCausalLM",
+               llama(3, 3, 20, 1, {"rope_type": "default"}, sliding_window=128), lengths=LONG),
+    FamilyCase("mistral_no_window_bf16", "MistralForCausalLM",
+               llama(4, 4, 8, 2, {"rope_type": "default"}, sliding_window=None), torch.bfloat16, lengths=LONG,
+               gain=1.0),
 ]
 
 TOKENIZER_TEXT = [

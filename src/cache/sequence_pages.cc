@@ -16,6 +16,7 @@ SequencePages& SequencePages::operator=(SequencePages&& other) noexcept {
   page_size_ = other.page_size_;
   tokens_ = std::exchange(other.tokens_, 0);
   pages_ = std::exchange(other.pages_, {});
+  dropped_ = std::exchange(other.dropped_, 0);
   return *this;
 }
 
@@ -51,19 +52,32 @@ bool SequencePages::append(int64_t count, std::vector<PageCopy>& copies) {
   return true;
 }
 
+void SequencePages::drop_before(int64_t token, int64_t tokens) {
+  const int64_t end = std::min(token / page_size_, tokens_ / page_size_);
+  for (; dropped_ < end; ++dropped_) {
+    const int32_t page = std::exchange(pages_[dropped_], 0);
+    if (pool_->references(page) == 1 && std::ssize(pages_) < pages_for(tokens, page_size_)) {
+      pages_.push_back(page);
+    } else {
+      pool_->release(page);
+    }
+  }
+}
+
 SequencePages SequencePages::fork() const {
   BOLIDE_CHECK(pool_ != nullptr);
   SequencePages copy(*pool_, page_size_);
   copy.pages_ = pages_;
   copy.tokens_ = tokens_;
-  for (int32_t page : pages_) pool_->share(page);
+  copy.dropped_ = dropped_;
+  for (size_t i = static_cast<size_t>(dropped_); i < pages_.size(); ++i) pool_->share(pages_[i]);
   return copy;
 }
 
 void SequencePages::clear() {
-  for (int32_t page : pages_) pool_->release(page);
+  for (size_t i = static_cast<size_t>(dropped_); i < pages_.size(); ++i) pool_->release(pages_[i]);
   pages_.clear();
-  tokens_ = 0;
+  tokens_ = dropped_ = 0;
 }
 
 }  // namespace bolide

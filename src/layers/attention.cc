@@ -26,7 +26,8 @@ void SelfAttention::add_to(const Context& context, const KvView& kv, int64_t lay
                       .max_query = batch.max_query,
                       .max_kv_length = batch.max_kv_length,
                       .heads = heads,
-                      .alibi_slopes = alibi,
+                      .mask = {.window = window},
+                      .position = {.alibi_slopes = alibi},
                       .scale = scale,
                       .y = mixed});
   out.add_to(context, mixed, hidden);

@@ -12,6 +12,7 @@ struct SelfAttention {
   Linear out;  // [hidden, heads * head_size]
   int64_t heads = 0, kv_heads = 0, head_size = 0;
   float scale = 1.0f;  // of q.k
+  int64_t window = 0;  // see AttentionMask
   Tensor alibi;        // [heads] slopes, or empty
 
   // hidden [T, hidden] fp32 += the projected attention of norm(hidden); an empty norm is none, and so are

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/printable.h"
+#include "ops/limits.h"
 
 namespace bolide {
 namespace {
@@ -90,6 +91,15 @@ void json_must_be_off(const Json& config, const char* key, std::string_view wher
 
 Activation parse_activation(const std::string& name, std::string_view where) {
   return value_of(kActivations, "activation", name, where);
+}
+
+int64_t read_sliding_window(const Json& config, int64_t fallback, std::string_view where) {
+  const Json* found = json_find(config, "sliding_window", where);
+  if (!found) return fallback;
+  if (found->is_null()) return 0;
+  const auto window = json_get<int64_t>(config, "sliding_window", where);
+  if (window < 1) fail(ErrorCode::kCorrupt, "{}: sliding_window is {}, not at least 1", where, window);
+  return window < kMaxSequenceTokens ? window : 0;  // no text reaches it
 }
 
 int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where, ModelConfig& into) {

@@ -48,6 +48,9 @@ T value_of(const NamedValue<T> (&table)[kRows], const char* what, const std::str
 void json_must_be_off(const Json& config, const char* key, std::string_view where);
 // The activation that transformers calls so; kUnsupported, with those that there are, for any other.
 Activation parse_activation(const std::string& name, std::string_view where);
+// sliding_window, as in transformers: `fallback` where nothing is said, 0 (no window) for null; kCorrupt for
+// less than one key.
+int64_t read_sliding_window(const Json& config, int64_t fallback, std::string_view where);
 // bos_token_id, as in transformers: `fallback` where nothing is said, none for null; none, with a warning,
 // for an id that the vocabulary has not.
 int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where, ModelConfig& into);

@@ -28,6 +28,7 @@ class Decoder final : public Model {
       attention.heads = dist.tensor_part(config.heads).size();
       attention.kv_heads = dist.head_part(config.kv_heads).size();
       attention.head_size = config.head_size;
+      if (!config.windows.empty()) attention.window = config.windows[static_cast<size_t>(layers_.begin) + i];
       attention.scale = graph.attention_scales.empty()
                             ? 1.0f / std::sqrt(static_cast<float>(config.head_size))
                             : graph.attention_scales[static_cast<size_t>(layers_.begin) + i];

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <any>
 #include <memory>
 #include <string>
@@ -22,9 +23,10 @@ struct ModelConfig {
   int64_t kv_heads = 0;
   int64_t head_size = 0;
   int64_t inter_size = 0;
-  bool gated_mlp = false;     // activation(gate) * up, each of inter_size
-  int64_t rotary_dims = 0;    // of each head, that rotary positions turn
-  int64_t max_positions = 0;  // 0: no limit of the model's own (ALiBi, rotary)
+  bool gated_mlp = false;             // activation(gate) * up, each of inter_size
+  int64_t rotary_dims = 0;            // of each head, that rotary positions turn
+  int64_t max_positions = 0;          // 0: no limit of the model's own (ALiBi, rotary)
+  std::vector<int64_t> windows = {};  // by layer, see AttentionMask::window; empty: none
   double norm_eps = 1e-5;
   int32_t bos_id = -1;           // -1: none
   std::vector<int32_t> end_ids;  // any of them ends a text
@@ -36,6 +38,11 @@ struct ModelConfig {
 
   // Values of one token that an MLP holds at once; of a gated one gate, up and their product.
   int64_t mlp_width() const { return gated_mlp ? 3 * inter_size : inter_size; }
+  // No layer sees keys that are so many away or further; 0: some layer sees all.
+  int64_t cache_window() const {
+    const auto [least, most] = std::minmax_element(windows.begin(), windows.end());
+    return windows.empty() || *least == 0 ? 0 : *most;
+  }
 };
 
 // The part of a model that this rank holds: some layers, and a tensor-parallel slice of each. Immutable after

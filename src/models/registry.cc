@@ -4,11 +4,12 @@
 #include "models/bloom.h"
 #include "models/gpt2.h"
 #include "models/llama.h"
+#include "models/mistral.h"
 
 namespace bolide {
 namespace {
 
-const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family, &kLlamaFamily};
+const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family, &kLlamaFamily, &kMistralFamily};
 
 std::string known_architectures(bool with_ft = false) {
   std::string names;

@@ -13,6 +13,22 @@ void check_pages(const Context& context, const View& k, const View& v) {
   BOLIDE_CHECK(k.dtype == DType::kF32 || k.dtype == DType::kF16 || k.dtype == DType::kBF16);
 }
 
+// What decides a score but for q and k.
+void check_score(const Context& context, const AttentionArgs& args, int64_t sequences) {
+  const PositionBias& position = args.position;
+  if (!position.alibi_slopes.empty())
+    check_vector(context, "alibi_slopes", position.alibi_slopes, args.heads);
+  if (!position.relative.empty()) {
+    const int64_t entries = position.relative.shape[1];
+    check_matrix(context, "relative", position.relative, args.heads, entries, DType::kF32);
+    BOLIDE_CHECK(entries % 2 == 1 && position.alibi_slopes.empty() && position.relative.contiguous(),
+                 "{} entries", entries);
+  }
+  BOLIDE_CHECK(args.mask.window >= 0 && args.mask.window <= kNoWindow && args.soft_cap >= 0);
+  if (args.mask.kind == MaskKind::kPrefix)
+    BOLIDE_CHECK(static_cast<int64_t>(args.mask.prefix_lengths.size()) == sequences);
+}
+
 // Of arrays that the host can read.
 void check_sequences(const AttentionArgs& args) {
   const int64_t sequences = static_cast<int64_t>(args.kv_lengths.size());
@@ -25,6 +41,8 @@ void check_sequences(const AttentionArgs& args) {
                      queries <= args.max_query && args.kv_lengths[s] <= args.max_kv_length,
                  "sequence {}: {} queries, {} cached tokens, {} of {} pages", s, queries, args.kv_lengths[s],
                  pages, kv.max_pages);
+    if (args.mask.kind == MaskKind::kPrefix)
+      BOLIDE_CHECK(args.mask.prefix_lengths[s] >= 0, "prefix {}", args.mask.prefix_lengths[s]);
     for (int64_t p = 0; p < pages; ++p) {
       const int32_t page = kv.page_table[s * kv.max_pages + p];
       BOLIDE_CHECK(page >= 0 && page < kv.k.shape[0], "sequence {}: page {}", s, page);
@@ -65,8 +83,8 @@ void attention(const Context& context, const AttentionArgs& args) {
     check_matrix(context, "v", args.v, tokens, kv_width, args.q.dtype);
     BOLIDE_CHECK(static_cast<int64_t>(args.slots.size()) == tokens);
   }
-  if (!args.alibi_slopes.empty()) check_vector(context, "alibi_slopes", args.alibi_slopes, args.heads);
   const int64_t sequences = static_cast<int64_t>(args.kv_lengths.size());
+  check_score(context, args, sequences);
   BOLIDE_CHECK(static_cast<int64_t>(args.query_offsets.size()) == sequences + 1 &&
                static_cast<int64_t>(args.kv.page_table.size()) >= sequences * args.kv.max_pages);
   if (tokens == 0) return;

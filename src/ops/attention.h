@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "ops/attention_mask.h"
 #include "tensor/context.h"
 
 namespace bolide {
@@ -27,6 +28,22 @@ struct KvWriteArgs {
 // Stores new keys and values into their pages, converted to the cache's dtype.
 void kv_write(const Context& context, const KvWriteArgs& args);
 
+// What a query sees of its sequence's keys.
+struct AttentionMask {
+  MaskKind kind = MaskKind::kCausal;
+  int64_t window = 0;                            // only keys fewer than so many away; 0: no such bound
+  std::span<const int32_t> prefix_lengths = {};  // kPrefix: [sequences], on the device
+};
+
+// What the places of query i and key j add to the score: nothing, or what one of these gives. (Rotary
+// positions turn q and k themselves: ops/rotary.h.)
+struct PositionBias {
+  View alibi_slopes = {};  // [heads] fp32: slope * (j - i)
+  // [heads, 2 * far + 1] fp32: by the distance j - i, from -far to far; what is further counts as that far.
+  // Buckets of distances (T5) are such a table, too, once they are written out.
+  View relative = {};
+};
+
 struct AttentionArgs {
   View q;  // [tokens, heads * head_size] fp32 or context.activation, rows may be strided
   // Keys and values of these tokens and their places, as KvWriteArgs: stored into the pages first. Empty: the
@@ -40,14 +57,17 @@ struct AttentionArgs {
   std::span<const int32_t> kv_lengths;  // [sequences]: cached tokens, the new ones included
   // What a GPU kernel is launched for: no sequence has more query rows, or more cached tokens.
   int64_t max_query = 0, max_kv_length = 0;
-  int64_t heads = 0;   // query heads; kv_heads divides it
-  View alibi_slopes;   // [heads] fp32, or empty
-  float scale = 1.0f;  // multiplies q.k
-  View y;              // [tokens, heads * head_size] of q's dtype, rows may be strided
+  int64_t heads = 0;  // query heads; kv_heads divides it
+  AttentionMask mask = {};
+  PositionBias position = {};
+  float scale = 1.0f;     // multiplies q.k
+  float soft_cap = 0.0f;  // over 0: a score x becomes soft_cap * tanh(x / soft_cap)
+  View y;                 // [tokens, heads * head_size] of q's dtype, rows may be strided
 };
-// Causal softmax(scale * q.k + slope * (j - i)) v over the pages; the last query of a sequence sees all
-// kv_length tokens. (ALiBi as slope * j and as slope * (j - i) differ by a constant per row, which softmax
-// removes.) Flash-style: no score matrix in memory; fp32 accumulation.
+// softmax(cap(scale * q.k + bias(i, j))) v over the keys j in the pages that query i sees; the last query of
+// a sequence is at position kv_length - 1. Pages that no query sees are not read: their entries of the page
+// table may name any page. (ALiBi as slope * j and as slope * (j - i) differ by a constant per row, which
+// softmax removes.) Flash-style: no score matrix in memory; fp32 accumulation.
 void attention(const Context& context, const AttentionArgs& args);
 
 // ALiBi slopes of all `heads` heads as the ALiBi paper and Hugging Face define them, also when not a power of

@@ -20,6 +20,9 @@ inline constexpr int64_t kMaxGpuVocab = int64_t{1} << 20;
 inline constexpr int64_t kMaxGpuSequences = 65535;
 inline constexpr int64_t kMaxGpuChunk = int64_t{1} << 18;
 
+// A text: positions are 32-bit, and kernels count a little past its end.
+inline constexpr int64_t kMaxSequenceTokens = int64_t{1} << 30;
+
 // The pages of a cache. Page numbers are 32-bit everywhere; and a GPU counts rows of keys, of which each
 // token has one for each of `kv_heads`, with 32 bits, and tokens with 31. One page is left for padding.
 constexpr int64_t most_pages(Device device, int64_t kv_heads, int64_t page_size) {

@@ -27,7 +27,8 @@ std::vector<int32_t> prompt_ids(const Request& request, const Tokenizer* tokeniz
   return tokenizer->encode(request.prompt).ids;
 }
 
-void check_length(const Request& request, int64_t prompt, int64_t max_positions, int64_t capacity) {
+void check_length(const Request& request, int64_t prompt, int64_t max_positions,
+                  const SchedulerConfig& scheduler) {
   if (request.max_new_tokens < 0)
     fail(ErrorCode::kUsage, "max_new_tokens is {}: it must be 0 or more", request.max_new_tokens);
   if (request.max_new_tokens == 0 && !request.return_logits)
@@ -39,11 +40,15 @@ void check_length(const Request& request, int64_t prompt, int64_t max_positions,
          "a prompt of {} tokens and {} new ones exceed the {} positions of the model: shorten one of them",
          prompt, request.max_new_tokens, max_positions);
   }
-  if (total > capacity) {
+  if (scheduler.pages_of(total, prompt) > scheduler.pages) {
     fail(ErrorCode::kUsage,
          "a prompt of {} tokens and {} new ones exceed the cache of {} tokens: shorten one of them, or raise "
          "max_kv_tokens",
-         prompt, request.max_new_tokens, capacity);
+         prompt, request.max_new_tokens, scheduler.pages * scheduler.page_size);
+  }
+  if (total > kMaxSequenceTokens) {
+    fail(ErrorCode::kUsage, "a prompt of {} tokens and {} new ones exceed the {} that a text can have",
+         prompt, request.max_new_tokens, kMaxSequenceTokens);
   }
 }
 
@@ -170,7 +175,7 @@ void check_config(const EngineConfig& config) {
 }
 
 std::vector<int32_t> check_request(const Request& request, const ModelConfig& model,
-                                   const Tokenizer* tokenizer, int64_t capacity) {
+                                   const Tokenizer* tokenizer, const SchedulerConfig& scheduler) {
   check_sampling(request.sampling);
   for (const int32_t id : request.end_ids.value_or(std::vector<int32_t>())) {
     if (id < 0 || id >= model.vocab_size)
@@ -189,7 +194,7 @@ std::vector<int32_t> check_request(const Request& request, const ModelConfig& mo
            ids[i], i, model.vocab_size);
     }
   }
-  check_length(request, static_cast<int64_t>(ids.size()), model.max_positions, capacity);
+  check_length(request, static_cast<int64_t>(ids.size()), model.max_positions, scheduler);
   return ids;
 }
 

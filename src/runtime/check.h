@@ -4,6 +4,7 @@
 
 #include "bolide/engine.h"
 #include "models/model.h"
+#include "sched/scheduler.h"
 
 namespace bolide {
 
@@ -24,8 +25,8 @@ int64_t resolve_chunk_tokens(Device device, int64_t max_chunk_tokens);
 int resolve_threads(int threads, int sharing = 1);
 
 // Throws kUsage for a request that can never run, and returns its prompt's ids (encoded when it came as
-// text). `capacity` is the cache's size in tokens.
+// text). `scheduler` has the size of the cache.
 std::vector<int32_t> check_request(const Request& request, const ModelConfig& model,
-                                   const Tokenizer* tokenizer, int64_t capacity);
+                                   const Tokenizer* tokenizer, const SchedulerConfig& scheduler);
 
 }  // namespace bolide

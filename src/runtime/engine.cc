@@ -97,6 +97,7 @@ LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
                   .max_chunk_tokens = resolve_chunk_tokens(worker_.context().device, config.max_chunk_tokens),
                   .pages = worker_.cache().config().pages,
                   .page_size = config.page_size,
+                  .window = model_.cache_window(),
                   .stages = worker_.dist().pipeline_size,
                   .micro_batch_tokens = config.micro_batch_tokens}),
       // With a pipeline a step for each stage, so that rank 0, which is one of them, need not wait for the
@@ -121,7 +122,7 @@ LocalEngine::~LocalEngine() {
 }
 
 std::unique_ptr<LocalEngine::Task> LocalEngine::make_task(Request& request) const {
-  std::vector<int32_t> ids = check_request(request, model_, tokenizer_.get(), info_.kv_capacity_tokens);
+  std::vector<int32_t> ids = check_request(request, model_, tokenizer_.get(), scheduler_.config());
   auto task = std::make_unique<Task>(tokenizer_.get(), request);
   task->state.prompt_tokens = static_cast<int64_t>(ids.size());
   task->state.tokens = std::move(ids);

@@ -20,7 +20,9 @@ CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Di
   memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->weights(), dist, dtype);
   const KvCacheConfig cache = cache_config(config, dist, dtype, 0, KvCacheConfig().page_size);
   const Exact batch = options.batch_size, length = options.length;
-  const int64_t pages = (length + (cache.page_size - 1)).value() / cache.page_size;
+  (void)(length + (cache.page_size - 1));
+  const int64_t pages = pages_at_once(options.length, config.cache_window(),
+                                      resolve_chunk_tokens(Device::kCuda, 0), cache.page_size);
   memory.kv_bytes = (batch * pages * cache.page_bytes()).value();
   // hidden, normed, delta and the larger of qkv + mixed and the MLP's inner width, a token; logits, a
   // sequence.

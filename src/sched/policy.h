@@ -10,9 +10,10 @@ namespace bolide {
 // Scheduling decisions as pure functions of counts.
 
 // How many of the waiting requests, oldest first, may start now. Strictly first come first served: nobody
-// overtakes a request that waits for pages, so none starves. A request starts when the pages for its prompt
-// and all of max_new_tokens are free, and gets them at once. Whoever runs can therefore always finish: there
-// is no preemption and no deadlock, at the price of pages that a request which ends early never used.
+// overtakes a request that waits for pages, so none starves. A request starts when as many pages are free as
+// it will have at once, with all of max_new_tokens, and gets them at once. Whoever runs can therefore always
+// finish: there is no preemption and no deadlock, at the price of pages that a request which ends early never
+// used.
 int64_t admit(std::span<const int64_t> waiting_pages, int64_t free_pages, int64_t running,
               int64_t max_batch_size);
 

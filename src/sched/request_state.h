@@ -26,7 +26,7 @@ struct RequestState {
   int64_t cached() const { return pages.tokens(); }
   bool in_prompt() const { return cached() < prompt_tokens; }
   int64_t made() const { return static_cast<int64_t>(tokens.size()) - prompt_tokens; }
-  // Tokens that the request may come to hold: what admission reserves pages for.
+  // Tokens that the request may come to have.
   int64_t longest() const { return prompt_tokens + max_new_tokens; }
 };
 

@@ -67,6 +67,10 @@ RowLimits Scheduler::limits() const {
 }
 
 StepPlan& Scheduler::next_step() {
+  if (config_.window > 0) {
+    for (RequestState* state : running_)
+      state->pages.drop_before(state->cached() - config_.window + 1, state->longest());
+  }
   const int64_t running = static_cast<int64_t>(running_.size());
   waiting_pages_.clear();
   for (size_t i = 0; i < waiting_.size() && running + static_cast<int64_t>(i) < config_.max_batch_size; ++i)
@@ -75,7 +79,7 @@ StepPlan& Scheduler::next_step() {
   for (int64_t i = 0; i < admitted; ++i) {
     RequestState& state = *waiting_.front();
     state.pages = SequencePages(pool_, config_.page_size);
-    const bool reserved = state.pages.reserve(state.longest());
+    const bool reserved = state.pages.reserve(std::min(state.longest(), pages_of(state) * config_.page_size));
     BOLIDE_CHECK(reserved, "request {}", state.id);
     running_.push_back(&state);
     waiting_.pop_front();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <vector>
 
@@ -15,10 +16,17 @@ struct SchedulerConfig {
   int64_t max_chunk_tokens = 512;  // prompt tokens of a step
   int64_t pages = 0;
   int64_t page_size = 16;
+  int64_t window = 0;  // ModelConfig::cache_window()
   // Stages of a pipeline: so many steps are on their way at once, each with a part of the sequences, and a
   // sequence waits until the id that its last step drew is known.
   int stages = 1;
   int64_t micro_batch_tokens = 0;  // prompt tokens of such a step; 0: by how long steps take
+
+  // What a request of so many tokens, the first `prompt` of which are its prompt's, takes of the cache.
+  int64_t pages_of(int64_t tokens, int64_t prompt) const {
+    return pages_at_once(tokens, window, std::min(prompt, std::max(max_chunk_tokens, micro_batch_tokens)),
+                         page_size);
+  }
 };
 
 // Who waits, who runs, and what the next step does. Borrows the RequestStates, which must outlive their stay.
@@ -42,9 +50,12 @@ class Scheduler {
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
   const PagePool& pool() const { return pool_; }
+  const SchedulerConfig& config() const { return config_; }
 
  private:
-  int64_t pages_of(const RequestState& state) const { return pages_for(state.longest(), config_.page_size); }
+  int64_t pages_of(const RequestState& state) const {
+    return config_.pages_of(state.longest(), state.prompt_tokens);
+  }
 
   RowLimits limits() const;
 

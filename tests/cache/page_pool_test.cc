@@ -249,5 +249,74 @@ TEST(SequencePages, MoveAndDestructionGivePagesBackOnce) {
   EXPECT_EQ(pool.free_pages(), 4);
 }
 
+// What nobody reads any more is written to again, and given back once all that is to come has room.
+TEST(SequencePages, DroppedPagesAreTheNextOnes) {
+  PagePool pool(3);
+  SequencePages pages(pool, 4);
+  std::vector<PageCopy> copies;
+  ASSERT_TRUE(pages.reserve(12));
+  ASSERT_TRUE(pages.append(7, copies));
+  const std::vector<int32_t> first(pages.pages().begin(), pages.pages().end());
+  pages.drop_before(-3, 20);
+  pages.drop_before(3, 20);  // within the first page: it is still read
+  EXPECT_EQ(pages.pages().size(), 3u);
+  pages.drop_before(7, 20);
+  ASSERT_EQ(pages.pages().size(), 4u);
+  EXPECT_EQ(pages.pages()[0], 0);
+  EXPECT_EQ(pages.pages()[3], first[0]);
+  ASSERT_TRUE(pages.append(9, copies));
+  EXPECT_EQ(pages.slot(12), first[0] * 4);
+  EXPECT_FALSE(pages.append(1, copies));  // it has no fourth page
+  EXPECT_EQ(pages.tokens(), 16);
+  pages.drop_before(16, 20);
+  EXPECT_EQ(pages.pages().size(), 5u);
+  EXPECT_EQ(pool.free_pages(), 2);  // one of the three is the last that it will need
+  ASSERT_TRUE(pages.append(4, copies));
+  pages.clear();
+  EXPECT_EQ(pool.free_pages(), 3);
+}
+
+// A page that another sequence reads stays with that one.
+TEST(SequencePages, DroppingLeavesAForkItsPages) {
+  Sequence sequence(8, 10);
+  auto& [pool, first, copies] = sequence;
+  SequencePages second = first.fork();
+  const std::vector<int32_t> before(second.pages().begin(), second.pages().end());
+  first.drop_before(8, 40);
+  EXPECT_EQ(first.pages().size(), 3u);
+  EXPECT_EQ(pool.references(before[0]), 1);
+  EXPECT_EQ(pool.references(before[2]), 2);
+  EXPECT_EQ(pool.free_pages(), 5);
+  SequencePages third = first.fork();
+  EXPECT_EQ(pool.references(before[0]), 1);
+  EXPECT_EQ(pool.references(before[2]), 3);
+  second.clear();
+  first = std::move(third);
+  EXPECT_EQ(pool.references(before[2]), 1);
+  first.clear();
+  EXPECT_EQ(pool.free_pages(), 8);
+}
+
+// Against a sequence of every length that takes steps of every size: never fewer, and not more than there
+// are where the step lies worst.
+TEST(SequencePages, PagesAtOnce) {
+  for (const int64_t page : {1, 3, 4}) {
+    for (const int64_t window : {1, 2, 5, 8}) {
+      for (const int64_t rows : {1, 3, 6}) {
+        int64_t most = 0;
+        for (int64_t begin = 0; begin + rows <= 60; ++begin) {
+          const int64_t first = std::max<int64_t>(begin - window + 1, 0) / page;
+          most = std::max(most, (begin + rows - 1) / page - first + 1);
+        }
+        EXPECT_EQ(pages_at_once(60, window, rows, page), most)
+            << page << " a page, window " << window << ", rows " << rows;
+      }
+    }
+  }
+  EXPECT_EQ(pages_at_once(60, 0, 8, 4), 15);
+  EXPECT_EQ(pages_at_once(60, 60, 8, 4), 15);
+  EXPECT_EQ(pages_at_once(9, 8, 8, 4), 3);
+}
+
 }  // namespace
 }  // namespace bolide

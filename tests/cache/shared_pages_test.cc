@@ -96,7 +96,6 @@ class Sequences {
                          .max_query = view.max_query,
                          .max_kv_length = view.max_kv_length,
                          .heads = shape_.heads,
-                         .alibi_slopes = {},
                          .scale = 0.5f,
                          .y = y.view(context_)});
     y.fetch(context_);

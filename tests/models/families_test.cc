@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "checkpoint/builders.h"
+#include "models/gated_decoder.h"
 #include "models/load_model.h"
 #include "models/open_checkpoint.h"
 #include "models/registry.h"
@@ -111,6 +112,36 @@ TEST(LlamaConfig, DefaultsAreThoseOfTransformers) {
   EXPECT_ERROR(read(kLlama, {{"head_dim", 11}}), ErrorCode::kCorrupt,
                "the head size is 11, and rotary positions turn pairs");
   EXPECT_ERROR(read(kLlama, {{"hidden_act", "xielu"}}), ErrorCode::kUnsupported, "activation 'xielu'");
+}
+
+TEST(MistralConfig, WindowsAreThoseOfTransformers) {
+  const ModelConfig config = read({{"model_type", "mistral"}});
+  EXPECT_EQ(config.inter_size, 14336);
+  EXPECT_EQ(config.kv_heads, 8);
+  EXPECT_EQ(config.windows, std::vector<int64_t>(32, 4096));
+  EXPECT_EQ(config.cache_window(), 4096);
+  Json small = kLlama;
+  small["model_type"] = "mistral";
+  EXPECT_EQ(read(small, {{"num_key_value_heads", nullptr}}).kv_heads, 4);
+  small["num_key_value_heads"] = 2;
+  EXPECT_EQ(read(small, {{"sliding_window", 7}}).windows, std::vector<int64_t>(2, 7));
+  for (const Json& none : {Json(nullptr), Json(int64_t{1} << 40)})
+    EXPECT_TRUE(read(small, {{"sliding_window", none}}).windows.empty()) << none;
+  EXPECT_ERROR(read(small, {{"sliding_window", 0}}), ErrorCode::kCorrupt,
+               "sliding_window is 0, not at least 1");
+  // Its graph has no biases, whatever the file says.
+  EXPECT_FALSE(std::any_cast<const GatedDecoder&>(read(small, {{"attention_bias", true}}).family_config)
+                   .attention_bias);
+}
+
+// A cache serves all layers: one that sees everything keeps it.
+TEST(ModelConfig, TheCachesWindowIsTheWidest) {
+  ModelConfig config;
+  EXPECT_EQ(config.cache_window(), 0);
+  config.windows = {5, 9};
+  EXPECT_EQ(config.cache_window(), 9);
+  config.windows = {5, 0};
+  EXPECT_EQ(config.cache_window(), 0);
 }
 
 TEST(FindFamily, TheModelsTypeDecides) {

@@ -19,15 +19,22 @@ struct Tokens {
 // that one case proves all of it.
 class AttentionCase : public OpCase {
  public:
-  explicit AttentionCase(const AttentionShape& s)
-      : OpCase(fmt::format("attention/{}/{}/queries{}/lengths{}/{}x{}x{}/page{}{}{}{}", name_of(s.dtype),
-                           name_of(s.activation), fmt::join(s.queries, "+"), fmt::join(s.lengths, "+"),
-                           s.heads, s.kv_heads, s.head_size, s.page_size, s.alibi ? "/alibi" : "",
-                           s.fused ? "/fused" : "", s.poisoned ? "/poisoned" : "")),
-        shape_(s) {
+  static std::string name_of_case(const AttentionShape& s) {
+    std::string name = fmt::format("attention/{}/{}/queries{}/lengths{}/{}x{}x{}/page{}", name_of(s.dtype),
+                                   name_of(s.activation), fmt::join(s.queries, "+"),
+                                   fmt::join(s.lengths, "+"), s.heads, s.kv_heads, s.head_size, s.page_size);
+    if (s.mask == MaskKind::kFull) name += "/full";
+    if (s.mask == MaskKind::kPrefix) name += fmt::format("/prefix{}", fmt::join(s.prefixes, "+"));
+    if (s.window > 0) name += fmt::format("/window{}", s.window);
+    if (s.alibi) name += "/alibi";
+    if (s.far >= 0) name += fmt::format("/relative{}", s.far);
+    if (s.soft_cap > 0) name += fmt::format("/cap{}", s.soft_cap);
+    return name + (s.fused ? "/fused" : "") + (s.poisoned ? "/poisoned" : "");
+  }
+  explicit AttentionCase(const AttentionShape& s) : OpCase(name_of_case(s)), shape_(s) {
     Source source(23);
     std::vector<int32_t> offsets = {0}, lengths;
-    int64_t pages = 1;
+    int64_t pages = 2;
     for (size_t i = 0; i < s.queries.size(); ++i) {
       offsets.push_back(offsets.back() + static_cast<int32_t>(s.queries[i]));
       lengths.push_back(static_cast<int32_t>(s.lengths[i]));
@@ -36,19 +43,31 @@ class AttentionCase : public OpCase {
     }
     // Pages in no order: the last free page first.
     std::vector<int32_t> table(s.queries.size() * static_cast<size_t>(max_pages_), 0);
-    int32_t page = static_cast<int32_t>(pages);
+    int32_t page = static_cast<int32_t>(pages) - 1;
     for (size_t i = 0; i < s.queries.size(); ++i)
       for (int64_t p = 0; p < page_count(i); ++p)
         table[i * static_cast<size_t>(max_pages_) + static_cast<size_t>(p)] = --page;
-    table_ = Mirrored(table);
+    // Pages that no query sees are somebody else's by now, who left NaN in them.
+    std::vector<int32_t> given = table;
+    for (size_t i = 0; i < s.queries.size() && s.window > 0; ++i) {
+      const int64_t unseen = std::max<int64_t>(s.lengths[i] - s.queries[i] - s.window + 1, 0) / s.page_size;
+      std::fill_n(given.begin() + static_cast<std::ptrdiff_t>(i) * max_pages_, unseen,
+                  static_cast<int32_t>(pages) - 1);
+    }
+    table_ = Mirrored(given);
+    prefixes_ = Mirrored(s.prefixes);
     offsets_ = Mirrored(offsets);
     lengths_ = Mirrored(lengths);
     // What an earlier owner left where nothing is written must not show.
     const Shape of_pages = {pages, s.kv_heads, s.page_size, s.head_size};
     for (Tensor* cache : {&before_, &wanted_k_, &wanted_v_}) {
       *cache = Tensor::allocate(of_pages, s.dtype);
-      dispatch_float(s.dtype,
-                     [&]<class T>() { std::fill_n(cache->as<T>(), of_pages.count(), from_float<T>(100)); });
+      dispatch_float(s.dtype, [&]<class T>() {
+        const int64_t last = of_pages.count() / pages;
+        std::fill_n(cache->as<T>(), of_pages.count() - last, from_float<T>(100));
+        std::fill_n(cache->as<T>() + of_pages.count() - last, last,
+                    from_float<T>(std::numeric_limits<float>::quiet_NaN()));
+      });
     }
     k_ = Mirrored(Tensor::allocate(of_pages, s.dtype));
     v_ = Mirrored(Tensor::allocate(of_pages, s.dtype));
@@ -62,6 +81,7 @@ class AttentionCase : public OpCase {
     }
     slopes_ = Guarded(1, s.heads, 0);
     for (int64_t h = 0; h < s.heads; ++h) slopes_.row(0)[h] = alibi_slopes(s.heads)[static_cast<size_t>(h)];
+    if (s.far >= 0) relative_ = Guarded::random(s.heads, 2 * s.far + 1, 0, source);
   }
   void prepare(const Context& context) override {
     for (Mirrored* cache : {&k_, &v_}) {
@@ -135,8 +155,13 @@ class AttentionCase : public OpCase {
                           .max_query = *std::max_element(shape_.queries.begin(), shape_.queries.end()),
                           .max_kv_length = *std::max_element(shape_.lengths.begin(), shape_.lengths.end()),
                           .heads = shape_.heads,
-                          .alibi_slopes = shape_.alibi ? slopes_.vector(context) : View(),
+                          .mask = {.kind = shape_.mask,
+                                   .window = shape_.window,
+                                   .prefix_lengths = prefixes_.span<const int32_t>(context)},
+                          .position = {.alibi_slopes = shape_.alibi ? slopes_.vector(context) : View(),
+                                       .relative = shape_.far >= 0 ? relative_.view(context) : View()},
                           .scale = 1 / std::sqrt(static_cast<float>(shape_.head_size)),
+                          .soft_cap = shape_.soft_cap,
                           .y = y_.view(context)};
     if (shape_.fused) {
       made.k = new_.k.view(context);
@@ -202,11 +227,11 @@ class AttentionCase : public OpCase {
 
   AttentionShape shape_;
   int64_t max_pages_ = 0;
-  Mirrored table_, offsets_, lengths_;
+  Mirrored table_, offsets_, lengths_, prefixes_;
   Tensor before_, wanted_k_, wanted_v_;
   Mirrored k_, v_;
   Tokens old_, new_;
-  Guarded q_, y_, slopes_;
+  Guarded q_, y_, slopes_, relative_;
   Kept<std::vector<double>> expected_;
 };
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/attention_mask.h"
 #include "ops/matmul.h"
 #include "ops/sample.h"
 
@@ -77,6 +78,11 @@ struct AttentionShape {
   // A query of NaN, one of infinity, a newest key of NaN and a first value of NaN, in a sequence each: what
   // they are a part of must be NaN, and nothing else. Four sequences, the second of several tokens.
   bool poisoned = false;
+  MaskKind mask = MaskKind::kCausal;
+  int64_t window = 0;
+  std::vector<int32_t> prefixes = {};  // by sequence, of kPrefix
+  int64_t far = -1;                    // of a table of biases by distance; below 0: none
+  float soft_cap = 0;
 };
 Case attention_case(const AttentionShape& shape);
 

@@ -127,6 +127,7 @@ TEST_F(CudaOps, AttentionGroups) { expect_right(attention_groups(Device::kCuda))
 TEST_F(CudaOps, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCuda)); }
 TEST_F(CudaOps, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
 TEST_F(CudaOps, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda)); }
+TEST_F(CudaOps, AttentionMasks) { expect_right(attention_masks(Device::kCuda)); }
 
 TEST_F(CudaOps, PackBlockAnyPlaceAnyType) { expect_blocks_go_anywhere(context()); }
 TEST_F(CudaOps, PackBlockBlocksMeet) { expect_blocks_meet(context()); }
@@ -262,7 +263,8 @@ TEST_F(CudaOps, DeterministicAttentionForgetsHowAPromptWasCut) {
   constexpr int64_t kTokens = 300, kHeads = 4, kKvHeads = 2, kPage = 16, kPages = 40, kMaxPages = 19;
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     for (int64_t head_size : {40, 64, 128}) {
-      SCOPED_TRACE(fmt::format("{} head size {}", name_of(dtype), head_size));
+      const int64_t window = head_size == 64 ? 100 : 0;
+      SCOPED_TRACE(fmt::format("{} head size {} window {}", name_of(dtype), head_size, window));
       const Context on_gpu = context(dtype, true);
       Source source(59);
       const int64_t width = kHeads * head_size;
@@ -297,7 +299,8 @@ TEST_F(CudaOps, DeterministicAttentionForgetsHowAPromptWasCut) {
                            .max_query = rows,
                            .max_kv_length = end,
                            .heads = kHeads,
-                           .alibi_slopes = slopes.vector(on_gpu),
+                           .mask = {.window = window},
+                           .position = {.alibi_slopes = slopes.vector(on_gpu)},
                            .scale = 0.125f,
                            .y = y.view(on_gpu).slice_rows(begin, end)});
         synchronize(on_gpu);

@@ -47,6 +47,7 @@ TEST_P(Ops, AttentionGroups) { expect_right(attention_groups(Device::kCpu)); }
 TEST_P(Ops, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCpu)); }
 TEST_P(Ops, AttentionDecode) { expect_right(attention_decode(Device::kCpu)); }
 TEST_P(Ops, AttentionPrefill) { expect_right(attention_prefill(Device::kCpu)); }
+TEST_P(Ops, AttentionMasks) { expect_right(attention_masks(Device::kCpu)); }
 
 INSTANTIATE_TEST_SUITE_P(Isa, Ops, testing::ValuesIn(cpu::available_isas()),
                          [](const auto& info) { return std::string(cpu::name_of(info.param)); });

@@ -24,5 +24,6 @@ Cases attention_groups(Device device);
 Cases attention_poisoned(Device device);
 Cases attention_decode(Device device);
 Cases attention_prefill(Device device);
+Cases attention_masks(Device device);
 
 }  // namespace bolide::test

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <mutex>
 #include <random>
 #include <set>
 #include <thread>
 
 #include "runtime/engine_fixture.h"
+#include "support/expect_error.h"
 #include "support/process_memory.h"
 
 namespace bolide {
@@ -64,6 +66,36 @@ TEST(EngineBatching, GreedyIdsAreTheModels) {
     EXPECT_EQ(result.finish_reason, FinishReason::kLength);
     EXPECT_EQ(result.prompt_tokens, length);
   }
+}
+
+// With a window a text needs the pages that some layer still sees, however long it grows: more requests run
+// at once than the cache could hold whole, each of them longer than all of it, and pages go from one to
+// another.
+TEST(EngineBatching, AWindowBoundsWhatATextTakesOfTheCache) {
+  EngineUnderTest test;
+  test.options.window = 20;
+  test.config = {.max_batch_size = 5, .max_kv_tokens = 160, .page_size = 4, .max_chunk_tokens = 13};
+  const auto engine = test.make();
+  std::vector<Request> requests;
+  std::vector<std::vector<int32_t>> wanted;
+  for (int i = 0; i < 12; ++i) {
+    const int64_t prompt = i % 3 == 0 ? 170 : 1 + i * 5, made = i % 4 == 1 ? 180 : 1 + i * 3;
+    requests.push_back(request_of(prompt_of(static_cast<uint64_t>(i), prompt), static_cast<int32_t>(made)));
+    wanted.push_back(test.twin().expected_ids(requests.back().input_ids, made));
+  }
+  const std::vector<Result> results = engine->generate(std::move(requests));
+  for (size_t i = 0; i < results.size(); ++i)
+    EXPECT_THAT(results[i].output_ids, ElementsAreArray(wanted[i])) << i;
+  // Without one, or with one that is wider than the cache, the same is refused.
+  for (const int64_t window : {0, 150}) {
+    test.options.window = window;
+    const auto whole = test.make();
+    EXPECT_ERROR(whole->generate({request_of(prompt_of(1, 170), 1)}), ErrorCode::kUsage,
+                 "a prompt of 170 tokens and 1 new ones exceed the cache of 160 tokens");
+  }
+  test.options.window = 20;
+  EXPECT_ERROR(test.make()->generate({request_of({1}, std::numeric_limits<int32_t>::max())}),
+               ErrorCode::kUsage, "exceed the 1073741824 that a text can have");
 }
 
 TEST(EngineBatching, ResultsAreTheSameInEveryCompany) {

@@ -23,6 +23,7 @@ class FakeModel final : public Model {
     int64_t vocab = 97;
     int64_t layers = 2;
     int64_t max_positions = 0;
+    int64_t window = 0;  // of all layers
     int64_t head_size = 2;
     std::vector<int32_t> end_ids;
     int32_t throw_on_id = -1;      // a batch with this id makes run_layers throw
@@ -40,6 +41,7 @@ class FakeModel final : public Model {
     config_.head_size = options.head_size;
     config_.inter_size = 2;
     config_.max_positions = options.max_positions;
+    if (options.window > 0) config_.windows.assign(static_cast<size_t>(options.layers), options.window);
     config_.end_ids = options.end_ids;
   }
 
@@ -79,7 +81,8 @@ class FakeModel final : public Model {
         const int64_t begin = batch.query_offsets[s], end = batch.query_offsets[s + 1];
         for (int64_t t = begin; t < end; ++t) {
           int64_t hash = l + 1;
-          for (int64_t j = 0; j < batch.kv_lengths[s] - (end - 1 - t); ++j) {
+          const int64_t seen = batch.kv_lengths[s] - (end - 1 - t);
+          for (int64_t j = first_seen(seen); j < seen; ++j) {
             const int64_t page = pages.page_table[s * pages.max_pages + j / pages.page_size()];
             const int64_t slot = page * pages.page_size() + j % pages.page_size();
             hash = mix(hash, static_cast<int64_t>(k[slot * 2]), static_cast<int64_t>(v[slot * 2 + 1]));
@@ -115,7 +118,8 @@ class FakeModel final : public Model {
       std::vector<int64_t> next;
       for (size_t t = 0; t < values.size(); ++t) {
         int64_t hash = l + 1;
-        for (size_t j = 0; j <= t; ++j) hash = mix(hash, values[j], static_cast<int64_t>(j));
+        for (auto j = static_cast<size_t>(first_seen(static_cast<int64_t>(t) + 1)); j <= t; ++j)
+          hash = mix(hash, values[j], static_cast<int64_t>(j));
         next.push_back(hash);
       }
       values = next;
@@ -139,6 +143,10 @@ class FakeModel final : public Model {
   mutable std::atomic<int64_t> steps{0};
 
  private:
+  // Of the keys of the last of so many tokens.
+  int64_t first_seen(int64_t tokens) const {
+    return options_.window > 0 ? std::max<int64_t>(tokens - options_.window, 0) : 0;
+  }
   static constexpr int64_t kPrime = 1048573;  // hashes stay exact in a float
   static int32_t id_of(const BatchView& batch, int64_t t) {
     const int32_t id = batch.token_ids[t];

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <random>
+#include <set>
 
 #include "sched/batch_builder.h"
 #include "support/expect_check.h"
@@ -344,6 +345,23 @@ TEST(SchedulerDeathTest, WhatCannotBeIsOurFault) {
   EXPECT_THAT(scheduler.next_step().sequences, ElementsAre(fits.get()));
 }
 
+// The pages that the step's rows read or write are one sequence's each, and the page table has them.
+void expect_own_pages(const StepPlan& plan, const SchedulerConfig& config) {
+  std::set<int32_t> seen;
+  const Batch& batch = plan.batch;
+  for (int64_t s = 0; s < batch.sequences(); ++s) {
+    const int64_t rows = batch.query_offsets[s + 1] - batch.query_offsets[s];
+    const int64_t first =
+        config.window == 0 ? 0 : std::max<int64_t>(batch.kv_lengths[s] - rows - config.window + 1, 0);
+    for (int64_t p = first / config.page_size; p < pages_for(batch.kv_lengths[s], config.page_size); ++p) {
+      const int32_t page = batch.page_table[s * batch.max_pages + p];
+      ASSERT_TRUE(seen.insert(page).second) << "page " << page << " has two owners";
+      ASSERT_EQ(page, plan.sequences[s]->pages.pages()[p]);
+    }
+  }
+  ASSERT_LE(std::ssize(seen), config.pages);
+}
+
 // Whatever comes, in whatever order it goes: every step has work, no slot is written twice in a step, nobody
 // overtakes, and all pages come back.
 TEST(Scheduler, RandomLoadAlwaysEnds) {
@@ -355,7 +373,8 @@ TEST(Scheduler, RandomLoadAlwaysEnds) {
     const SchedulerConfig config{.max_batch_size = between(1, 5),
                                  .max_chunk_tokens = between(1, 9),
                                  .pages = between(8, 20),
-                                 .page_size = between(1, 5)};
+                                 .page_size = between(1, 5),
+                                 .window = round % 2 == 0 ? 0 : between(1, 8)};
     Scheduler scheduler(config);
     std::vector<std::unique_ptr<RequestState>> requests;
     for (uint64_t id = 0; id < 30; ++id) {
@@ -375,6 +394,7 @@ TEST(Scheduler, RandomLoadAlwaysEnds) {
       std::sort(slots.begin(), slots.end());
       ASSERT_EQ(std::adjacent_find(slots.begin(), slots.end()), slots.end());
       ASSERT_TRUE(std::is_sorted(plan.batch.logit_rows.begin(), plan.batch.logit_rows.end()));
+      expect_own_pages(plan, config);
       for (const RequestState* state : plan.sequences) {
         if (state->id < begun) continue;
         ASSERT_EQ(state->id, begun) << "overtook an older request";

@@ -3,6 +3,8 @@
 #define HWY_TARGET_INCLUDE "ops/cpu/attention_kernels.cc"
 #include "hwy/foreach_target.h"
 // Highway re-includes this file for each target: what it includes first must stay first.
+#include <algorithm>
+
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "ops/cpu/attention_kernels.h"
@@ -139,19 +141,49 @@ void run_add_values(const float* weights, const std::byte* const* values, int64_
   });
 }
 
-float run_softmax_row(const SoftmaxRow& row, SoftmaxState& state) {
+// Scores with what few models have, from the vector of `from` on: the pass after it adds and scales no more.
+void finish_scores(const SoftmaxRow& row, int64_t from) {
   const hn::CappedTag<float, 16> d;
   using V = hn::Vec<decltype(d)>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const V scale = hn::Set(d, row.scale), slope = hn::Set(d, row.slope), lowest = hn::Set(d, -3.0e38f);
-  const V iota = hn::Iota(d, 0), visible = hn::Set(d, static_cast<float>(row.visible));
-  // Keys past `visible` take part as -3e38, which exp turns into 0. The width is a multiple of the lanes.
+  const V scale = hn::Set(d, row.scale), slope = hn::Set(d, row.slope), iota = hn::Iota(d, row.distance);
+  const V two_by_cap = hn::Set(d, row.soft_cap > 0 ? 2 / row.soft_cap : 0), cap = hn::Set(d, row.soft_cap);
+  for (int64_t j = from; j < row.end; j += lanes) {
+    const V distance = hn::Add(iota, hn::Set(d, static_cast<float>(j)));
+    V score = hn::MulAdd(hn::LoadU(d, row.scores + j), scale, hn::Mul(slope, distance));
+    if (row.relative) {
+      alignas(64) float bias[16];
+      for (int64_t i = 0; i < lanes; ++i)
+        bias[i] = row.relative[std::clamp(static_cast<int64_t>(row.distance) + j + i, -row.far, row.far)];
+      score = hn::Add(score, hn::LoadU(d, bias));
+    }
+    if (row.soft_cap > 0) {  // tanh(x) = 2 sigmoid(2 x) - 1, which has no NaN for one
+      const V twice = hn::Add(cap, cap);
+      const V capped = hn::MulSub(twice, sigmoid(d, hn::Mul(score, two_by_cap)), cap);
+      score = hn::IfThenElse(hn::IsNaN(score), score, capped);
+    }
+    hn::StoreU(score, d, row.scores + j);
+  }
+}
+
+// kFrom: begin may be over 0.
+template <bool kFrom>
+float softmax_row_of(const SoftmaxRow& row, float scale_by, float slope_by, SoftmaxState& state) {
+  const hn::CappedTag<float, 16> d;
+  using V = hn::Vec<decltype(d)>;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const V scale = hn::Set(d, scale_by), slope = hn::Set(d, slope_by), lowest = hn::Set(d, -3.0e38f);
+  const V iota = hn::Iota(d, 0), end = hn::Set(d, static_cast<float>(row.end));
+  const V begin = hn::Set(d, static_cast<float>(row.begin));
+  const int64_t from = kFrom ? row.begin / lanes * lanes : 0;
+  // Keys that are not seen take part as -3e38, which exp turns into 0. The width is a multiple of the lanes.
   V max = lowest;
-  for (int64_t j = 0; j < row.visible; j += lanes) {
+  for (int64_t j = from; j < row.end; j += lanes) {
     const V index = hn::Add(iota, hn::Set(d, static_cast<float>(j)));
     const V bias = hn::Mul(slope, hn::Add(index, hn::Set(d, row.distance)));
     const V score = hn::MulAdd(hn::LoadU(d, row.scores + j), scale, bias);
-    const V kept = hn::IfThenElse(hn::Lt(index, visible), score, lowest);
+    V kept = hn::IfThenElse(hn::Lt(index, end), score, lowest);
+    if constexpr (kFrom) kept = hn::IfThenElse(hn::Lt(index, begin), lowest, kept);
     max = hn::Max(max, kept);
     hn::StoreU(kept, d, row.scores + j);
   }
@@ -160,17 +192,34 @@ float run_softmax_row(const SoftmaxRow& row, SoftmaxState& state) {
   const float new_max = first || block_max > state.max ? block_max : state.max;
   const V offset = hn::Set(d, new_max);
   V sum = hn::Zero(d);
-  int64_t j = 0;
-  for (; j < row.visible; j += lanes) {
+  int64_t j = from;
+  for (; j < row.end; j += lanes) {
     const V weight = exp(d, hn::Sub(hn::LoadU(d, row.scores + j), offset));
     sum = hn::Add(sum, weight);
     hn::StoreU(weight, d, row.scores + j);
   }
   for (; j < row.width; j += lanes) hn::StoreU(hn::Zero(d), d, row.scores + j);
+  if constexpr (kFrom) {
+    for (j = 0; j < from; j += lanes) hn::StoreU(hn::Zero(d), d, row.scores + j);
+  }
   const float rescale = first ? 0 : hn::GetLane(exp(d, hn::Set(d, state.max - new_max)));
   state.max = new_max;
   state.sum = state.sum * rescale + hn::GetLane(hn::SumOfLanes(d, sum));
   return rescale;
+}
+
+float run_softmax_row(const SoftmaxRow& row, SoftmaxState& state) {
+  if (row.begin >= row.end) {
+    std::fill_n(row.scores, row.width, 0.0f);
+    return 1;
+  }
+  float scale = row.scale, slope = row.slope;
+  if (row.relative || row.soft_cap > 0) {
+    finish_scores(row, row.begin / 16 * 16);
+    scale = 1, slope = 0;
+  }
+  return row.begin > 0 ? softmax_row_of<true>(row, scale, slope, state)
+                       : softmax_row_of<false>(row, scale, slope, state);
 }
 
 void run_scale_row(float* x, int64_t count, float factor) {

@@ -9,11 +9,15 @@ namespace bolide::cpu {
 
 // One row of scores within one block of keys.
 struct SoftmaxRow {
-  float* scores = nullptr;  // [width]: q.k in, weights out; those of keys from `visible` on become 0
-  int64_t visible = 0;
+  float* scores = nullptr;     // [width]: q.k in, weights out; those of keys outside of [begin, end) become 0
+  int64_t begin = 0, end = 0;  // keys that the query sees: none, when begin >= end
   int64_t width = 0;
   float scale = 1, slope = 0;
-  float distance = 0;  // of the block's first key from the query: j - i, at most 0
+  float distance = 0;  // of the block's first key from the query: j - i
+  // What few models have.
+  const float* relative = nullptr;  // the head's biases by distance, that of 0; from -far to far
+  int64_t far = 0;
+  float soft_cap = 0;
 };
 
 // The running softmax of one query over the blocks so far.

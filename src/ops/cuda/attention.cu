@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kFlashQueries = 8;
 // And from which tiles of 128 of them are better than tiles of 64.
 constexpr int64_t kHopperQueries = 65;
+constexpr float kLog2e = 1.4426950408889634f;
 
 // Grid: x = tokens, y = k and v. One block stores one token's keys or values of all heads.
 template <class T, bool kVectors>
@@ -74,6 +75,21 @@ void set_pages(AttentionParams& p, const View& k, const View& v) {
   p.head_size = static_cast<int32_t>(head_size);
 }
 
+void set_rare(AttentionParams& p, const AttentionArgs& args) {
+  p.soft_cap_log2 = args.soft_cap * kLog2e;
+  const View& relative = args.position.relative;
+  p.relative = relative.empty() ? nullptr : relative.as<float>();
+  p.far = relative.empty() ? 0 : static_cast<int32_t>(relative.shape[1] / 2);
+  p.mask = args.mask.kind;
+  // A row that is the last of its sequence sees the same keys whatever the kind.
+  if (args.max_query <= 1) p.mask = MaskKind::kCausal;
+  // A window that no text reaches is none.
+  p.window = args.mask.window == 0 || args.mask.window >= args.max_kv_length
+                 ? kNoWindow
+                 : static_cast<int32_t>(args.mask.window);
+  p.prefix_lengths = args.mask.prefix_lengths.data();
+}
+
 bool flash_possible(const AttentionParams& p, DType pages) {
   return pages != DType::kF32 && p.q.dtype == pages && p.head_size % 8 == 0 && p.q.vectors && p.y.vectors &&
          p.scale_log2 > 0 && flash_fits(p.head_size);
@@ -108,8 +124,9 @@ void attention(const Context& context, const AttentionArgs& args) {
   p.sequences = static_cast<int32_t>(args.kv_lengths.size());
   p.rows = args.q.rows();
   p.heads = static_cast<int32_t>(args.heads);
-  p.alibi_slopes = args.alibi_slopes.empty() ? nullptr : args.alibi_slopes.as<float>();
-  p.scale_log2 = args.scale * 1.4426950408889634f;
+  p.alibi_slopes = args.position.alibi_slopes.empty() ? nullptr : args.position.alibi_slopes.as<float>();
+  p.scale_log2 = args.scale * kLog2e;
+  set_rare(p, args);
   if (p.rows == 0) return;
 
   const bool brings = !args.k.empty();

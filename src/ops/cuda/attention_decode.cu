@@ -11,7 +11,7 @@ template <class Traits>
 void launch_traits(const Context& context, const DecodeParams& p, int64_t rows) {
   const int cluster = 1 << p.cluster_shift;
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.kv_heads * cluster),
-                                       static_cast<unsigned>(rows), static_cast<unsigned>(p.head_blocks())),
+                                       static_cast<unsigned>(p.head_blocks()), static_cast<unsigned>(rows)),
                           .block = dim3(kDecodeThreads),
                           .shared_bytes = Traits::shared_bytes(cluster),
                           .cluster_x = static_cast<unsigned>(cluster)};
@@ -28,6 +28,12 @@ void launch_head(const Context& context, DecodeParams p, const DecodeCase& of) {
   while (has_clusters() && 1 << p.cluster_shift < kMaxDecodeCluster && tile << p.cluster_shift < old &&
          blocks << (p.cluster_shift + 1) <= 2 * multiprocessors())
     ++p.cluster_shift;
+  if (p.any()) {
+    return p.cluster_shift == 0 ? launch_traits<DecodeTraits<T, kHead, kGrouped, false, false, false, true>>(
+                                      context, p, of.rows)
+                                : launch_traits<DecodeTraits<T, kHead, kGrouped, true, false, false, true>>(
+                                      context, p, of.rows);
+  }
   const bool once = tile << p.cluster_shift >= old;
   // Blocks for half of the multiprocessors find empty ones, and are quicker with all registers (bloom-560m on
   // an H200: 4 sequences 0.515 ms a step and 0.524 with fewer, 8 sequences 0.522 and 0.500).
@@ -81,12 +87,16 @@ bool attention_decode(const Context& context, const AttentionParams& params, DTy
                           .max_pages = static_cast<int>(params.max_pages),
                           .page_shift = std::countr_zero(page_size),
                           .cluster_shift = 0,
-                          .scale_log2 = params.scale_log2};
+                          .scale_log2 = params.scale_log2,
+                          .soft_cap_log2 = params.soft_cap_log2,
+                          .relative = params.relative,
+                          .far = params.far,
+                          .window = params.window};
   const DecodeCase of = {.dtype = dtype,
                          .head_size = params.head_size,
                          .rows = params.rows,
                          .pages = pages,
-                         .max_kv_length = max_kv_length};
+                         .max_kv_length = std::min(max_kv_length, int64_t{params.window} + kDecodeUnit)};
   if (ring_fits(p, of)) {
     attention_ring(context, p, of);
   } else {

@@ -53,18 +53,17 @@ bool flash_fits(int64_t head_size) {
     return bytes;
   }();
   size_t need = 0;
-  dispatch_head(head_size, [&]<int kHead>() { need = FlashTraits<__half, kHead, NoBias>::kSharedBytes; });
+  dispatch_head(head_size,
+                [&]<int kHead>() { need = FlashTraits<__half, kHead, CausalMask, NoBias>::kSharedBytes; });
   return need <= static_cast<size_t>(most);
 }
 
 void attention_flash(const Context& context, const AttentionParams& params, int64_t max_kv_length) {
   const auto with_type = [&]<class T>() {
     dispatch_head(params.head_size, [&]<int kHead>() {
-      if (params.alibi_slopes) {
-        launch_flash<FlashTraits<T, kHead, Alibi>>(context, params, max_kv_length);
-      } else {
-        launch_flash<FlashTraits<T, kHead, NoBias>>(context, params, max_kv_length);
-      }
+      dispatch_score(params, [&]<class Mask, class Bias>() {
+        launch_flash<FlashTraits<T, kHead, Mask, Bias>>(context, params, max_kv_length);
+      });
     });
   };
   if (params.q.dtype == DType::kF16) {

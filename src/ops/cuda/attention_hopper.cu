@@ -33,17 +33,17 @@ void launch_hopper(const Context& context, const AttentionParams& p, int64_t pag
   launch(context, "attention_hopper", attention_hopper_kernel<Traits>, shape, p, tensor_maps(p, pages), grid);
 }
 
-template <class T, class Bias>
+template <class T, class Mask, class Bias>
 void launch_head(const Context& context, const AttentionParams& p, int64_t pages, int64_t max_kv_length) {
   if (p.head_size <= 64) {
-    launch_hopper<HopperTraits<T, 64, Bias>>(context, p, pages, max_kv_length);
+    launch_hopper<HopperTraits<T, 64, Mask, Bias>>(context, p, pages, max_kv_length);
   } else {
-    launch_hopper<HopperTraits<T, 128, Bias>>(context, p, pages, max_kv_length);
+    launch_hopper<HopperTraits<T, 128, Mask, Bias>>(context, p, pages, max_kv_length);
   }
 }
 
 bool has_kernel() {
-  using Traits = HopperTraits<__half, 128, Alibi>;
+  using Traits = HopperTraits<__half, 128, CausalMask, Alibi>;
   static const bool has = has_hopper_kernel(attention_hopper_kernel<Traits>, Traits::kSharedBytes);
   return has;
 }
@@ -60,11 +60,9 @@ bool hopper_fits(const AttentionParams& p, int64_t pages) {
 void attention_hopper(const Context& context, const AttentionParams& params, int64_t pages,
                       int64_t max_kv_length) {
   const auto with_type = [&]<class T>() {
-    if (params.alibi_slopes) {
-      launch_head<T, Alibi>(context, params, pages, max_kv_length);
-    } else {
-      launch_head<T, NoBias>(context, params, pages, max_kv_length);
-    }
+    dispatch_score(params, [&]<class Mask, class Bias>() {
+      launch_head<T, Mask, Bias>(context, params, pages, max_kv_length);
+    });
   };
   if (params.q.dtype == DType::kF16) {
     with_type.template operator()<__half>();

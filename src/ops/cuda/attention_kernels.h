@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "ops/attention.h"
@@ -34,7 +35,24 @@ struct AttentionParams {
   int32_t sequences;
   int32_t heads, kv_heads, head_size;
   float scale_log2;  // scale * log2(e): softmax is computed with powers of two
+  // What few models have: see plain() and device/attention_functors.cuh.
+  float soft_cap_log2;    // 0: none
+  const float* relative;  // [heads, 2 * far + 1] or null
+  int32_t far;
+  MaskKind mask;
+  int32_t window;                 // kNoWindow: none
+  const int32_t* prefix_lengths;  // kPrefix
+
+  // Keys from the first query's on and no others: what has kernels of its own.
+  bool causal() const { return mask == MaskKind::kCausal && window == kNoWindow; }
+  // Scores without a cap or a table.
+  bool plain_scores() const { return soft_cap_log2 == 0 && !relative; }
 };
+
+// The most keys that a row sees, of sequences of up to max_kv_length.
+inline int64_t max_seen(const AttentionParams& params, int64_t max_kv_length) {
+  return std::min<int64_t>(max_kv_length, params.mask == MaskKind::kCausal ? params.window : kNoWindow);
+}
 
 // Any shape. Each row by itself and in the same order of additions, whatever else there is: its result is the
 // same, bit for bit, for every batch, every cut of a prompt and every max_kv_length. `fused`: every sequence

@@ -14,14 +14,15 @@ constexpr int64_t kMinWarps = 3;
 // A row has but one warp, on which all would wait if it had many more keys than the others.
 constexpr int64_t kMaxKeys = 1024;
 
-template <class T, int kHead, bool kGrouped>
+template <class T, int kHead, bool kGrouped, bool kAny>
 void launch_head(const Context& context, const DecodeParams& p, const DecodeCase& of) {
-  using Traits = DecodeTraits<T, kHead, kGrouped, false, false>;
-  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.kv_heads), static_cast<unsigned>(of.rows),
-                                       static_cast<unsigned>(p.head_blocks())),
-                          .block = dim3(32),
-                          .shared_bytes = RingTraits<Traits>::kSharedBytes,
-                          .division = Division::kMaxShared};
+  using Traits = DecodeTraits<T, kHead, kGrouped, false, false, false, kAny>;
+  const LaunchShape shape{
+      .grid = dim3(static_cast<unsigned>(p.kv_heads), static_cast<unsigned>(p.head_blocks()),
+                   static_cast<unsigned>(of.rows)),
+      .block = dim3(32),
+      .shared_bytes = RingTraits<Traits>::kSharedBytes,
+      .division = Division::kMaxShared};
   const uint64_t keys = static_cast<uint64_t>(of.pages * p.kv_heads) << p.page_shift;
   const auto map = [&](const void* pages) {
     return tensor_map(pages, of.dtype, {uint64_t{kHead}, keys}, {uint64_t{kHead} * 2}, {kDecodeUnit});
@@ -45,8 +46,10 @@ bool ring_fits(const DecodeParams& p, const DecodeCase& of) {
 }
 
 void attention_ring(const Context& context, const DecodeParams& p, const DecodeCase& of) {
-  dispatch_decode(
-      p, of, [&]<class T, int kHead, bool kGrouped>() { launch_head<T, kHead, kGrouped>(context, p, of); });
+  dispatch_decode(p, of, [&]<class T, int kHead, bool kGrouped>() {
+    p.any() ? launch_head<T, kHead, kGrouped, true>(context, p, of)
+            : launch_head<T, kHead, kGrouped, false>(context, p, of);
+  });
 }
 
 }  // namespace bolide::cuda

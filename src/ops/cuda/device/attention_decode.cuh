@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ops/cuda/attention_kernels.h"
+#include "ops/cuda/device/attention_functors.cuh"
 #include "ops/cuda/device/attention_ptx.cuh"
 #include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/grid.cuh"
@@ -35,18 +36,27 @@ struct DecodeParams {
   int page_shift;     // log2 of the page size
   int cluster_shift;  // log2 of the blocks that share a row
   float scale_log2;
+  // Of AttentionParams, too.
+  float soft_cap_log2;
+  const float* relative;
+  int far;
+  int window;
 
+  // Whether any of these counts.
+  bool any() const { return soft_cap_log2 > 0 || relative || window != kNoWindow; }
   int head_blocks() const { return (group + kMaxGroupedHeads - 1) / kMaxGroupedHeads; }
 };
 
 // kHead: 64 or 128. kGrouped: up to 8 query heads of a key head are computed together, else it has but one.
 // kOnce: no warp has more than one tile. kBeside: with so few registers that a block fits beside one
-// of the q, k, v product (512 threads of 80), and its keys are on their way before that has ended.
-template <class T, int kHead_, bool kGrouped_, bool kClustered_, bool kOnce_, bool kBeside = false>
+// of the q, k, v product (512 threads of 80), and its keys are on their way before that has ended. kAny: with
+// a window, and whatever AnyScore has.
+template <class T, int kHead_, bool kGrouped_, bool kClustered_, bool kOnce_, bool kBeside = false,
+          bool kAny_ = false>
 struct DecodeTraits {
   using Type = T;
   static constexpr int kHead = kHead_, kHeads = kGrouped_ ? kMaxGroupedHeads : 1;
-  static constexpr bool kGrouped = kGrouped_, kClustered = kClustered_, kOnce = kOnce_;
+  static constexpr bool kGrouped = kGrouped_, kClustered = kClustered_, kOnce = kOnce_, kAny = kAny_;
   static constexpr int kUnits = 128 / kHead;  // of a warp's tile: 64 registers of keys and values
   static constexpr int kRegisters = kBeside ? 96 : 128;
   static constexpr int kSteps = kHead / 32;    // vectors of a key that a lane has: columns 32s + 8 (lane % 4)
@@ -103,10 +113,11 @@ struct DecodeUnit {
       k[j][s] = load_once(from + static_cast<int64_t>(row) * Traits::kHead + offset, key < left);
     });
   }
-  // `from`: those of row t.
-  __device__ __forceinline__ void load_values(const T* from, uint32_t row, int left) {
+  // `from`: those of row t. `skip`: keys that are not seen, of kAny.
+  __device__ __forceinline__ void load_values(const T* from, uint32_t row, int left, int skip) {
     each_value([&](int j, int i, int c, int offset, int key) {
-      v[j][i][c] = load_once(from + static_cast<int64_t>(row) * Traits::kHead + offset, key < left);
+      v[j][i][c] = load_once(from + static_cast<int64_t>(row) * Traits::kHead + offset,
+                             key < left && (!Traits::kAny || key >= skip));
     });
   }
 };
@@ -235,6 +246,30 @@ struct DecodeWorker {
     }
   }
 
+  // The same of kAny; `skip`: keys of the tile's first unit that are not seen.
+  __device__ __forceinline__ void find_scores(const DecodeQuery<Traits::kSteps>& q, float scale,
+                                              const AnyScore& any, int left, int stride, int skip,
+                                              float (&score)[kUnits][2][2]) const {
+    const int t = static_cast<int>(threadIdx.x % 4);
+    const auto each = [&](auto&& change) {
+#pragma unroll
+      for (int u = 0; u < kUnits; ++u)
+#pragma unroll
+        for (int j = 0; j < 2; ++j)
+#pragma unroll
+          for (int i = 0; i < 2; ++i) change(score[u][j][i], u * stride + t + 8 * j + 4 * i - left);
+    };
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u)
+#pragma unroll
+      for (int j = 0; j < 2; ++j) multiply_keys<T>(q, unit[u].k[j], score[u][j]);
+    each([&](float& x, int) { x *= scale; });
+    any.finish(each);
+    each([&](float& x, int distance) {
+      if (distance >= 0 || distance + left < skip) x = -INFINITY;
+    });
+  }
+
   // Turns scores into weights, and what was summed up before to the new maximum.
   __device__ __forceinline__ void weigh(float (&score)[kUnits][2][2], uint32_t (&p)[kUnits][2], bool first) {
     float top = max;
@@ -347,7 +382,8 @@ __device__ __forceinline__ DecodeSum<Traits::kColumns> add_warps(const float* sh
   return add_up(parts);
 }
 
-// Grid: x = key heads * cluster, y = rows, z = blocks of up to kHeads heads of a group.
+// Grid: x = key heads * cluster, y = blocks of up to kHeads heads of a group, z = rows: what reads the same
+// keys begins together, so that one finds in L2 what another has read.
 template <class Traits>
 __global__ void __maxnreg__(Traits::kRegisters)
     attention_decode_kernel(const __grid_constant__ DecodeParams p) {
@@ -363,17 +399,17 @@ __global__ void __maxnreg__(Traits::kRegisters)
   // So that the compiler knows it to be the same for all lanes.
   const int warp = __shfl_sync(~0u, static_cast<int>(threadIdx.x / 32), 0);
   const int g = static_cast<int>(threadIdx.x % 32 / 4), t = static_cast<int>(threadIdx.x % 4);
-  const uint32_t row = blockIdx.y, shift = Traits::kClustered ? p.cluster_shift : 0;
+  const uint32_t row = blockIdx.z, shift = Traits::kClustered ? p.cluster_shift : 0;
   const uint32_t kv_head = blockIdx.x >> shift, rank = blockIdx.x & ((1u << shift) - 1);
   const int first_head =
-      Traits::kGrouped ? static_cast<int>(blockIdx.z) * Traits::kHeads : 0;  // of the group
+      Traits::kGrouped ? static_cast<int>(blockIdx.y) * Traits::kHeads : 0;  // of the group
   const int heads = Traits::kGrouped ? min(Traits::kHeads, p.group - first_head) : 1;
   const uint32_t before = kv_head * (Traits::kGrouped ? p.group : 1) + first_head;
   // Warps add up heads from the last warp on, which has the fewest keys. One warp stores the row's own key
   // and value, a vector a lane.
   const int head = kDecodeWarps - 1 - warp;
   const bool adds = head < heads, brings = adds && rank == 0;
-  const bool stores = warp == 1 && rank == 0 && blockIdx.z == 0 && lane < kHead / 4;
+  const bool stores = warp == 1 && rank == 0 && blockIdx.y == 0 && lane < kHead / 4;
 
   // The first keys of the warp's units are `key` and every `stride`, a tile being kUnits of them. The page
   // table is read before the length is known.
@@ -385,8 +421,14 @@ __global__ void __maxnreg__(Traits::kRegisters)
     for (int u = 0; u < kUnits; ++u)
       page[u] = p.page_table[row * p.max_pages + min((from + u * stride) >> p.page_shift, p.max_pages - 1)];
   };
-  find_pages(key);
+  if constexpr (!Traits::kAny) find_pages(key);
   const int old = p.kv_lengths[row] - 1;  // keys in the pages
+  int begin = 0;                          // of those, the first that is seen
+  if constexpr (Traits::kAny) {
+    begin = BandMask{0, p.window}.begin(old);
+    key += begin / kDecodeUnit * kDecodeUnit;
+    find_pages(key);
+  }
   const uint32_t slot = stores ? static_cast<uint32_t>(p.slots[row]) : 0;
   const float slope = p.alibi_slopes ? p.alibi_slopes[before + (g < heads ? g : 0)] : 0.0f;
   int active = 1;
@@ -394,7 +436,7 @@ __global__ void __maxnreg__(Traits::kRegisters)
     if (threadIdx.x == 0) open_mailbox(mailbox);
     __syncwarp();
     cluster_arrive();
-    active = max(1, min(1 << shift, (old + kDecodeUnit - 1) / kDecodeUnit));
+    active = max(1, min(1 << shift, (old + kDecodeUnit - 1) / kDecodeUnit - begin / kDecodeUnit));
     if (static_cast<int>(rank) >= active) {
       cluster_wait();
       return;
@@ -415,7 +457,10 @@ __global__ void __maxnreg__(Traits::kRegisters)
   };
   const auto load_values = [&](int from) {
 #pragma unroll
-    for (int u = 0; u < kUnits; ++u) worker.unit[u].load_values(values, rows[u], old - from - u * stride);
+    for (int u = 0; u < kUnits; ++u) {
+      const int at = from + u * stride;
+      worker.unit[u].load_values(values, rows[u], old - at, begin - at);
+    }
     if constexpr (!Traits::kOnce) find_pages(from + kUnits * stride);
   };
   load_keys(key);
@@ -439,12 +484,14 @@ __global__ void __maxnreg__(Traits::kRegisters)
     newest_value[c] = *reinterpret_cast<const uint32_t*>(v_row + 64 * c + 2 * lane);
   if (stores) store_newest<T, kHead>(p, k_row, v_row, slot, kv_head, lane);
 
+  const AnyScore any(slope, p.relative, p.far, p.soft_cap_log2, before + (g < heads ? g : 0));
   // The row's own key and value, at a distance of 0.
   Sum own;
   if (brings) {
     float score[2];
     multiply_keys<T>(q, newest, score);
     own.max = score[0] * p.scale_log2;
+    if constexpr (Traits::kAny) any.finish([&](auto&& change) { change(own.max, 0); });
     if constexpr (Traits::kGrouped) own.max = __shfl_sync(~0u, own.max, 4 * head);
     own.weight = 1;
   }
@@ -456,7 +503,11 @@ __global__ void __maxnreg__(Traits::kRegisters)
     more = !Traits::kOnce && next < old;
     float score[kUnits][2][2];
     uint32_t weights[kUnits][2];
-    worker.find_scores(q, p.scale_log2, bias_slope, old - key, stride, score);
+    if constexpr (Traits::kAny) {
+      worker.find_scores(q, p.scale_log2, any, old - key, stride, begin - key, score);
+    } else {
+      worker.find_scores(q, p.scale_log2, bias_slope, old - key, stride, score);
+    }
     if (more) load_keys(next);
     worker.weigh(score, weights, Traits::kOnce || first);
 #pragma unroll

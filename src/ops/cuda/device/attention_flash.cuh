@@ -12,9 +12,10 @@ namespace bolide::cuda {
 
 inline constexpr int kFlashThreads = 128, kFlashRows = 64;  // 16 rows for each warp
 
-template <class T_, int kHead_, class Bias_>
+template <class T_, int kHead_, class Mask_, class Bias_>
 struct FlashTraits {
   using T = T_;
+  using Mask = Mask_;
   using Bias = Bias_;
   static constexpr int kHead = kHead_;  // head_size, padded with zeros
   static constexpr int kKeys = kHead <= 128 ? 64 : 32;
@@ -48,12 +49,14 @@ struct FlashWorker {
                   valid ? 16 : 0);
     }
   }
+  // Key tiles are visited from the last to this one.
+  __device__ __forceinline__ int first_tile() const { return Traits::Mask::kBand ? tile.begin / kKeys : 0; }
   // Key tile t, keys and values in one group each, or empty groups if there is no such tile. Keys that no row
   // of the tile sees are zero: what lies in their place may be anything, NaN too.
   __device__ __forceinline__ void load_keys(int t, int stage) const {
     constexpr int kLoads = kKeys * kPieces / kFlashThreads;
     static_assert(kKeys * kPieces % kFlashThreads == 0);
-    if (t < 0) {
+    if (t < first_tile()) {
       end_copy_group();
       end_copy_group();
       return;
@@ -67,7 +70,7 @@ struct FlashWorker {
     for (int n = 0; n < kLoads; ++n) {
       const int i = static_cast<int>(threadIdx.x) + n * kFlashThreads, r = i / kPieces, d = i % kPieces * 8;
       const int j = t * kKeys + r;
-      valid[n] = j < tile.keys && d < p.head_size;
+      valid[n] = j < tile.keys && (!Traits::Mask::kBand || j >= tile.begin) && d < p.head_size;
       from[n] =
           valid[n] ? static_cast<int64_t>(page_row(p, table, static_cast<int>(p.max_pages) - 1, kv_head, j)) *
                              p.head_size +
@@ -179,7 +182,7 @@ __global__ void __launch_bounds__(kFlashThreads)
   extern __shared__ __align__(16) unsigned char shared[];
   let_next_start();
   FlashTile tile;
-  if (!flash_tile(p, grid, kFlashRows, tile)) return;
+  if (!flash_tile<typename Traits::Mask>(p, grid, kFlashRows, tile)) return;
   const uint32_t q_shared = shared_address(shared), k_shared = q_shared + 2 * kFlashRows * Traits::kPitch;
   const Worker worker{p,
                       tile,
@@ -194,7 +197,9 @@ __global__ void __launch_bounds__(kFlashThreads)
   worker.load_keys(t, 0);
 
   const int row = worker.warp() * 16 + worker.lane() / 4;
-  FlashSoftmax<typename Traits::Bias> softmax({p, tile.head}, p.scale_log2, tile.position + row);
+  using Mask = typename Traits::Mask;
+  const Mask mask = mask_of<Mask>(p, tile.sequence);
+  FlashSoftmax<Mask, typename Traits::Bias> softmax(mask, {p, tile.head}, p.scale_log2, tile.position + row);
   uint32_t q[Worker::kSteps][4];
   float y[kHead / 8][4], score[kKeys / 8][4], factor[2];
 #pragma unroll
@@ -207,10 +212,13 @@ __global__ void __launch_bounds__(kFlashThreads)
 #pragma unroll
     for (int step = 0; step < Worker::kSteps; ++step) worker.q_fragment(step, q[step]);
   }
-  for (; t >= 0; --t, stage ^= 1) {
+  // Before these keys the last row sees none; from these on the first one.
+  const int inside = Mask::kBand ? mask.begin(tile.position + tile.rows - 1) : 0;
+  const int beyond = mask.end(tile.position);
+  for (; t >= worker.first_tile(); --t, stage ^= 1) {
     worker.load_keys(t - 1, stage ^ 1);
     worker.multiply_keys(stage, q, score);
-    if (t * kKeys + kKeys - 1 > tile.position) {
+    if (t * kKeys + kKeys > beyond || (Mask::kBand && t * kKeys < inside)) {
       softmax.template weigh<true>(t * kKeys, score, factor);
     } else {
       softmax.template weigh<false>(t * kKeys, score, factor);

@@ -15,9 +15,10 @@ inline constexpr int kHopperThreads = 384, kHopperConsumers = 2;
 inline constexpr int kHopperRows = 128, kHopperKeys = 128;  // of a tile
 inline constexpr int kSwizzle = 128;                        // bytes of a row in shared memory: 64 columns
 
-template <class T_, int kHead_, class Bias_>
+template <class T_, int kHead_, class Mask_, class Bias_>
 struct HopperTraits {
   using T = T_;
+  using Mask = Mask_;
   using Bias = Bias_;
   static constexpr int kHead = kHead_;        // head_size, padded with zeros
   static constexpr int kHalves = kHead / 64;  // blocks of 64 columns, one after the other
@@ -60,9 +61,13 @@ struct HopperShared {
 struct HopperPlace {
   int item = 0, base = 0;
 };
-// Key tiles are visited from the last, n-th is tiles - 1 - n.
+// Key tiles are visited from the last that some row sees, so many.
 __device__ __forceinline__ int hopper_tiles(const FlashTile& tile) {
-  return (tile.keys + kHopperKeys - 1) / kHopperKeys;
+  return (tile.keys + kHopperKeys - 1) / kHopperKeys - tile.begin / kHopperKeys;
+}
+// The first key of the n-th.
+__device__ __forceinline__ int hopper_first_key(const FlashTile& tile, int n) {
+  return ((tile.keys + kHopperKeys - 1) / kHopperKeys - 1 - n) * kHopperKeys;
 }
 
 // One warp's work. Of four, two ask for keys and two for values, each for every second tile: a box is a page,
@@ -96,12 +101,12 @@ struct HopperProducer {
     const int box = lane / Traits::kHalves, half = lane % Traits::kHalves;
     const auto to = static_cast<uint32_t>((half * kHopperKeys + box * box_rows) * kSwizzle);
     const int all = kHopperKeys / box_rows;
-    const int of_last = (tile.keys - (tiles - 1) * kHopperKeys + box_rows - 1) / box_rows;
+    const int of_last = (tile.keys - hopper_first_key(tile, 0) + box_rows - 1) / box_rows;
     for (int n = (warp / 2 + place.base) % 2; n < tiles; n += kWarps / 2) {
       const int boxes = n == 0 ? of_last : all;
       // While the place is not free yet.
       const uint32_t row = page_row(p, table, static_cast<int>(p.max_pages) - 1, kv_head,
-                                    (tiles - 1 - n) * kHopperKeys + box * box_rows);
+                                    hopper_first_key(tile, n) + box * box_rows);
       const int at = place.base + n;
       const uint32_t full = Shared::full(ring, at);
       barrier_wait(Shared::empty(ring, at), Shared::parity(at) ^ 1);
@@ -134,7 +139,7 @@ struct HopperConsumer {
   const Shared& shared;
   HopperPlace place;
   int group, warp, lane;  // the consumer, the warp of it
-  FlashSoftmax<typename Traits::Bias> softmax;
+  FlashSoftmax<typename Traits::Mask, typename Traits::Bias> softmax;
   float score[kHopperKeys / 8][4], y[kHead / 8][4];
   uint32_t weight[kHopperKeys / 16][4];
 
@@ -147,7 +152,8 @@ struct HopperConsumer {
         group(__shfl_sync(~0u, thread / 128, 0)),  // uniform, as addresses of operands are
         warp(thread % 128 / 32),
         lane(thread % 32),
-        softmax({params, t.head}, params.scale_log2, t.position + thread / 32 * 16 + thread % 32 / 4) {
+        softmax(mask_of<typename Traits::Mask>(params, t.sequence), {params, t.head}, params.scale_log2,
+                t.position + thread / 32 * 16 + thread % 32 / 4) {
 #pragma unroll
     for (int n = 0; n < kHead / 8; ++n)
 #pragma unroll
@@ -194,7 +200,7 @@ struct HopperConsumer {
   }
   template <bool kMasked>
   __device__ __forceinline__ void weigh(int n, float (&shrink)[2]) {
-    softmax.template weigh<kMasked>((hopper_tiles(tile) - 1 - n) * kHopperKeys, score, shrink);
+    softmax.template weigh<kMasked>(hopper_first_key(tile, n), score, shrink);
   }
   __device__ __forceinline__ void pack_weights() {
 #pragma unroll
@@ -209,15 +215,23 @@ struct HopperConsumer {
   // The last tile's values of keys that nobody sees: what lies in the pages or in shared memory may be NaN,
   // which a weight of zero does not remove. (Their scores are masked.)
   __device__ __forceinline__ void clear_tail() const {
-    const int keys = tile.keys - (hopper_tiles(tile) - 1) * kHopperKeys;
-    if (keys == kHopperKeys) return;
+    const int keys = tile.keys - hopper_first_key(tile, 0);
+    if (keys < kHopperKeys) clear_values(0, keys, kHopperKeys);
+  }
+  // And the first tile's, whose pages may be somebody else's by now.
+  __device__ __forceinline__ void clear_head() const {
+    const int last = hopper_tiles(tile) - 1, keys = tile.begin - hopper_first_key(tile, last);
+    if (keys > 0) clear_values(last, 0, keys);
+  }
+  // Those of keys [begin, end) of the n-th tile. For both consumers.
+  __device__ __forceinline__ void clear_values(int n, int begin, int end) const {
     unsigned char* v =
-        static_cast<unsigned char*>(__cvta_shared_to_generic(Shared::tile(shared.v, place.base)));
+        static_cast<unsigned char*>(__cvta_shared_to_generic(Shared::tile(shared.v, place.base + n)));
     constexpr int kPieces = kSwizzle / 16;
-    const int count = (kHopperKeys - keys) * kPieces;
+    const int count = (end - begin) * kPieces;
     for (int i = group * 128 + warp * 32 + lane; i < count * Traits::kHalves; i += kHopperConsumers * 128) {
       const int half = i / count, piece = i % count;
-      *reinterpret_cast<uint4*>(v + (half * kHopperKeys + keys) * kSwizzle + piece * 16) = uint4{};
+      *reinterpret_cast<uint4*>(v + (half * kHopperKeys + begin) * kSwizzle + piece * 16) = uint4{};
     }
     async_proxy_fence();
     named_wait(kBoth, kHopperConsumers * 128);
@@ -294,11 +308,21 @@ struct HopperConsumer {
     pack_weights();
     wait_for(shared.v, 0);
     clear_tail();
-    // Tiles with keys that some row of this consumer does not see come first.
+    // Tiles with keys that some row of this consumer does not see yet come first, with keys that some row
+    // does not see any more last.
+    const auto& mask = softmax.mask;
     const int first = tile.position + group * 64;
     int n = 1;
-    for (; n < tiles && (tiles - n) * kHopperKeys - 1 > first; ++n) step<true>(n, n + 1 == tiles);
-    for (; n < tiles; ++n) step<false>(n, n + 1 == tiles);
+    for (; n < tiles && hopper_first_key(tile, n) + kHopperKeys > mask.end(first); ++n)
+      step<true>(n, n + 1 == tiles);
+    if constexpr (Traits::Mask::kBand) {
+      const int inside = mask.begin(first + 63);
+      for (; n < tiles && hopper_first_key(tile, n) >= inside; ++n) step<false>(n, n + 1 == tiles);
+      for (; n < tiles; ++n) step<true>(n, n + 1 == tiles);
+      clear_head();
+    } else {
+      for (; n < tiles; ++n) step<false>(n, n + 1 == tiles);
+    }
     begin_values(tiles - 1);
     group_wait<0>();
     keep(y);
@@ -352,13 +376,13 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
   if (thread < 128) {
     fewer_registers<24>();
     const int warp = __shfl_sync(~0u, thread / 32, 0);
-    flash_tiles(p, grid, kHopperRows, [&](const FlashTile& tile) {
+    flash_tiles<typename Traits::Mask>(p, grid, kHopperRows, [&](const FlashTile& tile) {
       HopperProducer<Traits>{p, maps, tile, shared, place, warp, thread % 32}.run();
       next(tile);
     });
   } else {
     more_registers<240>();
-    flash_tiles(p, grid, kHopperRows, [&](const FlashTile& tile) {
+    flash_tiles<typename Traits::Mask>(p, grid, kHopperRows, [&](const FlashTile& tile) {
       HopperConsumer<Traits>(p, tile, shared, place, thread - 128).run();
       next(tile);
     });

@@ -29,7 +29,7 @@ struct RingTraits : Traits {
   static constexpr size_t kSharedBytes = kRingTiles * kTileBytes;
 };
 
-// Grid: x = key heads, y = rows, z = blocks of up to kHeads heads of a group. Traits: of DecodeTraits.
+// Grid: as of attention_decode_kernel, without clusters. Traits: of DecodeTraits.
 template <class Traits>
 __global__ void __launch_bounds__(32, 8)
     attention_ring_kernel(const __grid_constant__ DecodeParams p, const __grid_constant__ RingMaps maps) {
@@ -44,20 +44,30 @@ __global__ void __launch_bounds__(32, 8)
   __shared__ uint64_t barriers[kRingTiles];
 
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
-  const uint32_t row = blockIdx.y, kv_head = blockIdx.x;
+  const uint32_t row = blockIdx.z, kv_head = blockIdx.x;
   const int first_head =
-      Traits::kGrouped ? static_cast<int>(blockIdx.z) * Traits::kHeads : 0;  // of the group
+      Traits::kGrouped ? static_cast<int>(blockIdx.y) * Traits::kHeads : 0;  // of the group
   const int heads = Traits::kGrouped ? min(Traits::kHeads, p.group - first_head) : 1;
   const uint32_t before = kv_head * (Traits::kGrouped ? p.group : 1) + first_head;
-  const bool stores = blockIdx.z == 0 && lane < kHead / 4;
+  const bool stores = blockIdx.y == 0 && lane < kHead / 4;
 
   // A lane knows the page of one unit of 32, a lane for each box of a tile asks for it.
   const int32_t* table = p.page_table + row * p.max_pages;
+  int base = 0;  // of kAny: a whole number of units, which no window reaches; others count from there
   const auto find_page = [&](int unit) {
-    return static_cast<uint32_t>(table[min(unit * kDecodeUnit >> p.page_shift, p.max_pages - 1)]);
+    return static_cast<uint32_t>(table[min(base + unit * kDecodeUnit >> p.page_shift, p.max_pages - 1)]);
   };
-  uint32_t pages = find_page(lane);
-  const int old = p.kv_lengths[row] - 1;  // keys in the pages
+  uint32_t pages = 0;
+  if constexpr (!Traits::kAny) pages = find_page(lane);
+  int old = p.kv_lengths[row] - 1;  // keys in the pages
+  int begin = 0;                    // of those, the first that is seen
+  if constexpr (Traits::kAny) {
+    begin = BandMask{0, p.window}.begin(old);
+    base = begin / kDecodeUnit * kDecodeUnit;
+    begin -= base;
+    old -= base;
+    pages = find_page(lane);
+  }
   const uint32_t slot = stores ? static_cast<uint32_t>(p.slots[row]) : 0;
   const float slope = p.alibi_slopes ? p.alibi_slopes[before + (g < heads ? g : 0)] : 0.0f;
 
@@ -73,10 +83,11 @@ __global__ void __launch_bounds__(32, 8)
     if (lane == 0) barrier_expect(full + stage * 8, min(left, kUnits) * kBoxes * kRingBoxBytes);
     __syncwarp();
     if (lane < Ring::kTileBoxes && box_unit < left) {
-      strided_copy(ring + stage * Ring::kTileBytes + lane * kRingBoxBytes, box < kColumns ? maps.k : maps.v,
-                   box % kColumns * 64,
-                   static_cast<int>(page_row(p, page, kv_head, static_cast<uint32_t>(unit * kDecodeUnit))),
-                   full + stage * 8);
+      strided_copy(
+          ring + stage * Ring::kTileBytes + lane * kRingBoxBytes, box < kColumns ? maps.k : maps.v,
+          box % kColumns * 64,
+          static_cast<int>(page_row(p, page, kv_head, static_cast<uint32_t>(base + unit * kDecodeUnit))),
+          full + stage * 8);
     }
   };
   if (lane == 0) {
@@ -108,6 +119,8 @@ __global__ void __launch_bounds__(32, 8)
   float own[2];  // in [0] the row's own key's for head g
   multiply_keys<T>(q, newest, own);
   own[0] *= p.scale_log2;
+  const AnyScore any(slope, p.relative, p.far, p.soft_cap_log2, before + (g < heads ? g : 0));
+  if constexpr (Traits::kAny) any.finish([&](auto&& change) { change(own[0], 0); });
 
   DecodeWorker<Traits> worker;
   const float bias_slope = slope * 1.4426950408889634f;
@@ -136,9 +149,20 @@ __global__ void __launch_bounds__(32, 8)
           if (u * kDecodeUnit + at >= left) worker.unit[u].v[j][i][c] = {};
         });
     }
+    if constexpr (Traits::kAny) {
+      if (key < begin) {
+        Unit::each_value([&](int j, int i, int c, int, int at) {
+          if (at < begin) worker.unit[0].v[j][i][c] = {};
+        });
+      }
+    }
     float score[kUnits][2][2];
     uint32_t weights[kUnits][2];
-    worker.find_scores(q, p.scale_log2, bias_slope, left, kDecodeUnit, score);
+    if constexpr (Traits::kAny) {
+      worker.find_scores(q, p.scale_log2, any, left, kDecodeUnit, begin - key, score);
+    } else {
+      worker.find_scores(q, p.scale_log2, bias_slope, left, kDecodeUnit, score);
+    }
     worker.weigh(score, weights, key == 0);
 #pragma unroll
     for (int u = 0; u < kUnits; ++u) worker.add(u, weights[u]);

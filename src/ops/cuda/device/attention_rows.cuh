@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ops/cuda/device/attention_functors.cuh"
 #include "ops/cuda/device/attention_pages.cuh"
 #include "ops/cuda/device/attention_ptx.cuh"
 #include "ops/cuda/device/grid.cuh"
@@ -17,12 +18,12 @@ inline constexpr int kRowUnroll = 4;  // keys of a chunk for each group of threa
 
 // kLanes neighbouring threads share a key, with kVectors vectors of 16 bytes each: head sizes up to kLanes *
 // kVectors * kVector<T>. kHeads query heads of one key head are computed together, so that keys are read
-// once. kAligned: head_size is a multiple of kVector<T>.
-template <class T, int kLanes_, int kVectors_, int kHeads_, bool kAligned_>
+// once. kAligned: head_size is a multiple of kVector<T>. kAny: whatever BandMask and AnyScore have.
+template <class T, int kLanes_, int kVectors_, int kHeads_, bool kAligned_, bool kAny_>
 struct RowTraits {
   using Type = T;
   static constexpr int kLanes = kLanes_, kVectors = kVectors_, kHeads = kHeads_;
-  static constexpr bool kAligned = kAligned_;
+  static constexpr bool kAligned = kAligned_, kAny = kAny_;
   static constexpr int kSlots = 32 / kLanes;  // keys that a warp reads at once
   static constexpr int kChunk = kSlots * kRowUnroll;
   static constexpr int kElements = kVectors * kVector<T>;  // of a thread
@@ -53,27 +54,33 @@ template <class Traits>
 struct RowWorker {
   using T = typename Traits::Type;
   static constexpr int kVectors = Traits::kVectors, kHeads = Traits::kHeads, kElements = Traits::kElements;
+  static constexpr bool kAny = Traits::kAny;
   using Vectors = uint4[kRowUnroll][kVectors];
 
   const AttentionParams& p;
   const int32_t* table;  // the sequence's row of the page table
   int64_t row;
-  int seen;       // keys of the row
+  int seen;       // the end of the row's keys
   int from_args;  // the key to be taken from p.k and p.v, or -1
   int kv_head, lane, slot;
   bool stores;                // whether this block stores that key,
   uint32_t new_row;           // and where
   uint32_t rows[kRowUnroll];  // where the keys of the chunk being loaded lie
+  // Of kAny: the row's place, its first key, and the first key of its chunk, from where chunks count.
+  int place = 0, begin = 0, base = 0;
+  AnyScore any[kHeads] = {};
 
   using HeadVectors = uint4[kHeads][kVectors];
 
   __device__ __forceinline__ int key(int chunk, int u) const {
-    return chunk * Traits::kChunk + u * Traits::kSlots + slot;
+    return (kAny ? base : 0) + chunk * Traits::kChunk + u * Traits::kSlots + slot;
   }
   __device__ __forceinline__ int element(int vector) const {
     return (vector * Traits::kLanes + lane) * kVector<T>;
   }
-  __device__ __forceinline__ bool in_pages(int j) const { return j < seen && j != from_args; }
+  __device__ __forceinline__ bool in_pages(int j) const {
+    return j < seen && j != from_args && (!kAny || j >= begin);
+  }
 
   // Queries in the pages' type come as vectors, to be unpacked later; others as floats at once.
   __device__ __forceinline__ bool packed_q() const { return p.q.vectors && p.q.dtype == kDTypeOfDevice<T>; }
@@ -146,7 +153,7 @@ struct RowWorker {
     }
   }
   __device__ __forceinline__ bool brings(int chunk) const {
-    return from_args >= 0 && from_args / Traits::kChunk == chunk;
+    return from_args >= 0 && (from_args - (kAny ? base : 0)) / Traits::kChunk == chunk;
   }
   // The key or value that the row itself brings, rounded as the pages are.
   __device__ __forceinline__ void load_new(const Matrix& m, int chunk, Vectors& x) const {
@@ -208,12 +215,19 @@ struct RowWorker {
 #pragma unroll
         for (int h = 0; h < kHeads; ++h) score[u][h] += __shfl_xor_sync(~0u, score[u][h], offset);
 #pragma unroll
-    for (int u = 0; u < kRowUnroll; ++u) {
-      const int j = key(chunk, u);
+    for (int h = 0; h < kHeads; ++h) {
+      if constexpr (kAny) {
+        any[h].finish([&](auto&& change) {
 #pragma unroll
-      for (int h = 0; h < kHeads; ++h) {
-        const float biased = fmaf(slope[h], static_cast<float>(j - (seen - 1)), score[u][h]);
-        score[u][h] = j < seen ? biased : -INFINITY;
+          for (int u = 0; u < kRowUnroll; ++u) change(score[u][h], key(chunk, u) - place);
+        });
+      }
+#pragma unroll
+      for (int u = 0; u < kRowUnroll; ++u) {
+        const int j = key(chunk, u);
+        float x = score[u][h];
+        if constexpr (!kAny) x = fmaf(slope[h], static_cast<float>(j - (seen - 1)), x);
+        score[u][h] = j < seen && (!kAny || j >= begin) ? x : -INFINITY;
       }
     }
   }
@@ -330,18 +344,33 @@ __global__ void __launch_bounds__(kRowThreads)
   } else {
     place = find_row(p, row);
   }
-  const int seen = place.seen, chunks = (seen + Traits::kChunk - 1) / Traits::kChunk;
+  int seen = place.seen, begin = 0;
+  if constexpr (Traits::kAny) {
+    const BandMask mask = mask_of<BandMask>(p, place.sequence);
+    begin = mask.begin(place.seen - 1);
+    if (place.seen > 0) seen = mask.end(place.seen - 1);
+  }
+  const int base = begin / Traits::kChunk * Traits::kChunk;
+  const int chunks = (seen - base + Traits::kChunk - 1) / Traits::kChunk;
   Worker worker{p,
                 p.page_table + int64_t{place.sequence} * p.max_pages,
                 row,
                 seen,
-                launch.fused ? seen - 1 : -1,
+                launch.fused ? place.seen - 1 : -1,
                 kv_head,
                 thread % Traits::kLanes,
                 thread / Traits::kLanes,
                 launch.fused && first_head == 0,
                 launch.fused ? slot_row(p, p.slots[row], kv_head) : 0,
+                {},
+                place.seen - 1,
+                begin,
+                base,
                 {}};
+  if constexpr (Traits::kAny) {
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) worker.any[h] = AnyScore(p, worker.head(first_head, h));
+  }
   int stream = rank + launch.cluster * warp, chunk = stream;
   typename Worker::Vectors k, v;
   // Tokens of earlier steps lie in the pages since before the kernel before this one began; where that one

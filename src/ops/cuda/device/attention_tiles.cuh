@@ -1,6 +1,6 @@
 #pragma once
 
-#include "ops/cuda/device/attention_bias.cuh"
+#include "ops/cuda/device/attention_functors.cuh"
 #include "ops/cuda/device/attention_ptx.cuh"
 
 // What the tiled kernels, on mma.sync and on wgmma, have in common: which rows a block computes, and softmax
@@ -13,7 +13,8 @@ struct FlashTile {
   int rows;      // of the tile
   int64_t row;   // the first row, of q and y
   int position;  // of the first row in its sequence
-  int keys;      // that the last row sees
+  int keys;      // that the last row sees: the end of what any row does
+  int begin;     // of what the first row sees, and so of what any does
 };
 
 // Sequence s has the slots from offsets[s] / tile_rows + s on, of which there are enough for its tiles, and
@@ -21,6 +22,7 @@ struct FlashTile {
 // unlike the sequences are. Blocks run through slots from the last, since later tiles have more keys, with
 // `section` heads side by side: as many as have keys and values that L2 holds.
 // n-th of a section's tiles.
+template <class Mask>
 __device__ __forceinline__ bool flash_tile(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
                                            int section, int n, FlashTile& tile) {
   const int heads = min(grid.section, p.heads - section * grid.section);
@@ -39,18 +41,21 @@ __device__ __forceinline__ bool flash_tile(const AttentionParams& p, const Flash
   tile.rows = min(tile_rows, queries - first);
   tile.row = begin + first;
   tile.position = p.kv_lengths[low] - queries + first;
-  tile.keys = tile.position + tile.rows;
+  const Mask mask = mask_of<Mask>(p, low);
+  tile.keys = mask.end(tile.position + tile.rows - 1);
+  tile.begin = mask.begin(tile.position);
   return true;
 }
 // A block's only tile.
+template <class Mask>
 __device__ __forceinline__ bool flash_tile(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
                                            FlashTile& tile) {
   const int block = static_cast<int>(blockIdx.x), section = block / (grid.section * grid.slots);
-  return flash_tile(p, grid, tile_rows, section, block - section * grid.section * grid.slots, tile);
+  return flash_tile<Mask>(p, grid, tile_rows, section, block - section * grid.section * grid.slots, tile);
 }
 // All tiles of a block, where there are fewer blocks than tiles: in every second round blocks take tiles in
 // reverse order, so that all get as many keys.
-template <class Visit>
+template <class Mask, class Visit>
 __device__ __forceinline__ void flash_tiles(const AttentionParams& p, const FlashGrid& grid, int tile_rows,
                                             Visit visit) {
   const int blocks = static_cast<int>(gridDim.x), block = static_cast<int>(blockIdx.x);
@@ -59,15 +64,16 @@ __device__ __forceinline__ void flash_tiles(const AttentionParams& p, const Flas
     for (int n = 0; n < rounds; ++n, ++round) {
       FlashTile tile;
       const int place = round % 2 == 0 ? block : blocks - 1 - block;
-      if (flash_tile(p, grid, tile_rows, section, n * blocks + place, tile)) visit(tile);
+      if (flash_tile<Mask>(p, grid, tile_rows, section, n * blocks + place, tile)) visit(tile);
     }
   }
 }
 
 // The softmax of a thread's two rows, lane / 4 and lane / 4 + 8 of a warp's 16, whose scores it has in
 // columns 8n + 2 * (lane % 4) and the next: score[n][0 and 1] of the first row, [2 and 3] of the second.
-template <class Bias>
+template <class Mask, class Bias>
 struct FlashSoftmax {
+  const Mask mask;
   const Bias bias;
   const float scale;
   const int position;  // of the first of the two rows
@@ -76,8 +82,8 @@ struct FlashSoftmax {
   static constexpr float kSlack = 6.0f;
   float max[2], sum[2];
 
-  __device__ __forceinline__ FlashSoftmax(const Bias& b, float scale_log2, int row_position)
-      : bias(b), scale(scale_log2), position(row_position) {
+  __device__ __forceinline__ FlashSoftmax(const Mask& m, const Bias& b, float scale_log2, int row_position)
+      : mask(m), bias(b), scale(scale_log2), position(row_position) {
     // Finite, so that a row that sees no key of its first tiles has differences that are not NaN.
     max[0] = max[1] = -1e30f;
     sum[0] = sum[1] = 0;
@@ -87,11 +93,23 @@ struct FlashSoftmax {
   template <bool kMasked, int kBlocks>
   __device__ __forceinline__ void weigh(int first, float (&score)[kBlocks][4], float (&shrink)[2]) {
     const int column = first + static_cast<int>(threadIdx.x) % 4 * 2;
-    const int limit[2] = {position - column, position + 8 - column};  // the last offset that each row sees
+    // The offsets that each row sees.
+    const int limit[2] = {mask.end(position) - 1 - column, mask.end(position + 8) - 1 - column};
+    const int least[2] = {mask.begin(position) - column, mask.begin(position + 8) - column};
     // A linear bias is the same for both rows but for a constant, which softmax does not notice; and its part
     // that all scores have in common joins their maximum.
-    const float origin =
-        Bias::kLinear ? bias(static_cast<float>(position), static_cast<float>(column)) : 0.0f;
+    float origin = 0.0f;
+    if constexpr (Bias::kLinear) origin = bias(static_cast<float>(position), static_cast<float>(column));
+    if constexpr (Bias::kAny) {
+      const auto each = [&](auto&& change) {
+#pragma unroll
+        for (int n = 0; n < kBlocks; ++n)
+#pragma unroll
+          for (int i = 0; i < 4; ++i) change(score[n][i], column + n * 8 + i % 2 - (position + i / 2 * 8));
+      };
+      each([&](float& x, int) { x *= scale; });
+      bias.finish(each);
+    }
     float top[2] = {-INFINITY, -INFINITY};
 #pragma unroll
     for (int n = 0; n < kBlocks; ++n) {
@@ -101,12 +119,8 @@ struct FlashSoftmax {
         float& x = score[n][i];
         if constexpr (Bias::kLinear) {
           x = fmaf(x, scale, bias.slope * static_cast<float>(offset));
-        } else if constexpr (!Bias::kZero) {
-          x = fmaf(x, scale,
-                   bias(static_cast<float>(position + row * 8),
-                        static_cast<float>(column) + static_cast<float>(offset)));
         }
-        if (kMasked && offset > limit[row]) x = -INFINITY;
+        if (kMasked && (offset > limit[row] || (Mask::kBand && offset < least[row]))) x = -INFINITY;
         top[row] = fmaxf(top[row], x);
       }
     }
