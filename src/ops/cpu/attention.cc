@@ -73,8 +73,10 @@ class Attention {
     BOLIDE_CHECK(size_ >= 1 && size_ <= kMaxHeadSize, "head size {}", size_);
     // As many heads of a group as leave each thread a task: what they share is read once.
     const int64_t group = args.heads / args.kv.kv_heads();
-    const int64_t readers = std::ssize(args.kv_lengths) * args.kv.kv_heads() * group;
-    task_heads_ = std::clamp<int64_t>(readers / threads, 1, std::min(group, kTaskHeads));
+    int64_t tasks = 0;  // of one head each
+    for (size_t s = 0; s < args.kv_lengths.size(); ++s)
+      tasks += (args.query_offsets[s + 1] - args.query_offsets[s] + kTaskRows - 1) / kTaskRows * args.heads;
+    task_heads_ = std::clamp<int64_t>(tasks / threads, 1, std::min(group, kTaskHeads));
   }
 
   std::vector<Task> tasks() const {

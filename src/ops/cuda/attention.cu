@@ -75,19 +75,20 @@ void set_pages(AttentionParams& p, const View& k, const View& v) {
   p.head_size = static_cast<int32_t>(head_size);
 }
 
-void set_rare(AttentionParams& p, const AttentionArgs& args) {
+void set_rare(const Context& context, AttentionParams& p, const AttentionArgs& args) {
   p.soft_cap_log2 = args.soft_cap * kLog2e;
   const View& relative = args.position.relative;
   p.relative = relative.empty() ? nullptr : relative.as<float>();
   p.far = relative.empty() ? 0 : static_cast<int32_t>(relative.shape[1] / 2);
   p.mask = args.mask.kind;
-  // A row that is the last of its sequence sees the same keys whatever the kind.
-  if (args.max_query <= 1) p.mask = MaskKind::kCausal;
-  // A window that no text reaches is none.
-  p.window = args.mask.window == 0 || args.mask.window >= args.max_kv_length
-                 ? kNoWindow
-                 : static_cast<int32_t>(args.mask.window);
+  p.window = args.mask.window == 0 ? kNoWindow : static_cast<int32_t>(args.mask.window);
   p.prefix_lengths = args.mask.prefix_lengths.data();
+  // What another kernel is for depends on what else there is, and its sums need not be the same to the bit.
+  if (context.deterministic) return;
+  // A row that is the last of its sequence sees the same keys whatever the kind, and a window that no text
+  // reaches is none.
+  if (args.max_query <= 1) p.mask = MaskKind::kCausal;
+  if (args.mask.window >= args.max_kv_length) p.window = kNoWindow;
 }
 
 bool flash_possible(const AttentionParams& p, DType pages) {
@@ -126,7 +127,7 @@ void attention(const Context& context, const AttentionArgs& args) {
   p.heads = static_cast<int32_t>(args.heads);
   p.alibi_slopes = args.position.alibi_slopes.empty() ? nullptr : args.position.alibi_slopes.as<float>();
   p.scale_log2 = args.scale * kLog2e;
-  set_rare(p, args);
+  set_rare(context, p, args);
   if (p.rows == 0) return;
 
   const bool brings = !args.k.empty();
