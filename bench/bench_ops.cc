@@ -1,6 +1,6 @@
-// Times the ops on the shapes of bloom-560m, on a GPU also of bloom-7b1, against roofs measured in the same
-// run. Matmul and decode cases own enough copies of their weights that these come from memory, as a model's
-// do.
+// Times the ops on the shapes of bloom-560m, on a GPU also of bloom-7b1 and the products of LLaMA-3-8B with
+// fp16 and int8 weights, against roofs measured in the same run. Matmul and decode cases own enough copies of
+// their weights that these come from memory, as a model's do.
 //
 //   bench_ops [--device cpu|cuda] [--threads N] [--filter TEXT] [--seconds S]
 //
@@ -119,40 +119,53 @@ void time_one(const Options& options, Context context, Roofs& roofs, const Timin
              100 * flops / roofs.flops[one.dtype()], 100 * floor / seconds);
 }
 
+struct Gemm {
+  const char* name;
+  int64_t out, in;
+};
+
 // A model's shapes.
 struct Model {
   const char* name;
   int64_t hidden, heads;
+  bool llama = false;  // else BLOOM
+  std::vector<Gemm> gemms() const {
+    const int64_t h = hidden;
+    if (llama)
+      return {{"qkv", h + h / 2, h},
+              {"dense", h, h},
+              {"up", 7 * h, h},
+              {"down", h, 7 * h / 2},
+              {"head", 128256, h}};
+    return {{"qkv", 3 * h, h}, {"dense", h, h}, {"up", 4 * h, h}, {"down", h, 4 * h}, {"head", 250880, h}};
+  }
 };
 
 // The products of a layer and the head. On a GPU as a layer calls them: with the norm before and the sum
-// after.
+// after. Int8 weights meet fp16.
 void add_matmuls(std::vector<Timing>& all, const Options& options, const Model& model, DType dtype,
                  const std::vector<int64_t>& rows) {
-  struct Weights {
-    const char* name;
-    int64_t out, in;
-  };
-  const int64_t h = model.hidden;
-  const Weights weights[] = {
-      {"qkv", 3 * h, h}, {"dense", h, h}, {"up", 4 * h, h}, {"down", h, 4 * h}, {"head", 250880, h}};
-  const DType activation = activation_dtype(options.device, dtype);
+  const DType met = dtype == DType::kI8 ? DType::kF16 : dtype;
+  const DType activation = activation_dtype(options.device, met);
   for (int64_t tokens : rows) {
-    for (const Weights& w : weights) {
+    for (const Gemm& w : model.gemms()) {
       const std::string_view name = w.name;
       const bool head = name == "head", last = name == "dense" || name == "down",
                  gpu = options.device == Device::kCuda;
       if (head && tokens > 64) continue;
-      const test::MatmulShape shape = {.tokens = tokens,
-                                       .out = w.out,
-                                       .in = w.in,
-                                       .dtype = dtype,
-                                       .x = last ? activation : DType::kF32,
-                                       .y = last || head ? DType::kF32 : activation,
-                                       .bias = !head,
-                                       .activation = name == "up" ? Activation::kGeluTanh : Activation::kNone,
-                                       .norm = gpu && !last,
-                                       .accumulate = gpu && last};
+      const test::MatmulShape shape = {
+          .tokens = tokens,
+          .out = w.out,
+          .in = w.in,
+          .dtype = dtype,
+          .x = last ? activation : DType::kF32,
+          .y = last || head ? DType::kF32 : activation,
+          .int8_x = met,
+          .bias = !head && !model.llama,
+          .activation = name == "up" && !model.llama ? Activation::kGeluTanh : Activation::kNone,
+          .norm = gpu && !last,
+          .accumulate = gpu && last,
+          .rms = model.llama};
       const auto push = [&](std::string_view kind, const test::MatmulShape& one) {
         all.push_back({fmt::format("{}/matmul/{}/{}{}/{}", model.name, name_of(dtype), name, kind, tokens),
                        [one] { return test::matmul_case(one); }, true});
@@ -226,7 +239,8 @@ void add_sampling(std::vector<Timing>& all) {
 }
 
 std::vector<Timing> timings(const Options& options) {
-  constexpr Model kSmall = {"560m", 1024, 16}, kLarge = {"7b1", 4096, 32};
+  constexpr Model kSmall = {"560m", 1024, 16}, kLarge = {"7b1", 4096, 32},
+                  kLlama = {"llama3", 4096, 32, true};
   std::vector<Timing> all;
   if (options.device == Device::kCpu) {
     for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
@@ -240,6 +254,8 @@ std::vector<Timing> timings(const Options& options) {
       add_attention(all, options, kSmall, dtype, {1, 8, 64}, {128, 2048, 8192});
     }
     add_matmuls(all, options, kLarge, DType::kF16, {1, 8, 64, 512, 2048});
+    for (DType dtype : {DType::kF16, DType::kI8})
+      add_matmuls(all, options, kLlama, dtype, {1, 2, 4, 8, 16, 32, 64, 512});
     add_attention(all, options, kLarge, DType::kF16, {1, 8, 64}, {128, 2048, 8192});
     for (const Model& model : {kSmall, kLarge}) add_rows(all, options, model, {1, 64, 2048});
   }

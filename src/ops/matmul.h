@@ -10,6 +10,9 @@ enum class Activation : uint8_t { kNone, kGeluTanh, kGeluErf, kRelu, kSilu };
 // Scratch that a product of many rows may take on a GPU, beside a normed copy of x: what Hopper's largest
 // split-K plans want.
 inline constexpr int64_t kMatmulWorkspaceBytes = int64_t{32} << 20;
+// Beside that, where weights are int8: cuBLASLt takes so much of them at a time as their x_dtype. More than a
+// GPU's cache holds, so that its kernels have enough outputs to share.
+inline constexpr int64_t kWidenedBytes = int64_t{64} << 20;
 
 // The largest of each row of a product, for those who want no more of it.
 struct Argmax {

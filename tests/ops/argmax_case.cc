@@ -71,7 +71,7 @@ class ArgmaxCase : public OpCase {
   double flops() const override {
     return 2.0 * static_cast<double>(shape_.tokens) * static_cast<double>(shape_.in * shape_.out);
   }
-  DType dtype() const override { return shape_.dtype; }
+  DType dtype() const override { return shape_.dtype == DType::kI8 ? shape_.x : shape_.dtype; }
   DType activation() const override { return shape_.x; }
 
  private:
@@ -94,8 +94,15 @@ class ArgmaxCase : public OpCase {
   const PackedMatrix& packed(const Context& context) const {
     PackedMatrix& matrix = context.device == Device::kCpu ? host_ : device_;
     if (matrix.data.empty()) {
-      matrix = allocate_packed(shape_.out, shape_.in, shape_.dtype, context.device);
+      const bool int8 = shape_.dtype == DType::kI8;
+      matrix = allocate_packed(shape_.out, shape_.in, int8 ? DType::kF32 : shape_.dtype, context.device);
       pack_block(context, weights_.view(context), false, 0, 0, matrix);
+      if (int8) {
+        PackedMatrix quantized = allocate_packed_int8(shape_.out, shape_.in, shape_.x, context.device);
+        quantize_rows(context, {.from = &matrix, .to = &quantized});
+        synchronize(context);
+        matrix = quantized;
+      }
       if (context.device == Device::kCuda) synchronize(context);  // kernels ask for weights at once
     }
     return matrix;
@@ -152,7 +159,8 @@ class ArgmaxCase : public OpCase {
       for (int64_t k = 0; k < shape_.in; ++k) x.push_back(x_.get(t, k));
     return x;
   }
-  // Of a logit: as of any product; and x, or what its norm makes of it, may be rounded to the weights' type.
+  // Of a logit: as of any product; and x, or what its norm makes of it, may be rounded to the weights' type,
+  // and int8 weights to x's.
   double error(int64_t t, int64_t column) const {
     const std::vector<double>& x = inputs_.get([&] { return inputs(); });
     double sum = 0, squares = 0;
@@ -161,7 +169,8 @@ class ArgmaxCase : public OpCase {
       sum += std::abs(term);
       squares += term * term;
     }
-    return kSumError * (sum + 1e-3) + 6 * half_ulp(shape_.dtype) * std::sqrt(squares);
+    return kSumError * (sum + 1e-3) +
+           6 * half_ulp(shape_.dtype == DType::kI8 ? shape_.x : shape_.dtype) * std::sqrt(squares);
   }
 
   ArgmaxShape shape_;

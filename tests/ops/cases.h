@@ -59,11 +59,11 @@ struct ArgmaxShape {
 
   int64_t tokens = 1, out = 1, in = 1;
   int64_t distinct = 1;  // rows of W, of which the others are copies: their logits are equal
-  DType dtype = DType::kF32, x = DType::kF32;
-  bool norm = false;            // of x, then fp32
-  bool rms = false;             // the norm
-  Special special = kOrdinary;  // also makes rows of infinities and of NaN; without a norm
-  int64_t gap = 0;              // between rows of x and y
+  DType dtype = DType::kF32, x = DType::kF32;  // int8 weights meet x as `x`
+  bool norm = false;                           // of x, then fp32
+  bool rms = false;                            // the norm
+  Special special = kOrdinary;                 // also makes rows of infinities and of NaN; without a norm
+  int64_t gap = 0;                             // between rows of x and y
 };
 Case argmax_case(const ArgmaxShape& shape);
 

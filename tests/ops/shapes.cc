@@ -11,7 +11,7 @@ constexpr DType kDtypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 // With dense weights, and with int8 ones that x meets as it meets those. (A CPU meets fp16 as fp32.)
 void add(Device device, Cases& cases, const MatmulShape& shape) {
   cases.push_back([shape] { return matmul_case(shape); });
-  if (device == Device::kCuda || shape.dtype == DType::kF16) return;  // no kernels yet
+  if (device == Device::kCpu && shape.dtype == DType::kF16) return;
   MatmulShape int8 = shape;
   int8.int8_x = shape.dtype;
   int8.dtype = DType::kI8;
@@ -45,6 +45,21 @@ Cases matmul_shapes(Device device) {
     add(device, cases, {.tokens = 7, .out = 256, .in = 1024, .dtype = dtype, .x = a, .y = a, .gap = 64});
     add(device, cases, {.tokens = 130, .out = 256, .in = 1024, .dtype = dtype, .x = a, .y = a, .gap = 64});
   }
+  if (device == Device::kCpu) return cases;
+  // Of int8 weights more than are widened at a time, and a last share that is smaller.
+  for (DType dtype : {DType::kF16, DType::kF32})
+    for (int64_t tokens : {3, 70})
+      cases.push_back([=] {
+        return matmul_case({.tokens = tokens,
+                            .out = 40011,
+                            .in = 1040,
+                            .dtype = DType::kI8,
+                            .x = activation_dtype(Device::kCuda, dtype),
+                            .y = DType::kF32,
+                            .int8_x = dtype,
+                            .bias = true,
+                            .activation = Activation::kSilu});
+      });
   return cases;
 }
 
@@ -190,7 +205,7 @@ void add_argmax(Cases& cases, ArgmaxShape shape, ArgmaxShape::Special special) {
 // The largest of each row. Ties: of neighbours, across tiles and blocks, and none.
 Cases matmul_argmax(Device device) {
   Cases cases;
-  for (DType dtype : kDtypes) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
     ArgmaxShape shape = {.dtype = dtype, .x = activation_dtype(device, dtype)};
     const auto add_size = [&](int64_t tokens, int64_t out, int64_t in) {
       shape.tokens = tokens;
@@ -203,6 +218,7 @@ Cases matmul_argmax(Device device) {
       add_argmax(cases, normed, tokens % 2 == 0 ? 3 : out / 3);
       strided.gap = tokens % 3 == 0 ? 8 : 0;
       add_argmax(cases, strided, out / 2 + 1);
+      if (dtype == DType::kI8) return;  // there are no infinite weights
       add_argmax(cases, strided, ArgmaxShape::kSomeInfinite);
       add_argmax(cases, strided, ArgmaxShape::kAllInfinite);
     };
@@ -284,10 +300,9 @@ Cases row_ops(Device device) {
       for (int64_t begin : {0, 30})
         for (int64_t gap : gaps)
           for (bool accumulate : {false, true})
-            if (device == Device::kCpu || dtype != DType::kI8)
-              cases.push_back(
-                  [=] { return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate); });
-  for (DType dtype : kDtypes)
+            cases.push_back(
+                [=] { return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate); });
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8})
     for (int64_t hidden : widths)
       if (hidden > 1)
         for (const bool rms : {false, true})

@@ -1,4 +1,6 @@
 // Matrix products of many rows through cuBLASLt.
+#include <algorithm>
+
 #include "ops/cuda/cublaslt.h"
 #include "ops/cuda/device/activation.cuh"
 #include "ops/cuda/device/grid.cuh"
@@ -58,6 +60,17 @@ uint32_t row_alignment(const View& view) {
   return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
+// How many rows of W one product takes: all, or of int8 weights what is widened at a time, in equal shares,
+// since each size has an algorithm of its own.
+int64_t share_of_rows(const PackedMatrix& w) {
+  if (w.dtype != DType::kI8) return w.rows;
+  const int64_t row = w.padded_cols() * static_cast<int64_t>(size_of(w.x_dtype));
+  constexpr int64_t kTile = 256;  // of the library's kernels
+  const int64_t fit = std::max(kWidenedBytes / row / kTile * kTile, kTile), shares = (w.rows + fit - 1) / fit;
+  const int64_t even = (w.rows + shares - 1) / shares;
+  return std::min((even + kTile - 1) / kTile * kTile, w.rows);
+}
+
 }  // namespace
 
 void cublaslt_matmul(const Context& context, const MatmulArgs& args) {
@@ -65,11 +78,12 @@ void cublaslt_matmul(const Context& context, const MatmulArgs& args) {
   Arena& arena = context.arena ? *context.arena : own;
   const Arena::Scope scope(arena);
   const PackedMatrix& w = *args.w;
+  const DType dtype = x_dtype(w);
   const int64_t tokens = args.x.shape[0];
   // The padding columns of W are zero, and those of a copy of x would have to be finite, so products stop at
   // w.cols.
   const auto scratch = [&] {
-    View made = arena.take({tokens, w.padded_cols()}, w.dtype);
+    View made = arena.take({tokens, w.padded_cols()}, dtype);
     made.shape[1] = w.cols;
     return made;
   };
@@ -77,33 +91,41 @@ void cublaslt_matmul(const Context& context, const MatmulArgs& args) {
   if (!args.norm.weight.empty()) {
     x = scratch();
     Context typed = context;
-    typed.activation = w.dtype;
+    typed.activation = dtype;
     cuda::layer_norm(typed, {.x = args.x, .norm = args.norm, .y = x});
-  } else if (x.dtype != w.dtype || row_alignment(x) < 16) {
+  } else if (x.dtype != dtype || row_alignment(x) < 16) {
     x = scratch();
     convert_rows(context, args.x, x);
   }
 
   const bool gelu = args.activation == Activation::kGeluTanh;
-  const Problem problem = {.product = {.tokens = tokens,
-                                       .out = w.rows,
-                                       .in = w.cols,
-                                       .in_dtype = w.dtype,
-                                       .y_dtype = args.y.dtype,
-                                       .bias = !args.bias.empty(),
-                                       .gelu = gelu,
-                                       .accumulate = args.accumulate},
-                           .w_stride = w.padded_cols(),
-                           .x_stride = tokens > 1 ? x.row_stride : w.padded_cols(),
-                           .y_stride = tokens > 1 ? args.y.row_stride : w.rows,
-                           .y_alignment = row_alignment(args.y)};
+  const int64_t share = share_of_rows(w);
+  const View widened =
+      w.dtype == DType::kI8 ? arena.take({share, w.padded_cols()}, dtype) : View(w.data.view());
   const View workspace = arena.take({static_cast<int64_t>(kWorkspaceBytes)}, DType::kU8);
-  library().run(context, problem,
-                {.w = w.data.view().data,
-                 .x = x.data,
-                 .bias = args.bias.data,
-                 .y = args.y.data,
-                 .workspace = workspace.data});
+  for (int64_t first = 0; first < w.rows; first += share) {
+    const int64_t rows = std::min(share, w.rows - first);
+    if (w.dtype == DType::kI8) widen_rows(context, w, first, widened.slice_rows(0, rows));
+    const View y = args.y.slice_columns(first, first + rows);
+    const Problem problem = {.product = {.tokens = tokens,
+                                         .out = rows,
+                                         .in = w.cols,
+                                         .in_dtype = dtype,
+                                         .y_dtype = y.dtype,
+                                         .bias = !args.bias.empty(),
+                                         .gelu = gelu,
+                                         .accumulate = args.accumulate},
+                             .w_stride = w.padded_cols(),
+                             .x_stride = tokens > 1 ? x.row_stride : w.padded_cols(),
+                             .y_stride = tokens > 1 ? y.row_stride : rows,
+                             .y_alignment = row_alignment(y)};
+    library().run(context, problem,
+                  {.w = widened.data,
+                   .x = x.data,
+                   .bias = args.bias.empty() ? nullptr : args.bias.slice_rows(first, first + rows).data,
+                   .y = y.data,
+                   .workspace = workspace.data});
+  }
   if (args.activation != Activation::kNone && !gelu) activate_rows(context, args.y, args.activation);
 }
 

@@ -443,8 +443,8 @@ bool few_rows_matmul(const Context& context, const MatmulArgs& args) {
   const auto aligned = [](const View& v) { return reinterpret_cast<uintptr_t>(v.data) % 16 == 0; };
   // All blocks at once, or they would not wait for anything.
   const bool one_wave = tiles * split <= 3 * multiprocessors();
-  if (!has_clusters() || a.tokens > kRows || dtype == DType::kF32 || a.out % 16 != 0 || a.in % 8 != 0 ||
-      !a.x_vector || !one_wave || a.x_dtype != (norm ? DType::kF32 : dtype) ||
+  if (!has_clusters() || a.tokens > kRows || dtype == DType::kF32 || dtype == DType::kI8 || a.out % 16 != 0 ||
+      a.in % 8 != 0 || !a.x_vector || !one_wave || a.x_dtype != (norm ? DType::kF32 : dtype) ||
       a.y_dtype != (a.accumulate ? DType::kF32 : dtype) ||
       (norm && !(aligned(args.norm.weight) && aligned(args.norm.bias)))) {
     return false;

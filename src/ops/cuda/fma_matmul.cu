@@ -2,6 +2,7 @@
 #include "ops/cuda/device/any_dtype.cuh"
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/matmul_kernels.h"
 #include "ops/cuda/skinny_kernels.h"
 
 // y = activation(x W^T + bias) by fp32 fused multiply-adds. A block takes 8 outputs (4 for more than one row
@@ -19,6 +20,11 @@ struct Four {
 __device__ __forceinline__ Four load_four(const float* p) {
   const float4 v = *reinterpret_cast<const float4*>(p);
   return {{v.x, v.y, v.z, v.w}};
+}
+__device__ __forceinline__ Four load_four(const int8_t* p) {
+  const char4 v = *reinterpret_cast<const char4*>(p);
+  return {
+      {static_cast<float>(v.x), static_cast<float>(v.y), static_cast<float>(v.z), static_cast<float>(v.w)}};
 }
 template <class T>
 __device__ __forceinline__ Four load_four(const T* p) {
@@ -73,7 +79,7 @@ __device__ __forceinline__ void sum_lanes(float (&v)[kCount]) {
   }
 }
 
-template <class T, int kRows>
+template <class T, class W, int kRows>
 __global__ void __launch_bounds__(kThreads, 2) fma_kernel(const __grid_constant__ SkinnyArgs a) {
   constexpr int kOutputs = kRows == 1 ? 8 : 4, kSums = kRows * kOutputs, kWarps = kThreads / 32;
   __shared__ float partial[kWarps][kSums];
@@ -83,7 +89,7 @@ __global__ void __launch_bounds__(kThreads, 2) fma_kernel(const __grid_constant_
 #pragma unroll
     for (int o = 0; o < kOutputs; ++o) {
       const int64_t row = min(first_output + o, a.out - 1);
-      if (column < a.padded) w[o] = load_four(static_cast<const T*>(a.w) + row * a.padded + column);
+      if (column < a.padded) w[o] = load_four(static_cast<const W*>(a.w) + row * a.padded + column);
     }
   };
   int column = static_cast<int>(threadIdx.x) * 4;
@@ -117,6 +123,7 @@ __global__ void __launch_bounds__(kThreads, 2) fma_kernel(const __grid_constant_
   float sum = 0;
 #pragma unroll
   for (int i = 0; i < kWarps; ++i) sum += partial[i][thread];
+  if constexpr (std::is_same_v<W, int8_t>) sum *= a.scales[output];
   if (a.bias) sum += load_f32(a.bias, a.y_dtype, output);
   sum = activate(a.activation, sum);
   const int64_t at = row * a.y_stride + output;
@@ -124,15 +131,15 @@ __global__ void __launch_bounds__(kThreads, 2) fma_kernel(const __grid_constant_
   store_f32(a.y, a.y_dtype, at, sum);
 }
 
-template <class T>
+template <class T, class W>
 void launch_fma(const Context& context, const SkinnyArgs& a) {
   const auto blocks = [](int64_t count, int64_t each) {
     return static_cast<unsigned>((count + each - 1) / each);
   };
   if (a.tokens == 1)
-    return launch(context, "fma_matmul", fma_kernel<T, 1>,
+    return launch(context, "fma_matmul", fma_kernel<T, W, 1>,
                   {.grid = dim3(blocks(a.out, 8)), .block = dim3(kThreads)}, a);
-  launch(context, "fma_matmul", fma_kernel<T, 8>,
+  launch(context, "fma_matmul", fma_kernel<T, W, 8>,
          {.grid = dim3(blocks(a.out, 4), blocks(a.tokens, 8)), .block = dim3(kThreads)}, a);
 }
 
@@ -140,7 +147,10 @@ void launch_fma(const Context& context, const SkinnyArgs& a) {
 
 void fma_matmul(const Context& context, const MatmulArgs& args) {
   const SkinnyArgs a = skinny_args(args);
-  dispatch_float(args.w->dtype, [&]<class T>() { launch_fma<device_t<T>>(context, a); });
+  dispatch_float(x_dtype(*args.w), [&]<class T>() {
+    using D = device_t<T>;
+    args.w->dtype == DType::kI8 ? launch_fma<D, int8_t>(context, a) : launch_fma<D, D>(context, a);
+  });
 }
 
 }  // namespace bolide::cuda

@@ -1,7 +1,10 @@
 // Int8 matrices: made of fp32 ones, and back.
+#include <algorithm>
+
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/device/scalar.cuh"
 #include "ops/cuda/launch.h"
+#include "ops/cuda/matmul_kernels.h"
 #include "ops/packed_matrix.h"
 
 namespace bolide::cuda {
@@ -50,7 +53,41 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// 16 columns a thread at a time; the padding with them.
+template <class Y>
+__global__ void __launch_bounds__(kThreads)
+    widen(const int8_t* w, const float* scales, int64_t rows, int64_t padded, Y* y) {
+  constexpr int kColumns = 16;
+  const int64_t vectors = padded / kColumns, count = rows * vectors;
+  wait_for_previous();
+  let_next_start();
+  for (int64_t v = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; v < count;
+       v += static_cast<int64_t>(gridDim.x) * kThreads) {
+    alignas(16) int8_t in[kColumns];
+    *reinterpret_cast<uint4*>(in) = *reinterpret_cast<const uint4*>(w + v * kColumns);
+    const float scale = scales[v / vectors];
+    alignas(16) Y out[kColumns];
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) out[i] = from_f32<Y>(static_cast<float>(in[i]) * scale);
+#pragma unroll
+    for (int i = 0; i < kColumns; i += kVector<Y>)
+      *reinterpret_cast<uint4*>(y + v * kColumns + i) = *reinterpret_cast<const uint4*>(out + i);
+  }
+}
+
 }  // namespace
+
+void widen_rows(const Context& context, const PackedMatrix& w, int64_t first, const View& to) {
+  const int64_t rows = to.shape[0], padded = w.padded_cols(),
+                blocks = (rows * padded / 16 + kThreads - 1) / kThreads;
+  dispatch_float(to.dtype, [&]<class Y>() {
+    launch(context, "widen", widen<device_t<Y>>,
+           {.grid = dim3(static_cast<unsigned>(std::min<int64_t>(blocks, 8 * multiprocessors()))),
+            .block = dim3(kThreads)},
+           w.data.as<int8_t>() + first * padded, w.scales.as<float>() + first, rows, padded,
+           static_cast<device_t<Y>*>(to.data));
+  });
+}
 
 void quantize_rows(const Context& context, const QuantizeRowsArgs& args) {
   launch(context, "quantize_rows", quantize,

@@ -8,6 +8,9 @@ namespace bolide::cuda {
 // Rows up to which skinny_matmul() is made to be fast: it is bound by the stream of weights.
 inline constexpr int64_t kSkinnyRows = 64;
 
+// What x meets W as.
+inline DType x_dtype(const PackedMatrix& w) { return w.dtype == DType::kI8 ? w.x_dtype : w.dtype; }
+
 // What a way has done: kArgmax, instead of the product, when that was wanted and the way finds it by itself.
 enum class Done : uint8_t { kNothing, kProduct, kArgmax };
 
@@ -28,12 +31,16 @@ void skinny_matmul(const Context& context, const MatmulArgs& args);
 // Whether cuBLASLt serves this many rows better. With few the stream of weights is the floor, and own kernels
 // run closer to it: on an H200 they meet at about 20 rows with bloom-560m's matrices, at 5 with bloom-7b1's.
 inline bool cublaslt_wins(const PackedMatrix& w, int64_t rows) {
-  if (w.dtype == DType::kF32) return rows > kSkinnyRows;
+  if (w.dtype == DType::kF32 || w.dtype == DType::kI8) return rows > kSkinnyRows;
   return rows > (w.data.bytes() <= size_t{16} << 20 ? 20 : 4);
 }
 
 // cuBLASLt, with bias, GELU (tanh) and accumulation in its epilogue; a norm before it and other activations
-// after it are kernels of their own. For many rows.
+// after it are kernels of their own. For many rows. Int8 weights are widened first, kWidenedBytes at a time.
 void cublaslt_matmul(const Context& context, const MatmulArgs& args);
+
+// to = rows of int8 weights from row `first` on, as numbers of its type; `to` is [rows, w.padded_cols()],
+// contiguous, 16-byte aligned.
+void widen_rows(const Context& context, const PackedMatrix& w, int64_t first, const View& to);
 
 }  // namespace bolide::cuda

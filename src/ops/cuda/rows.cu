@@ -33,6 +33,7 @@ struct Source {
   const int32_t* previous = nullptr;  // a negative id means previous[-1 - id]
   int64_t begin = 0;                  // the id of row 0
   const float* bias = nullptr;        // for add() alone: [columns] added to each row, or null
+  const float* scales = nullptr;      // [rows] of int8 rows
 
   __device__ __forceinline__ int64_t choice(int64_t row) const {
     if (!ids) return row;
@@ -55,9 +56,13 @@ __global__ void __launch_bounds__(kThreads)
   wait_for_previous();
   let_next_start();
   constexpr int kWidth = kVector<X>;
+  constexpr bool kScaled = std::is_same_v<X, int8_t>;
   const int64_t row = blockIdx.x, from = source.choice(row);
   const bool there = from >= 0 && from < source.rows;
   const X* x = static_cast<const X*>(source.data) + (there ? from * source.stride : 0);
+  float scale = 1;
+  if constexpr (kScaled) scale = there ? source.scales[from] : 0.0f;
+  const auto value = [&](X element) { return kScaled ? to_f32(element) * scale : to_f32(element); };
   y += row * y_stride;
   const int64_t block = static_cast<int64_t>(blockIdx.y) * kThreads * kWidth;
   const int64_t mine = block + static_cast<int64_t>(threadIdx.x) * kWidth;
@@ -70,10 +75,10 @@ __global__ void __launch_bounds__(kThreads)
       float4 sum = kAccumulate ? *out : float4{};
       float4 more =
           kAccumulate && source.bias ? *reinterpret_cast<const float4*>(source.bias + mine + i) : float4{};
-      more.x += to_f32(in[i]);
-      more.y += to_f32(in[i + 1]);
-      more.z += to_f32(in[i + 2]);
-      more.w += to_f32(in[i + 3]);
+      more.x += value(in[i]);
+      more.y += value(in[i + 1]);
+      more.z += value(in[i + 2]);
+      more.w += value(in[i + 3]);
       sum.x += more.x;
       sum.y += more.y;
       sum.z += more.z;
@@ -89,13 +94,13 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t at = first + i * step;
     if (at >= columns) continue;
     const float bias = kAccumulate && source.bias ? source.bias[at] : 0.0f;
-    y[at] = (kAccumulate ? y[at] : 0.0f) + ((there ? to_f32(x[at]) : 0.0f) + bias);
+    y[at] = (kAccumulate ? y[at] : 0.0f) + ((there ? value(x[at]) : 0.0f) + bias);
   }
 }
 
 template <bool kAccumulate>
 void move(const Context& context, const char* name, const Source& source, DType dtype, const View& y) {
-  dispatch_float(dtype, [&]<class T>() {
+  const auto with = [&]<class T>() {
     using X = device_t<T>;
     const int64_t columns = y.shape[1], of_block = kThreads * kVector<X>;
     const bool vectors =
@@ -105,7 +110,9 @@ void move(const Context& context, const char* name, const Source& source, DType 
                                .block = dim3(kThreads)};
     launch(context, name, move_rows<X, kAccumulate>, shape, source, y.as<float>(), y.row_stride, columns,
            vectors);
-  });
+  };
+  if (dtype == DType::kI8) return with.template operator()<int8_t>();
+  dispatch_float(dtype, with);
 }
 
 // Columns [column, column + 4) of a row, as far as it goes.
@@ -218,9 +225,14 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
                          .rows = args.table->rows,
                          .ids = args.ids.data(),
                          .previous = args.previous_ids.data(),
-                         .begin = args.vocab_begin};
+                         .begin = args.vocab_begin,
+                         .scales = static_cast<const float*>(args.table->scales.view().data)};
   if (args.accumulate) return move<true>(context, "embedding", source, args.table->dtype, args.y);
-  if (args.norm.weight.empty()) return move<false>(context, "embedding", source, args.table->dtype, args.y);
+  const bool int8 = args.table->dtype == DType::kI8;
+  if (int8 || args.norm.weight.empty()) move<false>(context, "embedding", source, args.table->dtype, args.y);
+  if (args.norm.weight.empty()) return;
+  // Int8 rows are normed once they are scaled.
+  if (int8) return cuda::layer_norm(context, {.x = args.y, .norm = args.norm, .y = args.y});
   dispatch_float(args.table->dtype, [&]<class T>() {
     norm_to<device_t<T>, float>(context, "embedding_norm", source, args.norm, args.y);
   });

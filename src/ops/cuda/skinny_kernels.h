@@ -7,10 +7,11 @@ namespace bolide::cuda {
 
 // A matmul as its kernels see it. Strides and indices count elements.
 struct SkinnyArgs {
-  const void* w = nullptr;     // [out, padded], the padding 0, each row 16-byte aligned
-  const void* x = nullptr;     // [tokens, in]
-  void* y = nullptr;           // [tokens, out]
-  const void* bias = nullptr;  // [out] of y's dtype, or null
+  const void* w = nullptr;        // [out, padded], the padding 0, each row 16-byte aligned
+  const float* scales = nullptr;  // [out] of int8 weights
+  const void* x = nullptr;        // [tokens, in]
+  void* y = nullptr;              // [tokens, out]
+  const void* bias = nullptr;     // [out] of y's dtype, or null
   int64_t x_stride = 0, y_stride = 0;
   int tokens = 0, out = 0, in = 0, padded = 0;
   DType x_dtype = DType::kF32, y_dtype = DType::kF32;

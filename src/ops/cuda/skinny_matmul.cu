@@ -24,7 +24,7 @@ __device__ __forceinline__ int rows_of(const SkinnyParams& p) {
 }
 
 // Sums a tile over the warps and, in a cluster, over its blocks; finishes and stores it.
-template <int kRows>
+template <int kRows, bool kScaled>
 struct Reducer {
   using S = SkinnyShape<kRows>;
   static constexpr int kPerThread = S::kOutputs > 256 ? S::kOutputs / 256 : 1;
@@ -61,6 +61,14 @@ struct Reducer {
   __device__ __forceinline__ void fetch_bias(int tile) {
     if (p.args.bias) copy_word(bias_slot(), reinterpret_cast<const void*>(bias_address(tile) / 4 * 4));
   }
+  __device__ __forceinline__ float* scale_slot() const {
+    return reinterpret_cast<float*>(shared + p.scale_at) + thread_index();
+  }
+  __device__ __forceinline__ void fetch_scale(int tile) {
+    const int place = (rank_of(p) * share() + thread_index()) % kTileRows;
+    if constexpr (kScaled)
+      copy_word(scale_slot(), p.args.scales + min(tile * kTileRows + place, p.args.out - 1));
+  }
   __device__ __forceinline__ float bias(int tile) const {
     return bits_to_f32(*bias_slot() >> bias_address(tile) % 4 * 8, p.args.y_dtype);
   }
@@ -77,6 +85,7 @@ struct Reducer {
   __device__ __forceinline__ void finish(int tile, int i, int thread, float sum) {
     const int64_t at = index(tile, i, thread);
     if (at < 0) return;
+    if constexpr (kScaled) sum *= *scale_slot();
     if (p.args.bias) sum += bias(tile);
     sum = activate(p.args.activation, sum);
     if (p.args.accumulate) sum += *old_slot(i);
@@ -165,10 +174,12 @@ struct Reducer {
   }
 };
 
-template <class T, int kRows, NormKind kNorm>
+template <class T, class W, int kRows, NormKind kNorm>
 __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRows>::kBlocks)
     skinny_kernel(const __grid_constant__ SkinnyParams p) {
   using S = SkinnyShape<kRows>;
+  using Stored = StoredWeights<T, W>;
+  constexpr int kStep = Stored::kStep, kLaneColumns = Stored::kLaneColumns;
   extern __shared__ __align__(128) char shared[];
   if (p.split_log2 > 0) {
     if (thread_index() < kMailboxes)
@@ -177,17 +188,19 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
     cluster_arrive();
   }
   const SkinnyArgs& a = p.args;
-  // This warp's k-steps begin here; W's and x's columns of this lane within them 8 * (lane % 4) further on.
+  // This warp's k-steps begin here; W's and x's columns of this lane within them kLaneColumns * (lane % 4)
+  // further on.
   const auto step_of = [&](int thread) {
     return (rank_of(p) * kTileWarps + thread / 32 % kTileWarps) * p.steps;
   };
   const auto group_of = [&](int thread) { return S::kGroups == 1 ? 0 : thread / 256; };
-  const T *low, *high;
+  const W *low, *high;
   WeightFragment w[kUnitSteps];
   // Loads from step `first` of a tile on; nothing from step `end` on or past W's columns.
   const auto seek = [&](int tile, int first) {
     const int thread = thread_index(), row = tile * kTileRows + thread % 32 / 4;
-    const T* begin = static_cast<const T*>(a.w) + (step_of(thread) + first) * kStep + thread % 4 * 8;
+    const W* begin =
+        static_cast<const W*>(a.w) + (step_of(thread) + first) * kStep + thread % 4 * kLaneColumns;
     low = begin + static_cast<int64_t>(min(row, a.out - 1)) * a.padded;
     high = begin + static_cast<int64_t>(min(row + 8, a.out - 1)) * a.padded;
   };
@@ -202,7 +215,7 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
   // Of this warp's k-steps from `first` on, those that are W's at this lane's columns.
   const auto lane_steps = [&](int first) {
     const int thread = thread_index();
-    return min(p.steps, (a.padded - thread % 4 * 8 + kStep - 1) / kStep - step_of(thread)) - first;
+    return min(p.steps, (a.padded - thread % 4 * kLaneColumns + kStep - 1) / kStep - step_of(thread)) - first;
   };
   {
     const int valid = lane_steps(0);
@@ -210,8 +223,9 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
 #pragma unroll
     for (int s = 0; s < kUnitSteps; ++s) load(s, s < valid);
   }
-  Reducer<kRows> reduce{p, shared};
+  Reducer<kRows, std::is_same_v<W, int8_t>> reduce{p, shared};
   reduce.fetch_bias(base + group_of(thread_index()));
+  reduce.fetch_scale(base + group_of(thread_index()));
   const int columns = kTileWarps * p.steps * kStep;  // of this block
   constexpr bool kNormed = kNorm != NormKind::kNone;
   if constexpr (kNormed)
@@ -235,7 +249,7 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
     const int thread = thread_index(), g = thread % 32 / 4;
     const int row = kRows <= 8 ? min(g % kRows, rows_of<kRows>(p) - 1) : g, chain = kRows < 8 ? g / 4 : 0;
     return shared + row * p.pitch + (thread / 32 % kTileWarps * p.steps + step) * (kStep * 2) +
-           thread % 4 * 16 + chain * 4;
+           thread % 4 * (kLaneColumns * 2) + chain * 4;
   };
   float c[S::kColumns][2][4] = {};
   for (;;) {
@@ -249,9 +263,9 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
     for (int s = 0; s < kUnitSteps; ++s) {
       if (done + s < p.steps) {
         if constexpr (kRows < 8) {
-          multiply_step_few<T>(c, w[s], in_x + s * (kStep * 2));
+          multiply_step_few<T, W>(c, w[s], in_x + s * (kStep * 2));
         } else {
-          multiply_step<T>(c, w[s], in_x + s * (kStep * 2), 8 * p.pitch);
+          multiply_step<T, W>(c, w[s], in_x + s * (kStep * 2), 8 * p.pitch);
         }
       }
       load(s, s < next_steps);
@@ -260,6 +274,7 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
     reduce(tile + group_of(thread_index()), c, base < p.tiles);
     if (base >= p.tiles) break;
     reduce.fetch_bias(base + group_of(thread_index()));
+    reduce.fetch_scale(base + group_of(thread_index()));
     reduce.fetch_old(base + group_of(thread_index()));
 #pragma unroll
     for (int n = 0; n < S::kColumns; ++n)
@@ -279,12 +294,12 @@ int device_attribute(cudaDeviceAttr attribute) {
 // GPU at hand beyond whether it has clusters.
 void cut_columns(SkinnyParams& p) {
   p.tiles = (p.args.out + kTileRows - 1) / kTileRows;
-  p.total_steps = (p.args.in + kStep - 1) / kStep;
+  p.total_steps = (p.args.in + p.step - 1) / p.step;
   // A cluster's blocks wait for each other at each tile, so columns are shared only where there are too few
   // tiles for a Hopper's 132 multiprocessors, or more columns of x than fit beside other blocks.
-  constexpr int kMaxSteps = 128;  // 4096 columns
+  const int max_steps = 4096 / p.step;
   while (has_clusters() && p.split() < 8 && p.total_steps >= 2 * kTileWarps * p.split() &&
-         (p.total_steps > kMaxSteps * p.split() || p.tiles * p.split() < 128)) {
+         (p.total_steps > max_steps * p.split() || p.tiles * p.split() < 128)) {
     ++p.split_log2;
   }
   p.steps = (p.total_steps + p.split() * kTileWarps - 1) / (p.split() * kTileWarps);
@@ -294,8 +309,10 @@ void cut_columns(SkinnyParams& p) {
 template <int kRows>
 int lay_out(SkinnyParams& p, int rows, NormKind norm) {
   using S = SkinnyShape<kRows>;
-  const int columns = p.steps * kTileWarps * kStep;
-  p.pitch = columns * 2 + 64;  // an odd multiple of 64 bytes: two rows' 64 bytes fill the 32 banks
+  const int columns = p.steps * kTileWarps * p.step;
+  // Two rows' 16 bytes for each of 4 lanes fill the 32 banks: the lanes' are side by side, or with int8
+  // weights those of 32.
+  p.pitch = columns * 2 + (p.step == kStep ? 64 : 16);
   int at = (kRows <= 8 ? std::min(rows, kRows) : kRows) * p.pitch;
   const auto place = [&](int bytes) {
     const int here = (at + 15) / 16 * 16;
@@ -310,6 +327,7 @@ int lay_out(SkinnyParams& p, int rows, NormKind norm) {
   p.exchange_at = place(p.split() > 1 ? S::kExchangeBytes : 0);
   p.mailboxes_at = place(p.split() > 1 ? kMailboxes * 8 : 0);
   p.bias_at = place(p.args.bias ? S::kThreads * 4 : 0);
+  p.scale_at = place(p.args.scales ? S::kThreads * 4 : 0);
   p.old_at = place(p.args.accumulate ? S::kGroups * S::kOutputs * 4 : 0);
   return at;
 }
@@ -352,7 +370,7 @@ int resident_clusters(Kernel kernel, const LaunchShape& shape) {
 
 // False when x does not fit into shared memory in this shape.
 // kNorm: of a single row, in the prologue.
-template <class T, int kRows, NormKind kNorm>
+template <class T, class W, int kRows, NormKind kNorm>
 bool try_launch(const Context& context, SkinnyParams p) {
   using S = SkinnyShape<kRows>;
   LaunchShape shape;
@@ -360,7 +378,7 @@ bool try_launch(const Context& context, SkinnyParams p) {
   if (static_cast<int>(shape.shared_bytes) > shared_limit()) return false;
   shape.block = dim3(S::kThreads);
   shape.cluster_x = static_cast<unsigned>(p.split());
-  const auto kernel = skinny_kernel<T, kRows, kNorm>;
+  const auto kernel = skinny_kernel<T, W, kRows, kNorm>;
   const int blocks = (p.tiles + S::kGroups - 1) / S::kGroups, room = resident_clusters(kernel, shape);
   // Each block takes the same number of tiles, as far as that goes; of clusters there are as many as fit (so
   // bloom-7b1's down takes an H200 35 us, else 37.5).
@@ -373,26 +391,26 @@ bool try_launch(const Context& context, SkinnyParams p) {
 }
 
 // In one pass, if as many rows fit.
-template <class T>
+template <class T, class W>
 bool launch_plain(const Context& context, const SkinnyParams& p) {
   const int tokens = p.args.tokens;
-  if (tokens > 32 && try_launch<T, 64, NormKind::kNone>(context, p)) return true;
-  if (tokens > 16 && try_launch<T, 32, NormKind::kNone>(context, p)) return true;
-  if (tokens > 8 && try_launch<T, 16, NormKind::kNone>(context, p)) return true;
-  if (tokens > 4) return try_launch<T, 8, NormKind::kNone>(context, p);
-  return try_launch<T, 4, NormKind::kNone>(context, p);
+  if (tokens > 32 && try_launch<T, W, 64, NormKind::kNone>(context, p)) return true;
+  if (tokens > 16 && try_launch<T, W, 32, NormKind::kNone>(context, p)) return true;
+  if (tokens > 8 && try_launch<T, W, 16, NormKind::kNone>(context, p)) return true;
+  if (tokens > 4) return try_launch<T, W, 8, NormKind::kNone>(context, p);
+  return try_launch<T, W, 4, NormKind::kNone>(context, p);
 }
 
 // More rows than one are normed by a kernel of their own: with a row, qkv of bloom-560m took an H200 5.6 us
 // that way and 3.7 with the norm in the prologue, with 8 rows 5.6 and 10.5. So are longer ones: their weight
 // and bias in shared memory take from the first-level cache, where loads on their way have their place.
-template <class T>
+template <class T, class W>
 bool launch_normed(const Context& context, const SkinnyParams& p, NormKind kind) {
   const auto aligned = [](const float* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
   if (p.args.tokens > 1 || p.args.in > kNormChunk || !aligned(p.norm.weight) || !aligned(p.norm.bias))
     return false;
-  return kind == NormKind::kRms ? try_launch<T, 4, NormKind::kRms>(context, p)
-                                : try_launch<T, 4, NormKind::kLayer>(context, p);
+  return kind == NormKind::kRms ? try_launch<T, W, 4, NormKind::kRms>(context, p)
+                                : try_launch<T, W, 4, NormKind::kLayer>(context, p);
 }
 
 // Whether 8 rows of x fit, which W's shape alone decides: else results would depend on the rows.
@@ -408,6 +426,7 @@ SkinnyArgs skinny_args(const MatmulArgs& args) {
   const PackedMatrix& w = *args.w;
   SkinnyArgs a;
   a.w = w.data.view().data;
+  a.scales = static_cast<const float*>(w.scales.view().data);
   a.x = args.x.data;
   a.y = args.y.data;
   a.bias = args.bias.data;
@@ -434,20 +453,20 @@ void normed_first(const Context& context, const MatmulArgs& args) {
   MatmulArgs plain = args;
   plain.norm = {};
   // In the weights' type where the norm can write it: what x would be rounded to next.
-  plain.x =
-      context.arena->take(args.x.shape, args.w->dtype == context.activation ? args.w->dtype : DType::kF32);
+  const DType dtype = x_dtype(*args.w);
+  plain.x = context.arena->take(args.x.shape, dtype == context.activation ? dtype : DType::kF32);
   cuda::layer_norm(context, {.x = args.x, .norm = args.norm, .y = plain.x});
   skinny_matmul(context, plain);
 }
 
-template <class T>
+template <class T, class W>
 void launch_16_bit(const Context& context, const MatmulArgs& args, SkinnyParams& p) {
   if (args.norm.weight.empty()) {
-    BOLIDE_CHECK(launch_plain<T>(context, p), "x does not fit");
+    BOLIDE_CHECK((launch_plain<T, W>(context, p)), "x does not fit");
     return;
   }
   p.norm = {args.norm.weight.as<float>(), static_cast<const float*>(args.norm.bias.data), args.norm.eps};
-  if (!launch_normed<T>(context, p, norm_kind(args.norm))) normed_first(context, args);
+  if (!launch_normed<T, W>(context, p, norm_kind(args.norm))) normed_first(context, args);
 }
 
 }  // namespace
@@ -456,12 +475,17 @@ void skinny_matmul(const Context& context, const MatmulArgs& args) {
   if (args.x.shape[0] == 0) return;
   SkinnyParams p;
   p.args = skinny_args(args);
+  const DType dtype = x_dtype(*args.w);
+  const bool int8 = args.w->dtype == DType::kI8;
+  if (int8) p.step = StoredWeights<__half, int8_t>::kStep;
   cut_columns(p);
-  if (args.w->dtype == DType::kF32 || !fits(p)) {
+  if (dtype == DType::kF32 || !fits(p)) {
     return args.norm.weight.empty() ? fma_matmul(context, args) : normed_first(context, args);
   }
-  if (args.w->dtype == DType::kF16) return launch_16_bit<__half>(context, args, p);
-  launch_16_bit<__nv_bfloat16>(context, args, p);
+  const auto run = [&]<class T>() {
+    int8 ? launch_16_bit<T, int8_t>(context, args, p) : launch_16_bit<T, T>(context, args, p);
+  };
+  dtype == DType::kF16 ? run.template operator()<__half>() : run.template operator()<__nv_bfloat16>();
 }
 
 }  // namespace bolide::cuda

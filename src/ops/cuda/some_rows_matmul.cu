@@ -148,8 +148,8 @@ Done some_rows_matmul(const Context& context, const MatmulArgs& args) {
   const bool half_full = large && a.out / 128 < 4 * multiprocessors();
   const size_t pair = 2 * size_of(a.y_dtype);
   if (half_full || a.tokens < (large ? kMinOfLarge : kMinRows) ||
-      a.tokens > (large ? kMaxOfLarge : kMaxRows) || dtype == DType::kF32 || a.out % 16 != 0 ||
-      a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
+      a.tokens > (large ? kMaxOfLarge : kMaxRows) || dtype == DType::kF32 || dtype == DType::kI8 ||
+      a.out % 16 != 0 || a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
       (a.y_dtype != DType::kF32 && a.y_dtype != dtype) || !(norm || (a.x_dtype == dtype && a.x_vector)) ||
       !has_kernel()) {
     return Done::kNothing;

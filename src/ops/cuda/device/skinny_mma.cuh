@@ -5,6 +5,7 @@
 #include "ops/cuda/device/async_copy.cuh"
 #include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/grid.cuh"
+#include "ops/cuda/device/int8.cuh"
 #include "ops/cuda/device/norm_row.cuh"
 #include "ops/cuda/skinny_kernels.h"
 
@@ -15,14 +16,15 @@
 // straight into the A fragments of m16n8k16 products (x^T is B): the order of k within a dot product is free
 // as long as both sides agree, so a lane's 16 contiguous bytes of W serve as they come. 4 steps, 128
 // contiguous bytes of each of two rows, are in flight per lane at any time: the first before the previous
-// kernel has ended, the next tile's as soon as the registers are free.
+// kernel has ended, the next tile's as soon as the registers are free. Of int8 weights 16 bytes are 16
+// columns, and a k-step 64.
 //
 // Sums are added in an order that W's shape alone determines, so a row's result is the same bits for every
 // number of rows.
 namespace bolide::cuda {
 
 inline constexpr int kTileRows = 16;  // outputs of a tile
-inline constexpr int kStep = 32;      // columns of a k-step
+inline constexpr int kStep = 32;      // columns of a k-step of 16-bit weights
 inline constexpr int kTileWarps = 8;  // warps that share a tile within a block
 inline constexpr int kUnitSteps = 4;  // k-steps that a warp has in flight
 
@@ -38,12 +40,13 @@ struct SkinnyParams {
   SkinnyArgs args;
   SkinnyNorm norm;
   int tiles = 0;        // of W
+  int step = kStep;     // columns of a k-step
   int total_steps = 0;  // of a row of W
   int split_log2 = 0;   // blocks of a cluster: 1, 2, 4 or 8
   int steps = 0;        // of a warp in one tile
   // Bytes in shared memory: a row of x, and where things are.
   int pitch = 0, norm_at = 0, moments_at = 0, partial_at = 0, exchange_at = 0, mailboxes_at = 0, bias_at = 0,
-      old_at = 0;
+      scale_at = 0, old_at = 0;
 
   __host__ __device__ int split() const { return 1 << split_log2; }
 };
@@ -73,7 +76,15 @@ __device__ __forceinline__ int thread_index() {
   return index;
 }
 
-// 8 elements of two rows of W, 8 apart.
+// How W is stored, as T or as int8.
+template <class T, class W>
+struct StoredWeights {
+  static constexpr int kParts = static_cast<int>(sizeof(T) / sizeof(W));  // 16 bytes of W as so many of T
+  static constexpr int kStep = cuda::kStep * kParts;
+  static constexpr int kLaneColumns = 8 * kParts;  // of 16 bytes
+};
+
+// 16 bytes of two rows of W, 8 apart.
 struct WeightFragment {
   uint4 low, high;
 };
@@ -112,28 +123,49 @@ __device__ __forceinline__ void multiply<__nv_bfloat16>(float (&c)[4], uint32_t 
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// One k-step. Of a lane's four words of W, words 0 and 2 make one chain of sums, 1 and 3 another: shorter
-// waits. c[n][i]: chain i, for column n of x, whose bytes for this lane begin at `x`, `stride` bytes apart.
-template <class T, int kColumns>
+// 8 columns of a lane's 16 bytes of W, as T.
+template <class T, class W>
+__device__ __forceinline__ uint4 weights_part(uint4 w, int part) {
+  if constexpr (std::is_same_v<W, int8_t>) {
+    const uint2 first = widen_int8<T>(part == 0 ? w.x : w.z), second = widen_int8<T>(part == 0 ? w.y : w.w);
+    return {first.x, first.y, second.x, second.y};
+  } else {
+    return w;
+  }
+}
+
+// One k-step. Of a lane's four words of W as T, words 0 and 2 make one chain of sums, 1 and 3 another:
+// shorter waits. c[n][i]: chain i, for column n of x, whose bytes for this lane begin at `x`, `stride` bytes
+// apart.
+template <class T, class W, int kColumns>
 __device__ __forceinline__ void multiply_step(float (&c)[kColumns][2][4], const WeightFragment& w,
                                               const char* x, int stride) {
 #pragma unroll
-  for (int n = 0; n < kColumns; ++n) {
-    const uint4 b = *reinterpret_cast<const uint4*>(x + n * stride);
-    multiply<T>(c[n][0], w.low.x, w.high.x, w.low.z, w.high.z, b.x, b.z);
-    multiply<T>(c[n][1], w.low.y, w.high.y, w.low.w, w.high.w, b.y, b.w);
+  for (int part = 0; part < StoredWeights<T, W>::kParts; ++part) {
+    const uint4 low = weights_part<T, W>(w.low, part), high = weights_part<T, W>(w.high, part);
+#pragma unroll
+    for (int n = 0; n < kColumns; ++n) {
+      const uint4 b = *reinterpret_cast<const uint4*>(x + n * stride + part * 16);
+      multiply<T>(c[n][0], low.x, high.x, low.z, high.z, b.x, b.z);
+      multiply<T>(c[n][1], low.y, high.y, low.w, high.w, b.y, b.w);
+    }
   }
 }
 // For up to 4 rows of x: the product's two halves of 8 outputs become the two chains of the same 8, against
 // which x stands in both halves of its 8 columns. c[i]: the low or high 8 outputs; its columns 0 .. 3 hold
 // chain 0 in elements 0 and 1, columns 4 .. 7 chain 1 in elements 2 and 3. A lane's words are a fragment as
 // they come: no moves, fewer registers. `x`: this lane's first word of its chain.
-template <class T>
+template <class T, class W>
 __device__ __forceinline__ void multiply_step_few(float (&c)[1][2][4], const WeightFragment& w,
                                                   const char* x) {
-  const uint32_t b0 = *reinterpret_cast<const uint32_t*>(x), b1 = *reinterpret_cast<const uint32_t*>(x + 8);
-  multiply<T>(c[0][0], w.low.x, w.low.y, w.low.z, w.low.w, b0, b1);
-  multiply<T>(c[0][1], w.high.x, w.high.y, w.high.z, w.high.w, b0, b1);
+#pragma unroll
+  for (int part = 0; part < StoredWeights<T, W>::kParts; ++part) {
+    const uint4 low = weights_part<T, W>(w.low, part), high = weights_part<T, W>(w.high, part);
+    const uint32_t b0 = *reinterpret_cast<const uint32_t*>(x + part * 16),
+                   b1 = *reinterpret_cast<const uint32_t*>(x + part * 16 + 8);
+    multiply<T>(c[0][0], low.x, low.y, low.z, low.w, b0, b1);
+    multiply<T>(c[0][1], high.x, high.y, high.z, high.w, b0, b1);
+  }
 }
 
 // The columns of x that this block multiplies, as T, in shared memory: row r from `stage` + r * pitch on; 0
