@@ -18,7 +18,7 @@ class Shapes {
     const bool fast = gpu_ && (mode == kDecode || mode == kCrowd) && pick({0, 1, 1}) == 1;
     shape.head_size = fast ? pick({64, 128}) : pick({8, 20, 31, 40, 64, 80, 96, 128, 256});
     shape.kv_heads = pick({1, 1, 1, 2, 3});
-    shape.heads = shape.kv_heads * pick({1, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16});
+    shape.heads = shape.kv_heads * pick({1, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 20});
     shape.page_size = fast ? pick({16, 32}) : pick({1, 3, 8, 16, 16, 16, 64});
     shape.gap = gpu_ && pick({0, 1, 1}) == 1 ? 64 : 3;
     const int64_t longest = gpu_ ? pick({80, 300, 700}) : pick({20, 60, 150});
