@@ -39,10 +39,10 @@ struct MatmulArgs {
   Argmax argmax = {};
 };
 // y = activation(norm(x) W^T + bias), accumulated in fp32. On a GPU x meets fp16 or bf16 weights as the
-// weights' type (int8: as their x_dtype). On a CPU x may be rounded to bf16 to meet bf16 weights, or int8
-// ones of that x_dtype (where that is what the hardware multiplies); all others meet unrounded x. The result
-// of a row does not depend on the other rows beyond which kernel the row count selects, and is the same for
-// every thread count.
+// weights' type (int8: as their x_dtype, to which with many rows these are rounded, too). On a CPU x may be
+// rounded to bf16 to meet bf16 weights, or int8 ones of that x_dtype (where that is what the hardware
+// multiplies); all others meet unrounded x. The result of a row does not depend on the other rows beyond
+// which kernel the row count selects, and is the same for every thread count.
 void matmul(const Context& context, const MatmulArgs& args);
 
 // The backends, called through the functions above once arguments are checked.

@@ -171,21 +171,29 @@ std::vector<double> rows_of(const Guarded& y, int64_t begin, int64_t end) {
   return values;
 }
 
+struct WeightTypes {
+  DType stored, met;  // what x meets them as
+};
+constexpr WeightTypes kWeightTypes[] = {{DType::kF32, DType::kF32},   {DType::kF16, DType::kF16},
+                                        {DType::kBF16, DType::kBF16}, {DType::kI8, DType::kF32},
+                                        {DType::kI8, DType::kF16},    {DType::kI8, DType::kBF16}};
+
 // Whatever the number of rows, and whichever of them a row is, it gets the same bits.
 TEST_F(CudaOps, SkinnyMatmulRowsAreTheirOwn) {
   constexpr int64_t kRows = 130;
   const int64_t sizes[][2] = {{64, 256}, {43, 130}, {1040, 1024}};
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (const auto& [stored, dtype] : kWeightTypes) {
     const Context on_gpu = context(dtype);
     for (const auto& size : sizes) {
-      const PackedMatrix w = random_packed(on_gpu, size[0], size[1], dtype, 3);
+      const PackedMatrix w = random_packed(on_gpu, size[0], size[1], stored, 3, dtype);
       for (bool norm : {false, true}) {
-        SCOPED_TRACE(fmt::format("{} {}x{}{}", name_of(dtype), size[0], size[1], norm ? " norm" : ""));
+        SCOPED_TRACE(fmt::format("{} {} {}x{}{}", name_of(stored), name_of(dtype), size[0], size[1],
+                                 norm ? " norm" : ""));
         Source source(53);
         const Guarded x = Guarded::random(kRows, size[1], 0, source, 1, norm ? DType::kF32 : dtype);
         const Guarded weight = Guarded::random(1, size[1], 0, source),
                       bias = Guarded::random(1, size[1], 0, source);
-        const auto product = [&](int64_t begin, int64_t end) {
+        const auto product = [&, dtype = dtype](int64_t begin, int64_t end) {
           Guarded y(kRows, size[0], 0, dtype);
           MatmulArgs args = {.x = x.view(on_gpu).slice_rows(begin, end),
                              .w = &w,
@@ -211,12 +219,13 @@ TEST_F(CudaOps, SkinnyMatmulRowsAreTheirOwn) {
 // Within one height of the tiles, too, a row gets the same bits whatever is beside it.
 TEST_F(CudaOps, SomeRowsMatmulRowsAreTheirOwn) {
   constexpr int64_t kRows = 64, kOut = 192, kIn = 1024;
-  for (DType dtype : {DType::kF16, DType::kBF16}) {
+  for (const auto& [stored, dtype] : kWeightTypes) {
+    if (dtype == DType::kF32) continue;
     const Context on_gpu = context(dtype);
-    const PackedMatrix w = random_packed(on_gpu, kOut, kIn, dtype, 3);
+    const PackedMatrix w = random_packed(on_gpu, kOut, kIn, stored, 3, dtype);
     Source source(67);
     const Guarded x = Guarded::random(kRows, kIn, 0, source, 1, dtype);
-    const auto product = [&](int64_t begin, int64_t end) {
+    const auto product = [&, dtype = dtype](int64_t begin, int64_t end) {
       Guarded y(kRows, kOut, 0, dtype);
       const cuda::Done done = cuda::some_rows_matmul(
           on_gpu,
@@ -240,9 +249,10 @@ TEST_F(CudaOps, SomeRowsMatmulRowsAreTheirOwn) {
 TEST_F(CudaOps, BestOfAHeadNeedsNoLogits) {
   if (cuda_properties().compute_capability != 90)
     GTEST_SKIP() << "NOT TESTED: this kernel is for Hopper GPUs";
-  constexpr int64_t kRows = 64, kOut = 67584, kIn = 128;
-  for (DType dtype : {DType::kF16, DType::kBF16}) {
-    const PackedMatrix w = random_packed(context(dtype), kOut, kIn, dtype, 3);
+  constexpr int64_t kRows = 64, kOut = 67584, kIn = 256;
+  for (const auto& [stored, dtype] : kWeightTypes) {
+    if (dtype == DType::kF32) continue;
+    const PackedMatrix w = random_packed(context(dtype), kOut, kIn, stored, 3, dtype);
     Source source(73);
     const Guarded x = Guarded::random(kRows, kIn, 0, source, 1, dtype);
     for (int64_t rows : {5, 8, 9, 33, 64}) {
@@ -325,9 +335,9 @@ TEST_F(CudaOps, DeterministicAttentionForgetsHowAPromptWasCut) {
 
 // In deterministic mode matmul() keeps a row's bits beyond the rows that the skinny kernels are made for.
 TEST_F(CudaOps, DeterministicMatmulRowsAreTheirOwn) {
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (const auto& [stored, dtype] : kWeightTypes) {
     const Context on_gpu = context(dtype, true);
-    const PackedMatrix w = random_packed(on_gpu, 96, 512, dtype, 3);
+    const PackedMatrix w = random_packed(on_gpu, 96, 512, stored, 3, dtype);
     Source source(61);
     const Guarded x = Guarded::random(300, 512, 0, source);
     Guarded all(300, 96, 0), some(300, 96, 0);

@@ -236,15 +236,18 @@ Cases matmul_argmax(Device device) {
 // A rank's part of BLOOM's vocabulary; what takes a head's kernels, one with a tail.
 Cases matmul_argmax_of_heads() {
   Cases cases;
-  for (DType dtype : {DType::kF16, DType::kBF16}) {
-    for (const auto& [out, in] : {std::pair{31360, 256}, {67584, 128}, {67664, 200}}) {
+  for (DType dtype : {DType::kF16, DType::kBF16, DType::kI8}) {
+    for (const auto& [out, in] : {std::pair{31360, 256}, {67584, 128}, {67664, 200}, {67584, 256}}) {
       for (int64_t tokens : {1, 8, 9, 32, 50, 64}) {
         ArgmaxShape shape = {.tokens = tokens,
                              .out = out,
                              .in = in,
                              .dtype = dtype,
-                             .x = activation_dtype(Device::kCuda, dtype)};
-        add_argmax(cases, shape, tokens % 2 == 0 ? ArgmaxShape::kSomeInfinite : ArgmaxShape::kAllInfinite);
+                             .x = dtype == DType::kI8 ? DType::kF16 : activation_dtype(Device::kCuda, dtype)};
+        if (dtype == DType::kI8)  // there are no infinite weights
+          add_argmax(cases, shape, out / 4);
+        else
+          add_argmax(cases, shape, tokens % 2 == 0 ? ArgmaxShape::kSomeInfinite : ArgmaxShape::kAllInfinite);
         shape.norm = true;
         add_argmax(cases, shape, tokens == 8 || tokens == 50 ? out : out / 3);
       }

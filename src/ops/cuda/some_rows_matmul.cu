@@ -14,6 +14,8 @@ namespace {
 constexpr int kMinRows = 9, kMaxRows = 192;
 // Of heads: cuBLASLt's few rows take 135 us for bloom-560m's on an H200, 16 of these 130.
 constexpr int kMinOfLarge = 5, kMaxOfLarge = 64;
+// Twice 64: cuBLASLt needs them widened, which is 5 bytes of traffic a weight.
+constexpr int kMaxOfInt8 = 128;
 // Blocks of a cluster take 64 rows of x at the most; of 65 to 128, with this many outputs, 32: rather than
 // that a cluster shares columns. (24.6 us a layer of bloom-560m at 128 rows, where 64 rows take 25.5 and
 // cuBLASLt 28; at 192 rows 28.2 and 31.0, from 256 on cuBLASLt is at least as quick. Tiles of 128 rows were
@@ -34,10 +36,11 @@ int split_of(int clusters, int chunks) {
   return split;
 }
 
-SomeRowsMaps tensor_maps(const SkinnyArgs& a, DType dtype, uint32_t box_rows, uint32_t box_outputs) {
+SomeRowsMaps tensor_maps(const SkinnyArgs& a, DType w_dtype, DType dtype, uint32_t box_rows,
+                         uint32_t box_outputs) {
   const auto in = static_cast<uint64_t>(a.in), out = static_cast<uint64_t>(a.out);
-  const uint64_t row = static_cast<uint64_t>(a.padded) * 2;
-  return {tensor_map(a.w, dtype, {in, 8, 2, out / 16}, {row * 2, row, row * 16}, {8, 2, box_outputs / 16}),
+  const uint64_t row = static_cast<uint64_t>(a.padded) * size_of(w_dtype);
+  return {tensor_map(a.w, w_dtype, {in, 8, 2, out / 16}, {row * 2, row, row * 16}, {8, 2, box_outputs / 16}),
           tensor_map(a.x, dtype, {in, static_cast<uint64_t>(a.tokens)},
                      {static_cast<uint64_t>(a.x_stride) * 2}, {box_rows})};
 }
@@ -55,6 +58,7 @@ void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int 
   const int mail = split * own * Traits::kSlotBytes;
   const SomeRows p = {.y = a.y,
                       .bias = a.bias,
+                      .scales = a.scales,
                       .y_stride = a.y_stride,
                       .rows = a.tokens,
                       .out = a.out,
@@ -75,24 +79,25 @@ void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int 
       .division = Division::kMaxShared};
   const auto kernel = some_rows_kernel<Traits, kArgmax>;
   launch(context, "some_rows_matmul", kernel, shape, p,
-         tensor_maps(a, dtype, Traits::kRows, Traits::kOutputs));
+         tensor_maps(a, Traits::kInt8 ? DType::kI8 : dtype, dtype, Traits::kRows, Traits::kOutputs));
 }
 
 // Finds `argmax` only where a tile is a block's own and has 128 outputs: it is for heads.
-template <class T, int kRows, int kGroups>
+template <class T, int kRows, int kGroups, class W = T>
 Done launch_rows(const Context& context, const SkinnyArgs& a, DType dtype, const Argmax* argmax = nullptr) {
-  const int tiles = (a.out + 64 * kGroups - 1) / (64 * kGroups), chunks = (a.in + 63) / 64;
+  constexpr int kChunk = SomeRowsTraits<T, kRows, kGroups, 1, W>::kChunk;
+  const int tiles = (a.out + 64 * kGroups - 1) / (64 * kGroups), chunks = (a.in + kChunk - 1) / kChunk;
   const int row_blocks = (a.tokens + kRows - 1) / kRows, wanted = split_of(tiles * row_blocks, chunks);
   if constexpr (kGroups == 2) {
     if (argmax && wanted == 1) {
       const ArgmaxParts parts = take_argmax_parts(context, a.tokens, tiles);
-      launch_split<SomeRowsTraits<T, kRows, kGroups, 1>, true>(context, a, dtype, tiles, chunks, parts);
+      launch_split<SomeRowsTraits<T, kRows, kGroups, 1, W>, true>(context, a, dtype, tiles, chunks, parts);
       pick_argmax(context, parts, *argmax);
       return Done::kArgmax;
     }
   }
   const auto split = [&]<int kSplit>() {
-    launch_split<SomeRowsTraits<T, kRows, kGroups, kSplit>, false>(context, a, dtype, tiles, chunks, {});
+    launch_split<SomeRowsTraits<T, kRows, kGroups, kSplit, W>, false>(context, a, dtype, tiles, chunks, {});
     return Done::kProduct;
   };
   switch (wanted) {
@@ -107,13 +112,17 @@ Done launch_rows(const Context& context, const SkinnyArgs& a, DType dtype, const
   }
 }
 
+template <class T, class W>
+Done launch_wide(const Context& context, const SkinnyArgs& a, DType dtype, const Argmax* argmax) {
+  if (a.tokens > 32) return launch_rows<T, 64, 2, W>(context, a, dtype, argmax);
+  if (a.tokens > 16) return launch_rows<T, 32, 2, W>(context, a, dtype, argmax);
+  return launch_rows<T, 16, 2, W>(context, a, dtype, argmax);
+}
+
 template <class T>
 Done launch_type(const Context& context, const SkinnyArgs& a, DType dtype, bool large, const Argmax* argmax) {
-  if (large) {
-    if (a.tokens > 32) return launch_rows<T, 64, 2>(context, a, dtype, argmax);
-    if (a.tokens > 16) return launch_rows<T, 32, 2>(context, a, dtype, argmax);
-    return launch_rows<T, 16, 2>(context, a, dtype, argmax);
-  }
+  if (a.scales) return launch_wide<T, int8_t>(context, a, dtype, argmax);
+  if (large) return launch_wide<T, T>(context, a, dtype, argmax);
   if (a.tokens <= 16) return launch_rows<T, 16, 1>(context, a, dtype);
   if (a.tokens <= 32 || (a.tokens > 64 && a.tokens <= kMaxOf32Rows && a.out >= kManyOutputs))
     return launch_rows<T, 32, 1>(context, a, dtype);
@@ -129,8 +138,8 @@ bool has_kernel() {
 // x through its norm, as the products want it.
 View normed(const Context& context, const MatmulArgs& args) {
   Context typed = context;
-  typed.activation = args.w->dtype;
-  View x = context.arena->take({args.x.shape[0], args.w->padded_cols()}, args.w->dtype);
+  typed.activation = x_dtype(*args.w);
+  View x = context.arena->take({args.x.shape[0], args.w->padded_cols()}, typed.activation);
   x.shape[1] = args.w->cols;
   cuda::layer_norm(typed, {.x = args.x, .norm = args.norm, .y = x});
   return x;
@@ -139,17 +148,19 @@ View normed(const Context& context, const MatmulArgs& args) {
 }  // namespace
 
 Done some_rows_matmul(const Context& context, const MatmulArgs& args) {
-  const DType dtype = args.w->dtype;
+  const DType dtype = x_dtype(*args.w);
   SkinnyArgs a = skinny_args(args);
-  const bool norm = !args.norm.weight.empty();
-  const bool large = args.w->data.bytes() > kLargeBytes;
+  const bool norm = !args.norm.weight.empty(), int8 = args.w->dtype == DType::kI8;
+  const bool large = args.w->data.bytes() > kLargeBytes, head = large && a.out / 128 >= 4 * multiprocessors();
   // On an H200, cuBLASLt is at least as quick with the matrices of bloom-7b1's layers, which leave a wave of
-  // blocks half full (at 32 rows 125 us a layer against 128), but not with a head.
-  const bool half_full = large && a.out / 128 < 4 * multiprocessors();
+  // blocks half full (at 32 rows 125 us a layer against 128), but not with a head. Int8 ones it would have to
+  // read three times.
+  const bool half_full = large && !head && !int8;
+  const int least = head ? kMinOfLarge : kMinRows;
+  const int most = int8 ? kMaxOfInt8 : large ? kMaxOfLarge : kMaxRows;
   const size_t pair = 2 * size_of(a.y_dtype);
-  if (half_full || a.tokens < (large ? kMinOfLarge : kMinRows) ||
-      a.tokens > (large ? kMaxOfLarge : kMaxRows) || dtype == DType::kF32 || dtype == DType::kI8 ||
-      a.out % 16 != 0 || a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
+  if (half_full || a.tokens < least || a.tokens > most || dtype == DType::kF32 || a.out % 16 != 0 ||
+      a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
       (a.y_dtype != DType::kF32 && a.y_dtype != dtype) || !(norm || (a.x_dtype == dtype && a.x_vector)) ||
       !has_kernel()) {
     return Done::kNothing;

@@ -25,22 +25,25 @@ inline EncodeTensorMap tensor_map_encoder() {
   return encode;
 }
 
-// A tensor of 16-bit elements in boxes of 64 columns, which lie in shared memory as hopper_ptx.cuh's
-// operand() has them. Extents innermost first, strides in bytes of all but the innermost; `box`: extents of
-// all but the innermost.
+// A tensor of 16-bit or int8 elements in boxes of 128 bytes of columns, which lie in shared memory as
+// hopper_ptx.cuh's operand() has them. Extents innermost first, strides in bytes of all but the innermost;
+// `box`: extents of all but the innermost.
 template <int kRank>
 CUtensorMap tensor_map(const void* data, DType dtype, const uint64_t (&extents)[kRank],
                        const uint64_t (&strides)[kRank - 1], const uint32_t (&box)[kRank - 1]) {
   CUtensorMap map;
-  uint32_t boxes[kRank] = {64}, steps[kRank] = {1};
+  uint32_t boxes[kRank] = {static_cast<uint32_t>(128 / size_of(dtype))}, steps[kRank] = {1};
   for (int i = 1; i < kRank; ++i) {
     boxes[i] = box[i - 1];
     steps[i] = 1;
   }
-  const CUresult status = tensor_map_encoder()(
-      &map, dtype == DType::kF16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, kRank,
-      const_cast<void*>(data), extents, strides, boxes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-      CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUtensorMapDataType type = dtype == DType::kI8    ? CU_TENSOR_MAP_DATA_TYPE_UINT8
+                                   : dtype == DType::kF16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                          : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  const CUresult status =
+      tensor_map_encoder()(&map, type, kRank, const_cast<void*>(data), extents, strides, boxes, steps,
+                           CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                           CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   BOLIDE_CHECK(status == CUDA_SUCCESS, "cuTensorMapEncodeTiled: {}", static_cast<int>(status));
   return map;
 }

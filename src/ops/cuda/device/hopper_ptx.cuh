@@ -179,6 +179,35 @@ BOLIDE_MULTIPLY_ROWS("128", 16, BOLIDE_REGISTERS_64, "64", "65", "66", BOLIDE_BL
 #undef BOLIDE_MULTIPLY
 #undef BOLIDE_MULTIPLY_ROWS
 
+// c[64, n] += a[64, 16] b[n, 16]^T, a in registers as in multiply_add().
+#define BOLIDE_MULTIPLY_ROWS(columns, blocks, registers, a_at, b_at, ...)                                  \
+  template <class T>                                                                                       \
+  __device__ __forceinline__ void multiply_rows(float(&c)[blocks][4], const uint32_t(&a)[4], uint64_t b) { \
+    if constexpr (__is_same(T, __half)) {                                                                  \
+      BOLIDE_MULTIPLY("f16", columns, registers, a_at, b_at, __VA_ARGS__);                                 \
+    } else {                                                                                               \
+      BOLIDE_MULTIPLY("bf16", columns, registers, a_at, b_at, __VA_ARGS__);                                \
+    }                                                                                                      \
+  }
+#define BOLIDE_MULTIPLY(type, columns, registers, a_at, b_at, ...)                                  \
+  asm volatile(                                                                                     \
+      "{\n"                                                                                         \
+      ".reg .pred add;\n"                                                                           \
+      "setp.ne.b32 add, 1, 0;\n"                                                                    \
+      "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32." type "." type " " registers ", {" a_at \
+      "}, %" b_at                                                                                   \
+      ", add, 1, 1, 0;\n"                                                                           \
+      "}\n"                                                                                         \
+      : __VA_ARGS__                                                                                 \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+BOLIDE_MULTIPLY_ROWS("16", 2, BOLIDE_REGISTERS_8, "%8, %9, %10, %11", "12", BOLIDE_BLOCK(c, 0),
+                     BOLIDE_BLOCK(c, 1))
+BOLIDE_MULTIPLY_ROWS("32", 4, BOLIDE_REGISTERS_16, "%16, %17, %18, %19", "20", BOLIDE_BLOCKS(c, 0))
+BOLIDE_MULTIPLY_ROWS("64", 8, BOLIDE_REGISTERS_32, "%32, %33, %34, %35", "36", BOLIDE_BLOCKS(c, 0),
+                     BOLIDE_BLOCKS(c, 4))
+#undef BOLIDE_MULTIPLY
+#undef BOLIDE_MULTIPLY_ROWS
+
 // c[64, 64] += a[64, 16] b[16, 64], a in registers as in multiply_add(), b: operand() of 16 rows.
 template <class T>
 __device__ __forceinline__ void multiply_values(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b) {

@@ -6,6 +6,7 @@
 #include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/grid.cuh"
 #include "ops/cuda/device/hopper_ptx.cuh"
+#include "ops/cuda/device/int8.cuh"
 #include "ops/cuda/device/scalar.cuh"
 
 // y = activation(x W^T + bias) for some rows of x by Hopper's warpgroup products, W being the left
@@ -16,22 +17,30 @@
 // chunks of 64. One thread asks the copy engine for chunks of W, as many as the ring holds before the
 // previous kernel has ended, and of x after that. Sums then cross the cluster: each block finishes every
 // split-th 8 rows of x, adding the blocks' sums by rank.
+//
+// Of int8 weights a chunk has 128 columns. The consumers widen them in registers, from where products take
+// their left operand as well, and scale their sums.
 namespace bolide::cuda {
 
-template <class T_, int kRows_, int kGroups_, int kSplit_>
+template <class T_, int kRows_, int kGroups_, int kSplit_, class W_ = T_>
 struct SomeRowsTraits {
   using T = T_;
+  using W = W_;  // as W is stored
+  static constexpr bool kInt8 = std::is_same_v<W, int8_t>;
   static constexpr int kRows = kRows_;      // of x, padded with zeros
   static constexpr int kGroups = kGroups_;  // consumers, one warpgroup each
   static constexpr int kSplit = kSplit_;    // blocks of a cluster, a power of two
   static constexpr int kBlocks = kRows / 8;
   static constexpr int kConsumers = kGroups * 128, kThreads = kConsumers + 32;
   static constexpr int kOutputs = kGroups * 64;  // of a tile
-  // A row of a chunk is 64 columns, 128 bytes. Two blocks fit a multiprocessor with these rings, or one and
-  // the next kernel's.
-  static constexpr int kWBytes = kOutputs * 128, kXBytes = kRows * 128;
-  static constexpr int kWStages = kGroups == 1 ? 8 : 5;
-  static constexpr int kXStages = 32768 / kXBytes < kWStages ? 32768 / kXBytes : kWStages;
+  // W's row of a chunk is 128 bytes, x's are as many for each 64 columns. Two blocks fit a multiprocessor
+  // with these rings, or one and the next kernel's.
+  static constexpr int kParts = kInt8 ? 2 : 1, kChunk = 64 * kParts;  // columns
+  static constexpr int kPartBytes = kRows * 128;
+  static constexpr int kWBytes = kOutputs * 128, kXBytes = kParts * kPartBytes;
+  static constexpr int kWStages = kInt8 ? 4 : kGroups == 1 ? 8 : 5;
+  static constexpr int kMaxXStages = (kInt8 ? 49152 : 32768) / kXBytes;
+  static constexpr int kXStages = kMaxXStages < kWStages ? kMaxXStages : kWStages;
   // Sums come to where the rings were: the whole cluster must have read them. Else they have a place of their
   // own, and a block sends as soon as it has them.
   static constexpr bool kReuse = kGroups == 2;
@@ -41,7 +50,8 @@ struct SomeRowsTraits {
 struct SomeRows {
   void* y;
   const void* bias;
-  int64_t y_stride;  // elements
+  const float* scales;  // of int8 weights
+  int64_t y_stride;     // elements
   int rows, out;
   int row_blocks;     // of kRows, each a cluster's
   int chunks;         // of all columns
@@ -107,7 +117,7 @@ struct SomeRowsProducer {
   __device__ __forceinline__ void load_w(int n) const {
     const uint32_t stage = static_cast<uint32_t>(n % kWStages), full = b.w_full + stage * 8;
     barrier_expect(full, Traits::kWBytes);
-    strided_copy(b.w_ring + stage * Traits::kWBytes, b.maps.w, (b.first + n) * 64, 0, 0,
+    strided_copy(b.w_ring + stage * Traits::kWBytes, b.maps.w, (b.first + n) * Traits::kChunk, 0, 0,
                  b.tile * (Traits::kOutputs / 16), full);
   }
   __device__ __forceinline__ void expect_x(int n) const {
@@ -115,8 +125,11 @@ struct SomeRowsProducer {
   }
   __device__ __forceinline__ void load_x(int n) const {
     const uint32_t stage = static_cast<uint32_t>(n % kXStages);
-    strided_copy(b.x_ring + stage * Traits::kXBytes, b.maps.x, (b.first + n) * 64, b.first_row,
-                 b.x_full + stage * 8);
+#pragma unroll
+    for (int part = 0; part < Traits::kParts; ++part) {
+      strided_copy(b.x_ring + stage * Traits::kXBytes + part * Traits::kPartBytes, b.maps.x,
+                   (b.first + n) * Traits::kChunk + part * 64, b.first_row, b.x_full + stage * 8);
+    }
   }
   // Before the previous kernel has ended.
   __device__ __forceinline__ void open() const {
@@ -163,8 +176,9 @@ struct SomeRowsConsumer {
   unsigned char* y;    // this lane's first element
   int64_t row_bytes;   // of y
   const float4* mail;  // block 0's first sums for this one
-  float2 bias = {0, 0};
+  float2 bias = {0, 0}, scale = {1, 1};
   float c[kBlocks][4];
+  uint32_t widened[2][4][4];  // of int8 weights, 64 columns at a time
 
   __device__ __forceinline__ explicit SomeRowsConsumer(const SomeRowsBlock<Traits>& block) : b(block) {
     const int thread = static_cast<int>(threadIdx.x);
@@ -176,6 +190,8 @@ struct SomeRowsConsumer {
     row_bytes = b.p.y_stride * size;
     y = static_cast<unsigned char*>(b.p.y) + (b.first_row + row) * row_bytes + output * size;
     mail = b.slot(0, 0);
+    if constexpr (Traits::kInt8)
+      if (output < b.p.out) scale = {b.p.scales[output], b.p.scales[output + 1]};
     if (b.p.bias && output < b.p.out) {
       if (b.p.y_f32) {
         const float* from = static_cast<const float*>(b.p.bias) + output;
@@ -191,24 +207,61 @@ struct SomeRowsConsumer {
       for (float& sum : c[n]) sum = 0;
   }
 
-  __device__ __forceinline__ void multiply() {
-    uint32_t w_stage = 0, w_parity = 0, x_stage = 0, x_parity = 0, before = 0;
-#pragma unroll 1
-    for (int n = 0; n < b.count; ++n) {
-      barrier_wait(b.w_full + w_stage * 8, w_parity);
-      barrier_wait(b.x_full + x_stage * 8, x_parity);
-      const uint64_t w =
-          operand(b.w_ring + w_stage * Traits::kWBytes + static_cast<uint32_t>(group) * (64 * 128), 16);
-      const uint64_t x = operand(b.x_ring + x_stage * Traits::kXBytes, 16);
+  // This lane's whole numbers in 16 columns as products take their left operand: rows g and g + 8, columns 2t
+  // and 2t + 8 and those after them. `at`: of row g and column 2t, where the copy engine has put the first
+  // 16; the next pieces of 16 bytes are where it has permuted them to.
+  __device__ __forceinline__ static void widen_step(uint32_t (&a)[4], uint32_t at, uint32_t step) {
+    at ^= step << 4;
+#pragma unroll
+    for (uint32_t i = 0; i < 4; ++i) {
+      uint16_t two;
+      asm volatile("ld.shared.u16 %0, [%1];" : "=h"(two) : "r"(at + i % 2 * (8 * 128) + i / 2 * 8));
+      a[i] = widen_int8<T>(two).x;
+    }
+  }
+
+  // Products of a chunk, of which those of the last part may still run. All before them have ended.
+  __device__ __forceinline__ void multiply_chunk(uint32_t w_stage, uint64_t x) {
+    const uint32_t at = b.w_ring + w_stage * Traits::kWBytes;
+    if constexpr (Traits::kInt8) {
+      const uint32_t g = static_cast<uint32_t>(lane) / 4, t = static_cast<uint32_t>(lane) % 4;
+      const uint32_t mine = at + (threadIdx.x / 32 * 16 + g) * 128 + g * 16 + t * 2;
+#pragma unroll
+      for (uint32_t part = 0; part < 2; ++part) {
+#pragma unroll
+        for (uint32_t step = 0; step < 4; ++step) widen_step(widened[part][step], mine, part * 4 + step);
+        keep(c);
+        keep(widened[part]);
+        group_begin();
+#pragma unroll
+        for (uint32_t step = 0; step < 4; ++step)
+          multiply_rows<T>(c, widened[part][step], x + part * (Traits::kPartBytes / 16) + step * 2);
+        group_issue();
+        group_wait<1>();
+        keep(c);
+        keep(widened[1 - part]);
+      }
+    } else {
+      const uint64_t w = operand(at + static_cast<uint32_t>(group) * (64 * 128), 16);
       keep(c);
       group_begin();
 #pragma unroll
       for (uint64_t step = 0; step < 4; ++step)  // 16 columns, 32 bytes
         multiply_rows<T>(c, w + step * 2, x + step * 2, true);
       group_issue();
-      // The chunk before has been read.
       group_wait<1>();
       keep(c);
+    }
+  }
+
+  __device__ __forceinline__ void multiply() {
+    uint32_t w_stage = 0, w_parity = 0, x_stage = 0, x_parity = 0, before = 0;
+#pragma unroll 1
+    for (int n = 0; n < b.count; ++n) {
+      barrier_wait(b.w_full + w_stage * 8, w_parity);
+      barrier_wait(b.x_full + x_stage * 8, x_parity);
+      multiply_chunk(w_stage, operand(b.x_ring + x_stage * Traits::kXBytes, 16));
+      // The chunk before has been read.
       if (n > 0 && lane == 0) barrier_arrive(b.empty + before * 8);
       before = x_stage;
       if (++x_stage == Traits::kXStages) x_stage = 0, x_parity ^= 1;
@@ -216,6 +269,15 @@ struct SomeRowsConsumer {
     }
     group_wait<0>();
     keep(c);
+    if constexpr (Traits::kInt8) {
+#pragma unroll
+      for (float(&sums)[4] : c) {
+        sums[0] *= scale.x;
+        sums[1] *= scale.x;
+        sums[2] *= scale.y;
+        sums[3] *= scale.y;
+      }
+    }
   }
 
   // Each 8 rows' sums to the block that finishes them: number n's to block n % kSplit, as its n / kSplit-th.
