@@ -237,7 +237,7 @@ Cases matmul_argmax_of_heads() {
   Cases cases;
   for (DType dtype : {DType::kF16, DType::kBF16, DType::kI8}) {
     for (const auto& [out, in] : {std::pair{31360, 256}, {67584, 128}, {67664, 200}, {67584, 256}}) {
-      for (int64_t tokens : {1, 8, 9, 32, 50, 64}) {
+      for (int64_t tokens : {1, 8, 9, 32, 50, 64, 100}) {
         ArgmaxShape shape = {.tokens = tokens,
                              .out = out,
                              .in = in,

@@ -373,7 +373,8 @@ struct SomeRowsConsumer {
         for (int k = 0; k < 4; ++k) best.look(from[i * 128 + k * 32], i * 16 + k * 4);
       const uint64_t found = argmax_of_lanes(best.candidate(begin + odd * 2 + second), 4);
       const int64_t at = n * 8 + row;
-      if (lane % 4 == 0 && at < b.rows) b.p.argmax.data[at * b.p.argmax.stride + b.tile] = found;
+      if (lane % 4 == 0 && at < b.rows)
+        b.p.argmax.data[(b.first_row + at) * b.p.argmax.stride + b.tile] = found;
     }
   }
 };
