@@ -70,23 +70,15 @@ struct GateOpener {
   ~GateOpener() { gate.open(); }
 };
 
-int64_t element_bytes(const ModelInfo& info) { return info.data_type == "fp32" ? 4 : 2; }
-
-double layer_parameters(const ModelInfo& info) {
-  const auto hidden = static_cast<double>(info.hidden_size);
-  const auto heads = static_cast<double>(info.heads * info.head_size);
-  const auto kv = static_cast<double>(info.kv_heads * info.head_size);
-  return static_cast<double>(info.layers) *
-         (hidden * (heads + 2 * kv) + heads * hidden + 2 * hidden * static_cast<double>(info.inter_size));
-}
-
 double head_parameters(const ModelInfo& info) {
   return static_cast<double>(info.vocab_size) * static_cast<double>(info.hidden_size);
 }
 
-double matrix_bytes(const ModelInfo& info) {
-  return (layer_parameters(info) + head_parameters(info)) * static_cast<double>(element_bytes(info));
+double layer_parameters(const ModelInfo& info) {
+  return static_cast<double>(info.gemm_parameters) - head_parameters(info);
 }
+
+double matrix_bytes(const ModelInfo& info) { return static_cast<double>(info.gemm_bytes); }
 
 // Scores and their product with the values, for `pairs` of a query with a key.
 double attention_flops(const ModelInfo& info, double pairs) {

@@ -17,7 +17,7 @@ namespace {
 using nlohmann::ordered_json;
 
 struct Flags {
-  std::string model, data_type;
+  std::string model, data_type, weight_scheme = "dense";
   int64_t batch_size = 8, length = 1024;
   int tensor_para_size = 1, pipeline_para_size = 1;
   bool json = false;
@@ -61,6 +61,7 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
   object["memory"] = {{"batch_size", flags.batch_size},
                       {"length", flags.length},
                       {"data_type", flags.data_type.empty() ? "checkpoint" : flags.data_type},
+                      {"weight_scheme", flags.weight_scheme},
                       {"weight_bytes", all.weight_bytes},
                       {"kv_bytes", all.kv_bytes},
                       {"activation_bytes", all.activation_bytes},
@@ -115,9 +116,11 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
   config.add({"files", fmt::format("{} tensors, {}", summary.tensors.size(),
                                    human_bytes(static_cast<double>(summary.file_bytes)))});
   const auto bytes = [](int64_t count) { return human_bytes(static_cast<double>(count)); };
-  Table memory({"memory", fmt::format("batch {} of {} tokens{}", flags.batch_size, grouped(flags.length),
-                                      flags.data_type.empty() ? "" : ", " + flags.data_type)},
-               true);
+  Table memory(
+      {"memory", fmt::format("batch {} of {} tokens{}", flags.batch_size, grouped(flags.length),
+                             (flags.data_type.empty() ? "" : ", " + flags.data_type) +
+                                 (flags.weight_scheme == "dense" ? "" : ", " + flags.weight_scheme))},
+      true);
   const CheckpointSummary::RankMemory all = sum_of(summary, flags);
   memory.add({"weights", bytes(all.weight_bytes)});
   memory.add({"keys and values", bytes(all.kv_bytes)});
@@ -150,6 +153,7 @@ Action add_inspect(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   add_model_folder(app, flags->model);
   add_data_type(app, flags->data_type, "to predict the memory at (default: as in the checkpoint)");
+  add_weight_scheme(app, flags->weight_scheme);
   app.add_option("--batch-size", flags->batch_size, "to predict the memory at (default 8)")
       ->type_name("B")
       ->check(at_least(1, std::numeric_limits<int64_t>::max()));
@@ -165,6 +169,7 @@ Action add_inspect(CLI::App& app) {
     Output out("-", Output::Mode::kDirect, {flags->model});
     const CheckpointSummary summary = bolide::inspect({.model = flags->model,
                                                        .data_type = flags->data_type,
+                                                       .weight_scheme = flags->weight_scheme,
                                                        .batch_size = flags->batch_size,
                                                        .length = flags->length,
                                                        .tensor_para_size = flags->tensor_para_size,

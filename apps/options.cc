@@ -79,8 +79,11 @@ std::string describe(const ModelInfo& info) {
                                 ? ""
                                 : fmt::format(", {} tensor x {} pipeline ranks over {}",
                                               info.tensor_para_size, info.pipeline_para_size, info.transport);
+  const std::string type = info.weight_scheme == "dense"
+                               ? info.data_type
+                               : fmt::format("{} ({})", info.weight_scheme, info.data_type);
   return fmt::format("{}: {} of {} weights{}, {} ({}){}{}, loaded in {:.2f} s", info.architecture,
-                     human_bytes(static_cast<double>(info.weight_bytes)), info.data_type,
+                     human_bytes(static_cast<double>(info.weight_bytes)), type,
                      info.random_weights ? " (random)" : "", info.device, info.instruction_set, ranks, tuned,
                      info.load_seconds);
 }
@@ -112,6 +115,14 @@ CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string&
                                kVersion);
           },
           "", "data type"));
+}
+
+void add_weight_scheme(CLI::App& app, std::string& value) {
+  app.add_option("--weight-scheme", value,
+                 "dense, or int8: a byte a weight and one scale an output channel, made while loading "
+                 "(default dense)")
+      ->type_name("dense|int8")
+      ->check(one_of({"dense", "int8"}));
 }
 
 void add_neutral_flag(CLI::App& app, const std::string& names, double neutral) {
@@ -221,6 +232,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->type_name("cpu|cuda")
       ->check(one_of({"cpu", "cuda"}));
   add_data_type(app, flags.data_type, "of weights and cache (default: as in the checkpoint)");
+  add_weight_scheme(app, flags.weight_scheme);
   app.add_option("-t,--threads", flags.threads, "CPU threads (default: every core this process may use)")
       ->type_name("K")
       ->check(at_least(1));
@@ -340,6 +352,7 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
   config.tokenizer_options.cancelled = [] { return interrupted() != 0; };
   config.device = flags.device;
   config.data_type = flags.data_type;
+  config.weight_scheme = flags.weight_scheme;
   config.load_format = flags.load_format == "dummy" ? LoadFormat::kDummy : LoadFormat::kAuto;
   config.threads = flags.threads;
   config.max_batch_size = max_batch_size;

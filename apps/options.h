@@ -26,7 +26,7 @@ std::span<const NeutralParameter> neutral_parameters();
 
 // The flags that every command which loads a model has.
 struct ModelFlags {
-  std::string model, tokenizer_path, load_format = "auto", device = "cpu", data_type;
+  std::string model, tokenizer_path, load_format = "auto", device = "cpu", data_type, weight_scheme = "dense";
   bool quiet = false;
   int threads = 0;
   int64_t max_kv_tokens = 0, max_chunk_tokens = 0;
@@ -73,6 +73,8 @@ void add_log_level(CLI::App& app);
 // is the value's default, where that is empty: as in the checkpoint.
 CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string& note,
                            const std::string& names = "--data-type,--dtype");
+// --weight-scheme.
+void add_weight_scheme(CLI::App& app, std::string& value);
 // --model, -m; --tensor-para-size, -tp; --pipeline-para-size, -pp: with the names that other engines have for
 // them.
 void add_model_folder(CLI::App& app, std::string& value);

@@ -25,6 +25,9 @@ struct EngineConfig {
   TokenizerOptions tokenizer_options = {};
   std::string device = "cpu";  ///< "cpu", or "cuda" where it is built in
   std::string data_type = {};  ///< fp32, fp16 or bf16 for weights and cache; empty: as in the checkpoint
+  /// How matrices are stored: "dense", as data_type says, or "int8": a byte a weight and one scale an output
+  /// channel, made while loading; what meets them and the cache stay of data_type.
+  std::string weight_scheme = "dense";
   LoadFormat load_format = LoadFormat::kAuto;
   int threads = 0;              ///< 0: all cores that this process may use
   int64_t max_batch_size = 64;  ///< sequences that run at once
@@ -84,10 +87,14 @@ bool said_by_first_rank();
 struct ModelInfo {
   std::string architecture, device, data_type, instruction_set;
   std::string checkpoint_data_type;  ///< of the files; data_type is what they were converted to
+  std::string weight_scheme;         ///< of the matrices
   int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0;
   int32_t bos_id = -1;                ///< -1: none
   std::vector<int32_t> end_ids = {};  ///< any of them ends a request that names none itself
   double norm_eps = 0;                ///< epsilon of the layer norms
+  /// Of the whole model: elements of the matrices that a token is multiplied by, the head among them, and the
+  /// bytes that they take.
+  int64_t gemm_parameters = 0, gemm_bytes = 0;
   /// Of all ranks together.
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_capacity_tokens = 0;
   int tensor_para_size = 1, pipeline_para_size = 1;

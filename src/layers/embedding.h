@@ -5,7 +5,7 @@
 #include "comm/communicator.h"
 #include "layers/norm.h"
 #include "ops/embedding.h"
-#include "quant/weight_format.h"
+#include "quant/weight_scheme.h"
 
 namespace bolide {
 
@@ -20,17 +20,15 @@ struct Embedding {
   // y [T, hidden] fp32. Ids and previous ids as in ops/embedding.h; `places` [T] are rows of `positions`.
   void forward(const Context& context, std::span<const int32_t> ids, std::span<const int32_t> previous_ids,
                std::span<const int32_t> places, const View& y) const {
-    const bool at_once = !context.tensor_comm && !positions.format;
-    embedding(context, {.ids = ids,
-                        .table = &table.matrix,
-                        .vocab_begin = vocab_begin,
-                        .y = y,
-                        .previous_ids = previous_ids,
-                        .norm = at_once ? norm.norm() : Norm()});
+    const bool at_once = !context.tensor_comm && positions.empty();
+    table->gather(context, {.ids = ids,
+                            .vocab_begin = vocab_begin,
+                            .y = y,
+                            .previous_ids = previous_ids,
+                            .norm = at_once ? norm.norm() : Norm()});
     if (at_once) return;
     all_reduce(context, y);
-    if (positions.format)
-      embedding(context, {.ids = places, .table = &positions.matrix, .y = y, .accumulate = true});
+    if (!positions.empty()) positions->gather(context, {.ids = places, .y = y, .accumulate = true});
     if (!norm.weight.empty()) norm.forward(context, y, y);
   }
 };

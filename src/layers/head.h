@@ -1,6 +1,6 @@
 #pragma once
 
-#include "quant/weight_format.h"
+#include "quant/weight_scheme.h"
 
 namespace bolide {
 
@@ -9,7 +9,7 @@ namespace bolide {
 // as in ops/matmul.h.
 inline void head_logits(const Context& context, const Weight& weight, const Norm& norm, const View& hidden,
                         const View& logits, const Argmax& argmax) {
-  weight.format->matmul(context, weight, {.x = hidden, .y = logits, .norm = norm, .argmax = argmax});
+  weight->matmul(context, {.x = hidden, .y = logits, .norm = norm, .argmax = argmax});
 }
 
 }  // namespace bolide

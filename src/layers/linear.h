@@ -1,7 +1,7 @@
 #pragma once
 
 #include "comm/communicator.h"
-#include "quant/weight_format.h"
+#include "quant/weight_scheme.h"
 
 namespace bolide {
 
@@ -12,18 +12,17 @@ struct Linear {
   // y [T, out] = activation(norm(x) W^T + b), y of context.activation; an empty norm is none.
   void forward(const Context& context, const View& x, const Norm& norm, const View& y,
                Activation activation = Activation::kNone) const {
-    weight.format->matmul(context, weight,
-                          {.x = x, .bias = bias, .y = y, .activation = activation, .norm = norm});
+    weight->matmul(context, {.x = x, .bias = bias, .y = y, .activation = activation, .norm = norm});
   }
   // Row-parallel: y [T, out] fp32 += the ranks' sum of x W^T + b.
   void add_to(const Context& context, const View& x, const View& y) const {
     if (!context.tensor_comm) {
-      weight.format->matmul(context, weight, {.x = x, .bias = bias, .y = y, .accumulate = true});
+      weight->matmul(context, {.x = x, .bias = bias, .y = y, .accumulate = true});
       return;
     }
     Arena::Scope scope(*context.arena);
     const View delta = context.arena->take(y.shape, context.activation);
-    weight.format->matmul(context, weight, {.x = x, .y = delta});
+    weight->matmul(context, {.x = x, .y = delta});
     context.tensor_comm->reduce_add(context, delta, bias, y);
   }
 };

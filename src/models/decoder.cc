@@ -112,6 +112,7 @@ std::vector<WeightSpec> Decoder::weights() {
   if (first && graph_.learned_positions > 0) {
     specs.push_back({.name = "position_embedding.weight",
                      .shape = {graph_.learned_positions, hidden},
+                     .dense = true,
                      .into = &embedding_.positions});
   }
   if (first && graph_.embedding_norm) add_norm("embedding_norm", hidden, embedding_.norm, specs);

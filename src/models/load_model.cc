@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "models/decoder.h"
 #include "models/open_checkpoint.h"
 
 namespace bolide {
@@ -50,21 +51,23 @@ namespace {
 
 // The kernel ends a process that takes more memory than there is, without a word: say it before.
 void check_memory(const Family& family, const ModelConfig& config, const ModelOptions& options,
-                  const Context& context, const Dist& dist, DType dtype) {
+                  const Context& context, const Dist& dist, const WeightStorage& storage) {
   if (context.device != Device::kCpu || options.available_bytes <= 0) return;
   const std::vector<Dist> alone = {dist}, &ranks = options.sharing.empty() ? alone : options.sharing;
   int64_t wanted = 0;
   for (const Dist& rank : ranks) {
-    const int64_t weights = weight_bytes(family.build(config, rank)->weights(), rank, dtype);
-    // Beside them lies what the loader's threads are reading.
-    wanted += weights + std::min(weights, load_staging_bytes(context.threads));
+    const auto model = family.build(config, rank);
+    const std::vector<WeightSpec> specs = model->weights();
+    const int64_t weights = weight_bytes(specs, rank, storage);
+    const int64_t loading = loading_bytes(specs, rank, storage, context.device, context.threads);
+    wanted += weights + std::min(weight_bytes(specs, rank, DType::kF32), loading);
   }
   if (wanted <= options.available_bytes) return;
   fail(ErrorCode::kResource,
        "the model needs {} bytes of memory to load as {}{}, and {} are available: use a smaller --data-type, "
        "or more "
        "ranks (--tensor-para-size, --pipeline-para-size) on several machines",
-       wanted, name_of(dtype),
+       wanted, name_of(storage.dtype),
        ranks.size() > 1 ? fmt::format(" in {} ranks on this machine", ranks.size()) : "",
        options.available_bytes);
 }
@@ -77,27 +80,36 @@ LoadedModel load_model(const ModelOptions& options, const Context& context, cons
     if (dist.tensor_rank == 0 && dist.pipeline_rank == 0) log_warnings(config);
     LoadedModel loaded;
     loaded.data_type = options.data_type.value_or(config.checkpoint_dtype);
-    check_memory(family, config, options, context, dist, loaded.data_type);
+    const WeightStorage storage(loaded.data_type, find_weight_scheme(options.weight_scheme));
+    check_memory(family, config, options, context, dist, storage);
     loaded.model = family.build(config, dist);
     const std::vector<WeightSpec> specs = loaded.model->weights();
     Context typed = context;
     typed.activation = activation_dtype(context.device, loaded.data_type);
-    load(typed, specs, loaded.data_type);
+    load(typed, specs, storage);
     loaded.model->prepare(typed);
-    loaded.weight_bytes = weight_bytes(specs, dist, loaded.data_type);
+    loaded.weight_bytes = weight_bytes(specs, dist, storage);
+    const auto whole = family.build(config, {});
+    std::vector<WeightSpec> gemms = whole->weights();
+    std::erase_if(gemms, [&](const WeightSpec& spec) {
+      return !spec.is_matrix() || spec.dense || (spec.name == kEmbeddingName && !config.tied_head);
+    });
+    for (const WeightSpec& spec : gemms) loaded.gemm_parameters += spec.shape.count();
+    loaded.gemm_bytes = weight_bytes(gemms, {}, storage);
     return loaded;
   };
   if (options.dummy) {
     const ModelSettings settings = read_model_settings(options.path);
-    return build(*settings.family, settings.config,
-                 [&](const Context& typed, const std::vector<WeightSpec>& specs, DType dtype) {
-                   load_dummy_weights(typed, specs, dist, dtype, options.dummy_seed, options.on_load);
-                 });
+    return build(
+        *settings.family, settings.config,
+        [&](const Context& typed, const std::vector<WeightSpec>& specs, const WeightStorage& storage) {
+          load_dummy_weights(typed, specs, dist, storage, options.dummy_seed, options.on_load);
+        });
   }
   const Checkpoint checkpoint = open_checkpoint(options.path);
   return build(*checkpoint.family, checkpoint.config,
-               [&](const Context& typed, const std::vector<WeightSpec>& specs, DType dtype) {
-                 load_weights(typed, *checkpoint.source, checkpoint.names(), specs, dist, dtype,
+               [&](const Context& typed, const std::vector<WeightSpec>& specs, const WeightStorage& storage) {
+                 load_weights(typed, *checkpoint.source, checkpoint.names(), specs, dist, storage,
                               options.on_load);
                });
 }

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "models/model.h"
@@ -11,9 +12,10 @@
 namespace bolide {
 
 struct ModelOptions {
-  std::filesystem::path path;      // a folder; with `dummy` also a config.json
-  std::optional<DType> data_type;  // default: the checkpoint's own
-  bool dummy = false;              // random weights at the config's shape
+  std::filesystem::path path;           // a folder; with `dummy` also a config.json
+  std::optional<DType> data_type;       // default: the checkpoint's own
+  std::string weight_scheme = "dense";  // see quant/weight_scheme.h
+  bool dummy = false;                   // random weights at the config's shape
   uint64_t dummy_seed = 0;
   LoadProgress on_load = {};
   // Memory of the CPU that the ranks of `sharing` (this one among them; none: it is alone) may take together;
@@ -25,6 +27,8 @@ struct LoadedModel {
   std::unique_ptr<Model> model;
   DType data_type;
   int64_t weight_bytes = 0;
+  // Of all ranks together: see ModelInfo.
+  int64_t gemm_parameters = 0, gemm_bytes = 0;
 };
 // kUsage naming what cannot be divided over so many ranks, and by what it can.
 void check_divides(const ModelConfig& config, const Dist& dist);

@@ -10,7 +10,7 @@ namespace bolide {
 struct EmbeddingArgs {
   // [tokens] on the device, each in the whole vocabulary; or -1 - r: previous_ids[r].
   std::span<const int32_t> ids;
-  const PackedMatrix* table;  // [local vocab, hidden]
+  const PackedMatrix* table = nullptr;  // [local vocab, hidden]
   int64_t vocab_begin =
       0;   // first id of this rank's slice; ids outside [begin, begin + rows) give a row of zeros
   View y;  // [tokens, hidden] fp32

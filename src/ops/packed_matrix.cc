@@ -6,20 +6,33 @@ namespace bolide {
 
 namespace {
 
-PackedMatrix allocate(int64_t rows, int64_t cols, DType dtype, Device device) {
+// Without its memory.
+PackedMatrix sized(int64_t rows, int64_t cols, DType dtype, Device device) {
   BOLIDE_CHECK(rows >= 0 && cols >= 0);
   PackedMatrix matrix;
   matrix.dtype = dtype;
   matrix.rows = rows;
   matrix.cols = cols;
   matrix.device = device;
-  const Shape shape = device == Device::kCpu ? Shape{matrix.panels(), matrix.panel_stride()}
-                                             : Shape{rows, matrix.padded_cols()};
-  matrix.data = Tensor::zeros(shape, dtype, device);
+  return matrix;
+}
+Shape shape_of(const PackedMatrix& matrix) {
+  return matrix.device == Device::kCpu ? Shape{matrix.panels(), matrix.panel_stride()}
+                                       : Shape{matrix.rows, matrix.padded_cols()};
+}
+
+PackedMatrix allocate(int64_t rows, int64_t cols, DType dtype, Device device) {
+  PackedMatrix matrix = sized(rows, cols, dtype, device);
+  matrix.data = Tensor::zeros(shape_of(matrix), dtype, device);
   return matrix;
 }
 
 }  // namespace
+
+int64_t packed_bytes(int64_t rows, int64_t cols, DType dtype, Device device) {
+  const int64_t scales = dtype == DType::kI8 ? rows * static_cast<int64_t>(sizeof(float)) : 0;
+  return shape_of(sized(rows, cols, dtype, device)).count() * static_cast<int64_t>(size_of(dtype)) + scales;
+}
 
 PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype, Device device) {
   BOLIDE_CHECK(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16);

@@ -46,6 +46,8 @@ struct PackedMatrix {
   }
 };
 
+// Memory of such a matrix, an int8 one's scales too.
+int64_t packed_bytes(int64_t rows, int64_t cols, DType dtype, Device device);
 // Zero-filled.
 PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype, Device device = Device::kCpu);
 // Zero-filled int8.

@@ -5,6 +5,7 @@
 #include "comm/ranks.h"
 #include "decode/sampling.h"
 #include "ops/limits.h"
+#include "quant/weight_scheme.h"
 #include "runtime/machine.h"
 #include "tensor/device.h"
 
@@ -132,6 +133,7 @@ int resolve_threads(int threads, int sharing) {
 void check_config(const EngineConfig& config) {
   parse_device(config.device);
   if (!config.data_type.empty()) parse_data_type(config.data_type);
+  find_weight_scheme(config.weight_scheme);
   resolve_threads(config.threads);
   check_at_least_1("max_batch_size", config.max_batch_size);
   if (config.max_chunk_tokens < 0)

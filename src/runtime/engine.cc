@@ -45,6 +45,7 @@ ModelInfo make_info(const RankParts& parts, Worker& worker, const EngineConfig& 
   info.device = config.device;
   info.data_type = name_of(parts.data_type);
   info.checkpoint_data_type = name_of(model.checkpoint_dtype);
+  info.weight_scheme = config.weight_scheme;
   info.instruction_set =
       cache.device == Device::kCuda ? cuda_properties().name : instruction_set(parts.data_type);
   info.vocab_size = model.vocab_size;
@@ -58,6 +59,8 @@ ModelInfo make_info(const RankParts& parts, Worker& worker, const EngineConfig& 
   info.end_ids = model.end_ids;
   info.norm_eps = model.norm_eps;
   info.weight_bytes = total_weight_bytes;
+  info.gemm_parameters = parts.gemm_parameters;
+  info.gemm_bytes = parts.gemm_bytes;
   info.kv_bytes_per_token = cache_config(model, {}, parts.data_type, 1, 1).page_bytes();
   info.tensor_para_size = worker.dist().tensor_size;
   info.pipeline_para_size = worker.dist().pipeline_size;

@@ -66,10 +66,11 @@ void check_alike(Transport& world, const std::string& lines) {
 std::string common_settings(const EngineConfig& config) {
   return fmt::format(
       "build {} {:016x}\nmodel {:016x}\n--tensor-para-size {}\n--pipeline-para-size {}\n--device {}\n"
-      "--data-type {}\n--load-format {}\nbatch size {}\n--max-kv-tokens {}\n--max-chunk-tokens {}\n"
+      "--data-type {}\n--weight-scheme {}\n--load-format {}\nbatch size {}\n--max-kv-tokens "
+      "{}\n--max-chunk-tokens {}\n"
       "page size {}\n--deterministic {}\n--no-cuda-graphs {}\n--all-reduce {}\n",
       kVersion, hash_of_file("/proc/self/exe"), hash_of_model(config.model), config.tensor_para_size,
-      config.pipeline_para_size, config.device, config.data_type,
+      config.pipeline_para_size, config.device, config.data_type, config.weight_scheme,
       config.load_format == LoadFormat::kDummy ? "dummy" : "auto", config.max_batch_size,
       config.max_kv_tokens, config.max_chunk_tokens, config.page_size, config.deterministic_batching,
       !config.cuda_graphs, config.all_reduce);

@@ -14,10 +14,11 @@ namespace {
 // Of tensor rank 0, whose slice of the vocabulary is the largest.
 CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Dist& dist, DType dtype,
                                           const InspectOptions& options) {
+  const WeightStorage storage(dtype, find_weight_scheme(options.weight_scheme));
   const ModelConfig& config = checkpoint.config;
   const Dist::Range layers = dist.stage_layers(config.layers);
   CheckpointSummary::RankMemory memory{.first_layer = layers.begin, .layers = layers.size()};
-  memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->weights(), dist, dtype);
+  memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->weights(), dist, storage);
   const KvCacheConfig cache = cache_config(config, dist, dtype, 0, KvCacheConfig().page_size);
   const Exact batch = options.batch_size, length = options.length;
   (void)(length + (cache.page_size - 1));
@@ -49,6 +50,7 @@ CheckpointSummary inspect(const InspectOptions& options) {
   }
   check_config({.model = options.model,
                 .data_type = options.data_type,
+                .weight_scheme = options.weight_scheme,
                 .tensor_para_size = options.tensor_para_size,
                 .pipeline_para_size = options.pipeline_para_size});
   const Checkpoint checkpoint = open_checkpoint(options.model);

@@ -25,6 +25,7 @@ ModelOptions model_options(const EngineConfig& config) {
   options.path = config.model;
   options.dummy = config.load_format == LoadFormat::kDummy;
   if (!config.data_type.empty()) options.data_type = parse_data_type(config.data_type);
+  options.weight_scheme = config.weight_scheme;
   options.on_load = config.on_load;
   return options;
 }
@@ -359,6 +360,8 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
     parts.model = std::move(loaded.model);
     parts.data_type = loaded.data_type;
     parts.weight_bytes = loaded.weight_bytes;
+    parts.gemm_parameters = loaded.gemm_parameters;
+    parts.gemm_bytes = loaded.gemm_bytes;
     parts.random_weights = options.dummy;
   });
   parts.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

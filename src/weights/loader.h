@@ -16,18 +16,19 @@ void check_complete(const TensorSource& checkpoint, const NameTable& names, std:
 // How far loading is: EngineConfig::on_load. Empty, or called from one thread at a time.
 using LoadProgress = std::function<void(int64_t done_bytes, int64_t total_bytes)>;
 
-// Fills every spec's field with this rank's share on context.device, matrices as `dtype`, vectors as fp32 or
-// context.activation. check_complete() must have passed. Reads and packs on context.threads threads. Refuses
-// NaN, infinity and what the type cannot hold, see check_values().
+// Fills every spec's field with this rank's share on context.device, matrices as `storage` says, vectors as
+// fp32 or context.activation. check_complete() must have passed. Reads and packs on context.threads threads.
+// Refuses NaN, infinity and what the type cannot hold, see check_values().
 void load_weights(const Context& context, const TensorSource& checkpoint, const NameTable& names,
-                  std::span<const WeightSpec> specs, const Dist& dist, DType dtype,
+                  std::span<const WeightSpec> specs, const Dist& dist, const WeightStorage& storage,
                   const LoadProgress& on_load = {});
-
-// Memory that load_weights() on so many threads may take besides the weights.
-int64_t load_staging_bytes(int threads);
 
 // As load_weights, with reproducible random values instead of a checkpoint.
 void load_dummy_weights(const Context& context, std::span<const WeightSpec> specs, const Dist& dist,
-                        DType dtype, uint64_t seed, const LoadProgress& on_load = {});
+                        const WeightStorage& storage, uint64_t seed, const LoadProgress& on_load = {});
+
+// Memory that loading on so many threads may take besides the weights.
+int64_t loading_bytes(std::span<const WeightSpec> specs, const Dist& dist, const WeightStorage& storage,
+                      Device device, int threads);
 
 }  // namespace bolide

@@ -23,17 +23,17 @@ Shape local_shape(const WeightSpec& spec, const Dist& dist) {
   return shape;
 }
 
-int64_t weight_bytes(const std::vector<WeightSpec>& specs, const Dist& dist, DType dtype) {
+WeightStorage storage_of(const WeightSpec& spec, const WeightStorage& storage) {
+  return spec.dense ? WeightStorage(storage.dtype) : storage;
+}
+
+int64_t weight_bytes(std::span<const WeightSpec> specs, const Dist& dist, const WeightStorage& storage) {
   int64_t bytes = 0;
   for (const WeightSpec& spec : specs) {
     const Shape shape = local_shape(spec, dist);
-    if (spec.is_matrix()) {
-      constexpr int64_t kPanel = PackedMatrix::kPanelRows;
-      bytes += (shape[0] + kPanel - 1) / kPanel * kPanel * PackedMatrix::padded_cols(shape[1], dtype) *
-               static_cast<int64_t>(size_of(dtype));
-    } else {
-      bytes += shape.count() * 4;
-    }
+    const WeightStorage own = storage_of(spec, storage);
+    bytes += spec.is_matrix() ? own.scheme->bytes(shape[0], shape[1], own.dtype, Device::kCpu)
+                              : shape.count() * static_cast<int64_t>(sizeof(float));
   }
   return bytes;
 }

@@ -1,12 +1,13 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
 #include "comm/dist.h"
-#include "quant/weight_format.h"
+#include "quant/weight_scheme.h"
 
 namespace bolide {
 
@@ -38,8 +39,9 @@ struct WeightSpec {
   bool as_activation = false;  // a vector of context.activation (a bias added where such a result is stored)
                                // instead of fp32
   Activation activation = Activation::kNone;  // of the product with it, where that is part of the product
+  bool dense = false;    // a matrix that no scheme packs: a small table, which no product reads
   float dummy_mean = 0;  // centre of the random values of --load-format dummy (1 for a norm's weight)
-  std::variant<Weight*, Tensor*> into;  // a matrix in the weights' dtype, or a vector
+  std::variant<Weight*, Tensor*> into;  // a matrix as the model's are stored, or a vector
 
   bool is_matrix() const { return shape.rank() == 2; }
   int64_t cols() const { return is_matrix() ? shape[1] : 1; }
@@ -57,7 +59,9 @@ Dist::Range local_rows(const WeightSpec& spec, const WeightPart& part, const Dis
 Dist::Range local_cols(const WeightSpec& spec, const Dist& dist);
 // The canonical shape of this rank's share.
 Shape local_shape(const WeightSpec& spec, const Dist& dist);
-// Bytes that a rank's share of all of them takes once loaded.
-int64_t weight_bytes(const std::vector<WeightSpec>& specs, const Dist& dist, DType dtype);
+// How this matrix is stored where the model's are as `storage` says.
+WeightStorage storage_of(const WeightSpec& spec, const WeightStorage& storage);
+// Bytes that a rank's share of all of them takes once loaded, in a CPU's layout.
+int64_t weight_bytes(std::span<const WeightSpec> specs, const Dist& dist, const WeightStorage& storage);
 
 }  // namespace bolide

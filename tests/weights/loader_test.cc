@@ -153,13 +153,13 @@ std::vector<float> values_of(const Tensor& tensor) {
   return {data, data + tensor.view().shape.count()};
 }
 
+Tensor numbers(const Weight& weight) {
+  Tensor all = Tensor::allocate({weight.rows(), weight.cols()}, DType::kF32);
+  weight->dequantize({.threads = 1}, all);
+  return all;
+}
 float element(const Weight& weight, int64_t row, int64_t col) {
-  const PackedMatrix& matrix = weight.matrix;
-  float value = 0;
-  convert_elements(static_cast<const std::byte*>(matrix.data.view().data) +
-                       static_cast<size_t>(matrix.offset(row, col)) * size_of(matrix.dtype),
-                   matrix.dtype, &value, DType::kF32, 1);
-  return value;
+  return numbers(weight).as<float>()[row * weight.cols() + col];
 }
 
 TEST(LoadWeights, PutsEachRanksPartInItsPlace) {
@@ -194,7 +194,6 @@ TEST(LoadWeights, PutsEachRanksPartInItsPlace) {
         const Context context{.device = Device::kCpu, .threads = 2, .activation = DType::kBF16};
         load_weights(context, source, kNames, specs, {.tensor_size = 2, .tensor_rank = rank}, wanted);
         ASSERT_EQ(qkv.rows(), 6);
-        ASSERT_EQ(qkv.matrix.dtype, wanted);
         for (int64_t row = 0; row < 6; ++row) {  // segment by segment, this rank's head in each
           const int64_t from = (rank * kSegments + row / kHeadSize) * kHeadSize + row % kHeadSize;
           for (int64_t col = 0; col < kCols; ++col)
@@ -373,6 +372,44 @@ TEST(LoadWeights, AFaultOfOneThreadEndsAll) {
                                 if (done > 0) fail(ErrorCode::kResource, "interrupted");
                               }),
                  ErrorCode::kResource, "interrupted");
+  }
+}
+
+// A rank's int8 rows have the scales of whole rows: its numbers are a part of those that one rank has.
+TEST(LoadWeights, RanksQuantizeAlike) {
+  for (const bool transposed : {false, true}) {
+    Weight up, down, table;
+    WeightSpec out_split = matrix_spec("up", {40, 34}, &up), in_split = matrix_spec("down", {6, 8}, &down);
+    WeightSpec positions = matrix_spec("table", {5, 7}, &table);
+    positions.dense = true;
+    out_split.shard = Shard::kOut;
+    in_split.shard = Shard::kIn;
+    if (!transposed) in_split.name = "qkv";
+    const std::vector<WeightSpec> specs = {out_split, in_split, positions};
+    const Context context{.threads = 2};
+    const WeightStorage storage(DType::kF32, find_weight_scheme("int8"));
+    load_dummy_weights(context, specs, {}, storage, 5);
+    const Tensor whole_up = numbers(up), whole_down = numbers(down), exact = numbers(table);
+    for (int rank = 0; rank < 2; ++rank) {
+      load_dummy_weights(context, specs, {.tensor_size = 2, .tensor_rank = rank}, storage, 5);
+      const Tensor part_up = numbers(up), part_down = numbers(down);
+      for (int64_t r = 0; r < 20; ++r)
+        for (int64_t c = 0; c < 34; ++c)
+          ASSERT_EQ(part_up.as<float>()[r * 34 + c], whole_up.as<float>()[(rank * 20 + r) * 34 + c]);
+      for (int64_t r = 0; r < 6; ++r)
+        for (int64_t c = 0; c < 4; ++c)
+          ASSERT_EQ(part_down.as<float>()[r * 4 + c], whole_down.as<float>()[r * 8 + rank * 4 + c]);
+    }
+    load_dummy_weights(context, specs, {}, DType::kF32, 5);
+    const Tensor dense_down = numbers(down), dense_table = numbers(table);
+    int64_t off = 0;
+    for (int64_t i = 0; i < 48; ++i) {
+      const float error = std::abs(dense_down.as<float>()[i] - whole_down.as<float>()[i]);
+      EXPECT_LE(error, 0.035f / 254 * 1.01f);
+      off += error > 0;
+    }
+    EXPECT_GT(off, 24);  // it is quantized
+    for (int64_t i = 0; i < 35; ++i) EXPECT_EQ(exact.as<float>()[i], dense_table.as<float>()[i]);
   }
 }
 

@@ -1,26 +1,28 @@
-#include "quant/weight_format.h"
+#include "quant/packed_weight.h"
 
 namespace bolide {
 namespace {
 
-Weight allocate(int64_t rows, int64_t cols, DType dtype, Device device) {
-  return {&kDenseFormat, allocate_packed(rows, cols, dtype, device)};
+class DenseWeight final : public PackedWeight {
+ public:
+  using PackedWeight::PackedWeight;
+  void store(const Context& context, const View& block, bool transposed, int64_t row0,
+             int64_t col0) override {
+    pack_block(context, block, transposed, row0, col0, matrix_);
+  }
+};
+
+std::unique_ptr<StoredWeight> allocate(int64_t rows, int64_t cols, DType dtype, Device device) {
+  return std::make_unique<DenseWeight>(allocate_packed(rows, cols, dtype, device));
 }
 
-void store(const Context& context, const View& block, bool transposed, int64_t row0, int64_t col0,
-           Weight& weight) {
-  pack_block(context, block, transposed, row0, col0, weight.matrix);
+int64_t bytes(int64_t rows, int64_t cols, DType dtype, Device device) {
+  return packed_bytes(rows, cols, dtype, device);
 }
-
-void dense_matmul(const Context& context, const Weight& weight, MatmulArgs args) {
-  args.w = &weight.matrix;
-  matmul(context, args);
-}
-
-int64_t bytes(const Weight& weight) { return static_cast<int64_t>(weight.matrix.data.bytes()); }
 
 }  // namespace
 
-const WeightFormat kDenseFormat = {"dense", allocate, store, dense_matmul, bytes};
+const WeightScheme kDenseScheme = {"dense", allocate, bytes,
+                                   [](int64_t, int64_t, Device) { return int64_t{0}; }};
 
 }  // namespace bolide
