@@ -24,7 +24,6 @@ constexpr Settled kSettled[] = {
     {"--repetition-penalty", 1, "penalties are not there yet"},
     {"--return-cum-log-probs", 0, "'bolide generate --return-log-probs' gives log-probabilities"},
     {"--output-length", 32, "each text makes as many tokens as its last word has"},
-    {"--int8_mode", 0, "quantised weights are not there yet"},
     {"--no-remove-padding", std::nullopt, "batches are never padded"},
     {"--lib-path", std::nullopt, "there is no library to load"},
     {"--test-hf", std::nullopt,
@@ -118,6 +117,23 @@ void add_lambada_flags(CLI::App& app, LambadaFlags& flags) {
         ->check(at_least(std::numeric_limits<int32_t>::min()))
         ->group(kGroup);
   }
+  app.add_option_function<int64_t>(
+         "--int8_mode",
+         [&flags](int64_t mode) {
+           if (mode > 1) {
+             throw Error(
+                 ErrorCode::kUsage,
+                 fmt::format("--int8_mode {}: activations are not quantized in this version; 1 stores "
+                             "the weights as int8",
+                             mode));
+           }
+           flags.int8_mode = static_cast<int>(mode);
+           if (mode == 1) flags.model.weight_scheme = "int8";
+         },
+         "1: as --weight-scheme int8 (default 0)")
+      ->type_name("0|1")
+      ->check(at_least(0))
+      ->group(kGroup);
   app.add_option("--weights-data-type", flags.weights_data_type,
                  "only the type that the checkpoint has; --data-type converts")
       ->type_name("TYPE")
@@ -158,6 +174,7 @@ SettingsBlock arguments_of(const LambadaFlags& flags) {
   out.add("pipeline_para_size", flags.model.pipeline_para_size);
   out.add("shared_contexts_ratio", flags.shared_contexts_ratio);
   out.add("batch_size", flags.batch_size);
+  out.add("int8_mode", int64_t{flags.int8_mode});
   for (const Settled& flag : kSettled)
     if (flag.value) out.add(setting_name(flag.name), *flag.value);
   out.add("top_k", flags.top_k);
@@ -194,7 +211,7 @@ SettingsBlock model_of(const LambadaFlags& flags, const ModelInfo& info) {
   out.add("tensor_para_size", info.tensor_para_size);
   out.add("pipeline_para_size", info.pipeline_para_size);
   out.add("shared_contexts_ratio", flags.shared_contexts_ratio);
-  out.add("int8_mode", 0);
+  out.add("int8_mode", int64_t{info.weight_scheme == "int8"});
   return out;
 }
 

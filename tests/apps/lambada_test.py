@@ -122,7 +122,7 @@ class Lambada(CommandTest):
                                   ("--weights-data-type", "fp16", "--data-type fp16"),
                                   ("--output-length", 8, "as many tokens as its last word"), ("--beam-width", 4, "beam"),
                                   ("--len-penalty", 1, "beam"), ("--beam-search-diversity-rate", 0.5, "beam"),
-                                  ("--repetition-penalty", 1.2, "penalties"), ("--int8_mode", 1, "quantised"),
+                                  ("--repetition-penalty", 1.2, "penalties"), ("--int8_mode", 2, "activations"),
                                   ("--return-cum-log-probs", 1, "--return-log-probs"), ("--top-p", 1.5, "--top-p"),
                                   ("--lib-path", "lib/libth_transformer.so", "no library to load"),
                                   ("--test-hf", None, "Hugging Face"), ("--no-remove-padding", None, "never padded"),
