@@ -45,6 +45,8 @@ struct WeightScheme {
   int64_t (*bytes)(int64_t rows, int64_t cols, DType dtype, Device device);
   int64_t (*loading_bytes)(int64_t rows, int64_t cols, Device device);
   bool whole_rows = false;  // a rank that holds some columns of a row must see all of them
+  // Scratch that its products take on a GPU, beside kMatmulWorkspaceBytes.
+  int64_t scratch_bytes = 0;
 };
 
 extern const WeightScheme kDenseScheme;

@@ -34,7 +34,7 @@ CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Di
   memory.activation_bytes = ((batch * length * (3 * config.hidden_size + widest) + batch * ids) * 4).value();
   const int64_t chunk = std::min((batch * length).value(), resolve_chunk_tokens(Device::kCuda, 0));
   memory.gpu_step_bytes =
-      step_memory(config, dist, dtype, (batch + chunk).value(), options.batch_size).total();
+      step_memory(config, dist, storage, (batch + chunk).value(), options.batch_size).total();
   // What is told is the sum of all, over all ranks.
   (void)((Exact(memory.weight_bytes) + memory.kv_bytes + memory.activation_bytes + memory.gpu_step_bytes) *
          dist.tensor_size * dist.pipeline_size);

@@ -12,11 +12,11 @@
 
 namespace bolide {
 
-StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_type, int64_t step_tokens,
-                       int64_t rows) {
+StepMemory step_memory(const ModelConfig& model, const Dist& dist, const WeightStorage& storage,
+                       int64_t step_tokens, int64_t rows) {
   const Exact tokens = step_tokens, logit_rows = rows;
   constexpr int64_t kRounding = 4096;  // of a few dozen blocks to whole lines
-  const int64_t hidden = model.hidden_size, bytes = static_cast<int64_t>(size_of(data_type));
+  const int64_t hidden = model.hidden_size, bytes = static_cast<int64_t>(size_of(storage.dtype));
   const int64_t heads = dist.tensor_part(model.heads).size(),
                 inter = dist.tensor_part(model.mlp_width()).size();
   const int64_t kv_heads = dist.head_part(model.kv_heads).size(),
@@ -31,7 +31,7 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_ty
   const Exact logits = logit_rows * ids * 4;
   const Exact angles = tokens * model.rotary_dims * 4;  // a cosine and a sine a pair
   const Exact scratch = tokens * hidden * 4 + angles + std::max(sublayer.value(), head.value()) +
-                        kMatmulWorkspaceBytes + kRounding;
+                        kMatmulWorkspaceBytes + storage.scheme->scratch_bytes + kRounding;
   (void)(scratch + logits);  // StepMemory::total()
   return {.scratch = scratch.value(), .logits = logits.value()};
 }

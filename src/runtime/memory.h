@@ -16,8 +16,8 @@ struct StepMemory {
 };
 // Of one rank, for steps of up to `tokens` tokens, with `logit_rows` rows of logits at once. kUsage where
 // that is beyond 2^63 bytes.
-StepMemory step_memory(const ModelConfig& model, const Dist& dist, DType data_type, int64_t tokens,
-                       int64_t logit_rows);
+StepMemory step_memory(const ModelConfig& model, const Dist& dist, const WeightStorage& storage,
+                       int64_t tokens, int64_t logit_rows);
 
 // What a rank sees of its GPU, all ranks having taken what they need but for their caches.
 struct GpuShare {

@@ -113,7 +113,8 @@ StepMemory step_memory(const EngineConfig& config, const RankParts& parts) {
   const ModelConfig& model = parts.model->config();
   const int64_t sequences = padded_sequences(config.max_batch_size);
   const int64_t chunk = resolve_chunk_tokens(parse_device(config.device), config.max_chunk_tokens);
-  return step_memory(model, parts.ranks.dist, parts.data_type, chunk + sequences,
+  const WeightStorage storage(parts.data_type, find_weight_scheme(config.weight_scheme));
+  return step_memory(model, parts.ranks.dist, storage, chunk + sequences,
                      std::min(Worker::logit_block(model, parts.logit_block_bytes), sequences));
 }
 

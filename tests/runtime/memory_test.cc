@@ -67,5 +67,20 @@ TEST(GpuCache, TooLittleNamesTheGpuAndItsRanks) {
                "0 bytes left");
 }
 
+// Of int8 weights a share is widened at a time.
+TEST(StepMemory, CountsWhatProductsWiden) {
+  ModelConfig model;
+  model.vocab_size = 1000;
+  model.hidden_size = 64;
+  model.inter_size = 256;
+  model.layers = 2;
+  model.heads = model.kv_heads = 4;
+  model.head_size = 16;
+  const auto scratch = [&](std::string_view scheme) {
+    return step_memory(model, {}, {DType::kF16, find_weight_scheme(scheme)}, 100, 8).scratch;
+  };
+  EXPECT_EQ(scratch("int8") - scratch("dense"), kWidenedBytes);
+}
+
 }  // namespace
 }  // namespace bolide

@@ -66,6 +66,6 @@ int64_t loading_bytes(int64_t rows, int64_t cols, Device device) {
 
 }  // namespace
 
-const WeightScheme kInt8Scheme = {"int8", allocate, bytes, loading_bytes, true};
+const WeightScheme kInt8Scheme = {"int8", allocate, bytes, loading_bytes, true, kWidenedBytes};
 
 }  // namespace bolide
