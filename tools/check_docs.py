@@ -6,6 +6,7 @@
 - links between documents lead to files and headings that exist;
 - paths in `code` that start with a folder of ours exist (a `*` must match something; NAME is a placeholder);
 - a code block that names a file behind its language (```cpp src/a.cc) stands in that file, word for word;
+- README.md's table of models is the one that tools/model_table.py makes;
 - every package that CMake looks for, and every Debian package that scripts/setup.sh installs, has a row in
   docs/dependencies.md, and no row is stale;
 - with --bolide: each `bolide SUBCOMMAND --flag` in a code block, and each `--flag` in `code`, is one that the command
@@ -19,6 +20,8 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import model_table
 
 FOLDERS = ("src/", "include/", "apps/", "examples/", "tests/", "tools/", "scripts/", "docs/", "cmake/", "bench/", "fuzz/",
            ".ci/")
@@ -70,6 +73,12 @@ def check_paths(root, findings):
             found = any(root.glob(word)) if "*" in word else (root / word).exists()
             if not found:
                 findings.append(f"{name}: `{code}`: there is no {word}")
+
+
+def check_models(root, findings):
+    table = model_table.table(root)
+    if table and model_table.held((root / "README.md").read_text(encoding="utf-8")) != table:
+        findings.append("README.md: the table of models is not as tools/model_table.py prints it: run it with --write")
 
 
 def check_quotes(root, findings):
@@ -199,6 +208,7 @@ def main():
     check_links(args.root, findings)
     check_paths(args.root, findings)
     check_quotes(args.root, findings)
+    check_models(args.root, findings)
     check_dependencies(args.root, findings)
     if args.bolide:
         check_flags(args.root, args.bolide, findings)

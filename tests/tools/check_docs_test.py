@@ -53,6 +53,21 @@ class CheckDocsTest(unittest.TestCase):
         self.expect_finding("README.md", "[x](docs/none.md)\n", "docs/none.md", "no such file")
         self.expect_finding("README.md", "[x](docs/commands.md#none)\n", "no such heading")
 
+    def test_models(self):
+        tree = {"src/models/registry.cc": "const Family* const kFamilies[] = {&kAFamily};\n",
+                "src/models/a.cc": 'const Family kAFamily = {"AForCausalLM", "a", read, kNames, &kFt, build};\n',
+                "tests/golden/manifest.json": '{"cases": [], "families": [{"model_class": "AForCausalLM"}]}'}
+        row = "| AForCausalLM | `a` | read | read and written | {} |\n"
+        place = GOOD["README.md"] + (
+            "<!-- models: tools/model_table.py -->\n"
+            "| Architecture | `model_type` | Hugging Face folders | FasterTransformer folders | Models compared with Hugging Face |\n"
+            "|---|---|---|---|---|\n" + row + "<!-- end of models -->\n")
+        self.assertEqual(self.check({**tree, "README.md": place.format(1)}), (0, ""))
+        for readme in (place.format(2), GOOD["README.md"]):
+            code, findings = self.check({**tree, "README.md": readme})
+            self.assertEqual(code, 1)
+            self.assertIn("table of models", findings)
+
     def test_quotes(self):
         self.assertEqual(self.check({"src/a.cc": "int a;\nint b;\n", "docs/a.md": "```cpp src/a.cc\nint b;\n```\n"}), (0, ""))
         self.expect_finding("docs/a.md", "```cpp src/base/error.h\nint c;\n```\n", "docs/a.md", "int c;", "is not so in")
