@@ -134,7 +134,7 @@ struct Model {
     if (llama)
       return {{"qkv", h + h / 2, h},
               {"dense", h, h},
-              {"up", 7 * h, h},
+              {"up", 7 * h / 2, h},
               {"down", h, 7 * h / 2},
               {"head", 128256, h}};
     return {{"qkv", 3 * h, h}, {"dense", h, h}, {"up", 4 * h, h}, {"down", h, 4 * h}, {"head", 250880, h}};
@@ -153,19 +153,21 @@ void add_matmuls(std::vector<Timing>& all, const Options& options, const Model& 
       const bool head = name == "head", last = name == "dense" || name == "down",
                  gpu = options.device == Device::kCuda;
       if (head && tokens > 64) continue;
-      const test::MatmulShape shape = {
-          .tokens = tokens,
-          .out = w.out,
-          .in = w.in,
-          .dtype = dtype,
-          .x = last ? activation : DType::kF32,
-          .y = last || head ? DType::kF32 : activation,
-          .int8_x = met,
-          .bias = !head && !model.llama,
-          .activation = name == "up" && !model.llama ? Activation::kGeluTanh : Activation::kNone,
-          .norm = gpu && !last,
-          .accumulate = gpu && last,
-          .rms = model.llama};
+      const test::MatmulShape shape = {.tokens = tokens,
+                                       .out = w.out,
+                                       .in = w.in,
+                                       .dtype = dtype,
+                                       .x = last ? activation : DType::kF32,
+                                       .y = last || head ? DType::kF32 : activation,
+                                       .int8_x = met,
+                                       .bias = !head && !model.llama,
+                                       .activation = name != "up"  ? Activation::kNone
+                                                     : model.llama ? Activation::kSilu
+                                                                   : Activation::kGeluTanh,
+                                       .norm = gpu && !last,
+                                       .accumulate = gpu && last,
+                                       .rms = model.llama,
+                                       .gated = model.llama && name == "up"};
       const auto push = [&](std::string_view kind, const test::MatmulShape& one) {
         all.push_back({fmt::format("{}/matmul/{}/{}{}/{}", model.name, name_of(dtype), name, kind, tokens),
                        [one] { return test::matmul_case(one); }, true});
@@ -186,12 +188,14 @@ void add_attention(std::vector<Timing>& all, const Options& options, const Model
   const test::AttentionShape base = {.queries = {},
                                      .lengths = {},
                                      .heads = model.heads,
-                                     .kv_heads = model.heads,
+                                     .kv_heads = model.llama ? model.heads / 4 : model.heads,
                                      .head_size = model.hidden / model.heads,
                                      .dtype = dtype,
                                      .activation = activation_dtype(options.device, dtype),
+                                     .alibi = !model.llama,
                                      .fused = true,
-                                     .gap = 0};
+                                     .gap = 0,
+                                     .rotary = model.llama ? model.hidden / model.heads / 2 : 0};
   for (int64_t batch : batches) {
     // 144 is the middle of what `bolide bench` decodes: 32 tokens after 128.
     for (int64_t length : {options.device == Device::kCpu ? 128 : 144, 1024}) {
@@ -257,6 +261,7 @@ std::vector<Timing> timings(const Options& options) {
     for (DType dtype : {DType::kF16, DType::kI8})
       add_matmuls(all, options, kLlama, dtype, {1, 2, 4, 8, 16, 32, 64, 512});
     add_attention(all, options, kLarge, DType::kF16, {1, 8, 64}, {128, 2048, 8192});
+    add_attention(all, options, kLlama, DType::kF16, {1, 32}, {512, 2048});
     for (const Model& model : {kSmall, kLarge}) add_rows(all, options, model, {1, 64, 2048});
   }
   add_sampling(all);

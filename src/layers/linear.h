@@ -9,10 +9,12 @@ struct Linear {
   Weight weight;  // [out, in]
   Tensor bias;    // [out], or empty: of context.activation for forward(), fp32 for add_to()
 
-  // y [T, out] = activation(norm(x) W^T + b), y of context.activation; an empty norm is none.
+  // y [T, out] = activation(norm(x) W^T + b), y of context.activation; an empty norm is none. Gated as in
+  // ops/matmul.h.
   void forward(const Context& context, const View& x, const Norm& norm, const View& y,
-               Activation activation = Activation::kNone) const {
-    weight->matmul(context, {.x = x, .bias = bias, .y = y, .activation = activation, .norm = norm});
+               Activation activation = Activation::kNone, bool gated = false) const {
+    weight->matmul(context,
+                   {.x = x, .bias = bias, .y = y, .activation = activation, .norm = norm, .gated = gated});
   }
   // Row-parallel: y [T, out] fp32 += the ranks' sum of x W^T + b.
   void add_to(const Context& context, const View& x, const View& y) const {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "layers/linear.h"
-#include "ops/gate.h"
 
 namespace bolide {
 
@@ -15,13 +14,8 @@ struct Mlp {
   // hidden [T, hidden] fp32 += the MLP of norm(hidden); an empty norm is none.
   void add_to(const Context& context, const Norm& norm, const View& hidden) const {
     Arena::Scope scope(*context.arena);
-    View inner = context.arena->take({hidden.rows(), up.weight.rows()}, context.activation);
-    up.forward(context, hidden, norm, inner, gated ? Activation::kNone : activation);
-    if (gated) {
-      const View both = inner;
-      inner = context.arena->take({hidden.rows(), down.weight.cols()}, context.activation);
-      gate(context, {.x = both, .activation = activation, .y = inner});
-    }
+    const View inner = context.arena->take({hidden.rows(), down.weight.cols()}, context.activation);
+    up.forward(context, hidden, norm, inner, activation, gated);
     down.add_to(context, inner, hidden);
   }
 };

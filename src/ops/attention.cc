@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ops/check.h"
+#include "ops/rotary.h"
 
 namespace bolide {
 namespace {
@@ -51,6 +52,20 @@ void check_sequences(const AttentionArgs& args) {
 }
 }  // namespace
 
+void turn(const Context& context, const AttentionArgs& args) {
+  const int64_t head_size = args.kv.k.shape[3];
+  View q = args.q;
+  const size_t width = static_cast<size_t>(q.shape[1]) * size_of(q.dtype);
+  const bool adjacent =
+      args.k.data == static_cast<std::byte*>(q.data) + width && args.k.row_stride == q.row_stride;
+  if (adjacent) q.shape[1] += args.k.shape[1];
+  const auto turn_heads = [&](const View& x) {
+    rotary(context, {.x = x, .head_size = head_size, .cos = args.cos, .sin = args.sin});
+  };
+  turn_heads(q);
+  if (!args.k.empty() && !adjacent) turn_heads(args.k);
+}
+
 void kv_write(const Context& context, const KvWriteArgs& args) {
   check_context(context);
   check_pages(context, args.k_pages, args.v_pages);
@@ -83,6 +98,11 @@ void attention(const Context& context, const AttentionArgs& args) {
     check_matrix(context, "v", args.v, tokens, kv_width, args.q.dtype);
     BOLIDE_CHECK(static_cast<int64_t>(args.slots.size()) == tokens);
   }
+  if (!args.cos.empty()) {
+    BOLIDE_CHECK(args.cos.shape.rank() == 2 && 2 * args.cos.shape[1] <= args.kv.k.shape[3]);
+    check_matrix(context, "cos", args.cos, tokens, args.cos.shape[1]);
+    check_matrix(context, "sin", args.sin, tokens, args.cos.shape[1]);
+  }
   const int64_t sequences = static_cast<int64_t>(args.kv_lengths.size());
   check_score(context, args, sequences);
   BOLIDE_CHECK(static_cast<int64_t>(args.query_offsets.size()) == sequences + 1 &&
@@ -92,6 +112,7 @@ void attention(const Context& context, const AttentionArgs& args) {
     if (context.device == Device::kCuda) return cuda::attention(context, args);
   }
   check_sequences(args);
+  if (!args.cos.empty()) turn(context, args);
   if (!args.k.empty()) {
     kv_write(context,
              {.k = args.k, .v = args.v, .slots = args.slots, .k_pages = args.kv.k, .v_pages = args.kv.v});

@@ -50,6 +50,10 @@ struct AttentionArgs {
   // pages hold them already.
   View k = {}, v = {};
   std::span<const int64_t> slots = {};
+  // Rotary positions, as RotaryArgs has them for halves: q and k are turned first, and may be left so.
+  // [tokens, pairs] fp32, or empty. A GPU may read them while the kernel before this one still runs, as the
+  // arrays below.
+  View cos = {}, sin = {};
   PagedKv kv;
   // These two in the memory of the context's device.
   std::span<const int32_t>
@@ -69,6 +73,9 @@ struct AttentionArgs {
 // table may name any page. (ALiBi as slope * j and as slope * (j - i) differ by a constant per row, which
 // softmax removes.) Flash-style: no score matrix in memory; fp32 accumulation.
 void attention(const Context& context, const AttentionArgs& args);
+
+// For backends: turns args.q and args.k in place, in one piece where they lie side by side.
+void turn(const Context& context, const AttentionArgs& args);
 
 // ALiBi slopes of all `heads` heads as the ALiBi paper and Hugging Face define them, also when not a power of
 // two.

@@ -4,6 +4,7 @@
 
 #include "ops/candidates.h"
 #include "ops/check.h"
+#include "ops/gate.h"
 
 namespace bolide {
 namespace {
@@ -26,6 +27,14 @@ bool product(const Context& context, const MatmulArgs& args) {
   return false;
 }
 
+void gated(const Context& context, const MatmulArgs& args) {
+  if (args.w->rows == 0) return;
+  if constexpr (kHasCuda) {
+    if (context.device == Device::kCuda && cuda::gated_matmul(context, args)) return;
+  }
+  gate_after_matmul(context, args, args.w->rows, [&](const MatmulArgs& both) { product(context, both); });
+}
+
 }  // namespace
 
 void matmul(const Context& context, const MatmulArgs& args) {
@@ -39,7 +48,8 @@ void matmul(const Context& context, const MatmulArgs& args) {
     check_matrix(context, "x", args.x, tokens, args.w->cols);
     check_norm(context, args.norm, args.w->cols);
   }
-  check_activations(context, "y", args.y, tokens, args.w->rows);
+  BOLIDE_CHECK(!args.gated || (args.w->rows % 2 == 0 && !args.accumulate && !args.argmax.wanted()));
+  check_activations(context, "y", args.y, tokens, args.gated ? args.w->rows / 2 : args.w->rows);
   if (!args.bias.empty()) check_vector(context, "bias", args.bias, args.w->rows, args.y.dtype);
   BOLIDE_CHECK(!args.accumulate || (args.y.dtype == DType::kF32 && args.activation == Activation::kNone),
                "only fp32 without activation accumulates");
@@ -47,6 +57,7 @@ void matmul(const Context& context, const MatmulArgs& args) {
   const Argmax& argmax = args.argmax;
   if (argmax.wanted()) check_argmax(context, args);
   if (tokens == 0) return;
+  if (args.gated) return gated(context, args);
   if (!product(context, args) && argmax.wanted())
     candidates(context,
                {.logits = args.y, .begin = argmax.begin, .values = argmax.values, .ids = argmax.ids});

@@ -32,15 +32,18 @@ struct MatmulArgs {
   // prologue.)
   Norm norm = {};
   bool accumulate = false;  // y, then fp32, += instead of =; without activation
+  // W [2 * out, in] has the rows of a gate and then those of an up, and bias [2 * out] likewise: y is
+  // activation(gate) * up, the first half of a gated MLP. Neither accumulates nor with argmax.
+  bool gated = false;
   // With it, y, then fp32 and not accumulated, is scratch that may or may not be written; the result is what
   // candidates() finds in it with a k of 1: what is not finite is of id kNoId. On a GPU products of
   // a head's size with few rows find it themselves, to the bit what is largest of the y that they would
   // write: without 64 MB of logits on their way there and back for 64 rows of BLOOM's vocabulary.
   Argmax argmax = {};
 };
-// y = activation(norm(x) W^T + bias), accumulated in fp32. On a GPU x meets fp16 or bf16 weights as the
-// weights' type (int8: as their x_dtype, to which with many rows these are rounded, too). On a CPU x may be
-// rounded to bf16 to meet bf16 weights, or int8 ones of that x_dtype (where that is what the hardware
+// y = activation(norm(x) W^T + bias), or gated, accumulated in fp32. On a GPU x meets fp16 or bf16 weights as
+// the weights' type (int8: as their x_dtype, to which with many rows these are rounded, too). On a CPU x may
+// be rounded to bf16 to meet bf16 weights, or int8 ones of that x_dtype (where that is what the hardware
 // multiplies); all others meet unrounded x. The result of a row does not depend on the other rows beyond
 // which kernel the row count selects, and is the same for every thread count.
 void matmul(const Context& context, const MatmulArgs& args);
@@ -52,6 +55,8 @@ void matmul(const Context& context, const MatmulArgs& args);
 namespace cuda {
 // True if it has found args.argmax, too. Else that is to be found in y.
 bool matmul(const Context& context, const MatmulArgs& args);
+// Gated by the product's own kernel. False, having done nothing, where the gate has to come after it.
+bool gated_matmul(const Context& context, const MatmulArgs& args);
 }  // namespace cuda
 
 }  // namespace bolide

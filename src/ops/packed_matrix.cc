@@ -17,8 +17,9 @@ PackedMatrix sized(int64_t rows, int64_t cols, DType dtype, Device device) {
   return matrix;
 }
 Shape shape_of(const PackedMatrix& matrix) {
-  return matrix.device == Device::kCpu ? Shape{matrix.panels(), matrix.panel_stride()}
-                                       : Shape{matrix.rows, matrix.padded_cols()};
+  return matrix.device == Device::kCpu
+             ? Shape{matrix.panels(), matrix.panel_stride()}
+             : Shape{matrix.panels() * PackedMatrix::kPanelRows, matrix.padded_cols()};
 }
 
 PackedMatrix allocate(int64_t rows, int64_t cols, DType dtype, Device device) {

@@ -6,7 +6,7 @@ namespace bolide {
 
 // A weight matrix W [rows, cols] (= [out, in]) in the one layout that decode, prefill and the embedding
 // lookup all read. On a GPU: rows of padded_cols() elements, the padding 0, each row 16-byte aligned, as
-// cuBLASLt and own kernels take them. On the CPU:
+// cuBLASLt and own kernels take them; after the last as many rows of 0 as make whole panels. On the CPU:
 //
 // Panels of 16 output rows, interleaved along cols:
 //   data[panel][k / g][16][g],   panel = row / 16,   g = 2 for bf16, 1 for fp32 and fp16

@@ -29,6 +29,7 @@ class AttentionCase : public OpCase {
     if (s.alibi) name += "/alibi";
     if (s.far >= 0) name += fmt::format("/relative{}", s.far);
     if (s.soft_cap > 0) name += fmt::format("/cap{}", s.soft_cap);
+    if (s.rotary > 0) name += fmt::format("/rotary{}", s.rotary);
     return name + (s.fused ? "/fused" : "") + (s.poisoned ? "/poisoned" : "");
   }
   explicit AttentionCase(const AttentionShape& s) : OpCase(name_of_case(s)), shape_(s) {
@@ -71,6 +72,15 @@ class AttentionCase : public OpCase {
     }
     k_ = Mirrored(Tensor::allocate(of_pages, s.dtype));
     v_ = Mirrored(Tensor::allocate(of_pages, s.dtype));
+    cos_ = Guarded(offsets.back(), s.rotary, 1);
+    sin_ = Guarded(offsets.back(), s.rotary, 1);
+    for (int64_t t = 0; t < offsets.back(); ++t) {
+      for (int64_t i = 0; i < s.rotary; ++i) {
+        const float angle = 3 * source.normal();
+        cos_.row(t)[i] = std::cos(angle);
+        sin_.row(t)[i] = std::sin(angle);
+      }
+    }
     fill(table, source);
     const int64_t width = s.heads * s.head_size;
     q_ = Guarded::random(offsets.back(), width, s.gap, source, 1, s.activation);
@@ -78,6 +88,11 @@ class AttentionCase : public OpCase {
     if (s.poisoned) {  // of head 0, the rows in which each sequence ends
       q_.set(offsets[1] - 1, 0, std::numeric_limits<float>::quiet_NaN());
       q_.set(offsets[2] - 1, s.head_size - 1, std::numeric_limits<float>::infinity());
+    }
+    turned_q_ = q_;
+    if (s.rotary > 0) {
+      turned_q_ = turned(q_, s.heads);
+      q_before_ = copy(q_, width);
     }
     slopes_ = Guarded(1, s.heads, 0);
     for (int64_t h = 0; h < s.heads; ++h) slopes_.row(0)[h] = alibi_slopes(s.heads)[static_cast<size_t>(h)];
@@ -90,6 +105,12 @@ class AttentionCase : public OpCase {
     }
     write(context, old_);
     if (!shape_.fused) write(context, new_);
+    if (shape_.rotary > 0) {  // they may have been left turned
+      q_.assign(q_before_);
+      q_.bring(context);
+      new_.k.assign(k_before_);
+      new_.k.bring(context);
+    }
     y_.bring(context);
     args(context);
   }
@@ -102,8 +123,9 @@ class AttentionCase : public OpCase {
   void poison() override { y_.poison(); }
   std::vector<std::byte> output() const override { return y_.bytes(); }
   std::string check() const override {
-    const auto same = [](const Mirrored& a, const Tensor& b) {
-      return std::memcmp(a.host().view().data, b.view().data, b.bytes()) == 0;
+    const auto same = [this](const Mirrored& a, const Tensor& b) {
+      return shape_.rotary > 0 ? near(a.host(), b)
+                               : std::memcmp(a.host().view().data, b.view().data, b.bytes()) == 0;
     };
     // (NaN has many patterns.)
     if (!shape_.poisoned && !same(k_, wanted_k_)) return "the pages of keys are not as they should be";
@@ -111,7 +133,8 @@ class AttentionCase : public OpCase {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
     const std::vector<double>& expected = expected_.get([&] {
       AttentionArgs like = args({});
-      like.kv.k = wanted_k_;
+      like.q = turned_q_.view();
+      like.kv.k = shape_.rotary > 0 ? k_.host() : wanted_k_;  // as they were rounded
       like.kv.v = wanted_v_;
       return ref::attention(like);
     });
@@ -163,6 +186,10 @@ class AttentionCase : public OpCase {
                           .scale = 1 / std::sqrt(static_cast<float>(shape_.head_size)),
                           .soft_cap = shape_.soft_cap,
                           .y = y_.view(context)};
+    if (shape_.rotary > 0) {
+      made.cos = cos_.view(context);
+      made.sin = sin_.view(context);
+    }
     if (shape_.fused) {
       made.k = new_.k.view(context);
       made.v = new_.v.view(context);
@@ -176,6 +203,33 @@ class AttentionCase : public OpCase {
                        .slots = tokens.slots.span<const int64_t>(context),
                        .k_pages = k_.on(context),
                        .v_pages = v_.on(context)});
+  }
+
+  Guarded copy(const Guarded& from, int64_t columns) const {
+    Guarded made(cos_.view().shape[0], columns, 0, shape_.activation);
+    made.assign(from);
+    return made;
+  }
+  // With each head turned.
+  Guarded turned(const Guarded& from, int64_t heads) const {
+    const int64_t columns = heads * shape_.head_size;
+    Guarded made(cos_.view().shape[0], columns, 0, shape_.activation);
+    const std::vector<double> values = ref::rotary(
+        {.x = from.view(), .head_size = shape_.head_size, .cos = cos_.view(), .sin = sin_.view()});
+    for (size_t i = 0; i < values.size(); ++i)
+      made.set(static_cast<int64_t>(i) / columns, static_cast<int64_t>(i) % columns,
+               static_cast<float>(values[i]));
+    return made;
+  }
+  // Pages of keys that were turned in fp32: a rounding may have gone the other way.
+  static bool near(const Tensor& a, const Tensor& b) {
+    const std::vector<double> got = ref::elements(a.view().reshape({a.shape().count(), 1})),
+                              want = ref::elements(b.view().reshape({b.shape().count(), 1}));
+    for (size_t i = 0; i < got.size(); ++i)
+      if (!(std::isnan(want[i]) && std::isnan(got[i])) &&
+          !(std::abs(got[i] - want[i]) <= 2.1 * half_ulp(a.dtype()) * std::abs(want[i]) + 1e-6))
+        return false;
+    return true;
   }
 
   // Draws all keys and values, and puts them where kv_write should.
@@ -194,8 +248,11 @@ class AttentionCase : public OpCase {
       tokens->v = Guarded::random(count, width, shape_.gap, source, 1, shape_.activation);
       tokens->slots = Mirrored(tokens->places);
       if (shape_.poisoned) poison(*tokens, table);
+      const bool turns = shape_.rotary > 0 && tokens == &new_;
+      if (turns) k_before_ = copy(tokens->k, width);
+      const Guarded k = turns && shape_.fused ? turned(tokens->k, shape_.kv_heads) : tokens->k;
       for (int64_t t = 0; t < count; ++t) {
-        place(tokens->k, t, tokens->places[static_cast<size_t>(t)], wanted_k_);
+        place(k, t, tokens->places[static_cast<size_t>(t)], wanted_k_);
         place(tokens->v, t, tokens->places[static_cast<size_t>(t)], wanted_v_);
       }
     }
@@ -231,7 +288,8 @@ class AttentionCase : public OpCase {
   Tensor before_, wanted_k_, wanted_v_;
   Mirrored k_, v_;
   Tokens old_, new_;
-  Guarded q_, y_, slopes_, relative_;
+  Guarded q_, turned_q_, y_, slopes_, relative_, cos_, sin_;
+  Guarded q_before_, k_before_;  // where they turn
   Kept<std::vector<double>> expected_;
 };
 

@@ -86,4 +86,49 @@ Cases attention_masks(Device device) {
   return cases;
 }
 
+// Queries and new keys that turn first: whole heads and parts of them, decoding and prompts, groups of heads,
+// so many sequences that each has a warp.
+Cases attention_rotary(Device device) {
+  Cases cases;
+  std::vector<int64_t> crowd(140);
+  for (size_t i = 0; i < crowd.size(); ++i) crowd[i] = 1 + static_cast<int64_t>(i) * 7 % 150;
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    AttentionShape shape = {.queries = {},
+                            .lengths = {},
+                            .dtype = dtype,
+                            .activation = activation_dtype(device, dtype),
+                            .alibi = false,
+                            .fused = true,
+                            .gap = 64};
+    const auto each = [&](const std::vector<int64_t>& queries, const std::vector<int64_t>& lengths) {
+      shape.queries = queries;
+      shape.lengths = lengths;
+      for (int64_t head_size : {8, 64, 80, 128}) {
+        if (device == Device::kCpu && head_size % 16 == 0 && head_size != 80) continue;  // as any other
+        for (int64_t kv_heads : {2, 8}) {
+          shape.heads = 8;
+          shape.kv_heads = kv_heads;
+          shape.head_size = head_size;
+          for (int64_t pairs : {head_size / 2, head_size / 4}) {
+            shape.rotary = pairs;
+            cases.push_back([shape] { return attention_case(shape); });
+          }
+        }
+      }
+    };
+    each({1, 1, 1}, {1, 33, 100});
+    each({17, 1, 9}, {17, 40, 33});
+    shape.fused = false;
+    each({1, 1}, {20, 30});
+    if (device == Device::kCpu) continue;
+    shape.fused = true;
+    each({1, 1, 1}, {500, 130, 900});
+    each(std::vector<int64_t>(crowd.size(), 1), crowd);
+    each({100}, {300});
+    shape.window = 40;
+    each({1, 1, 1}, {500, 30, 900});
+  }
+  return cases;
+}
+
 }  // namespace bolide::test

@@ -58,13 +58,16 @@ class MatmulCase : public OpCase {
             s.bias ? "/bias" : "",
             s.activation == Activation::kNone ? ""
                                               : fmt::format("/activation{}", static_cast<int>(s.activation)),
-            s.accumulate ? "/accumulate" : "", s.gap ? "/strided" : "")),
+            s.accumulate ? "/accumulate"
+            : s.gated    ? "/gated"
+                         : "",
+            s.gap ? "/strided" : "")),
         shape_(s),
-        w_(s.out, s.in, s.dtype, 7, s.int8_x),
+        w_(s.gated ? 2 * s.out : s.out, s.in, s.dtype, 7, s.int8_x),
         met_(s.dtype == DType::kI8 ? s.int8_x : s.dtype) {
     Source source(11);
     x_ = Guarded::random(s.tokens, s.in, s.gap, source, 1, s.x);
-    bias_ = Guarded::random(1, s.out, 0, source, 1, s.y);
+    bias_ = Guarded::random(1, s.gated ? 2 * s.out : s.out, 0, source, 1, s.y);
     norm_weight_ = Guarded::random(1, s.in, 0, source);
     norm_bias_ = Guarded::random(1, s.in, 0, source);
     before_ = Guarded::random(s.accumulate ? s.tokens : 0, s.out, 0, source);
@@ -95,7 +98,9 @@ class MatmulCase : public OpCase {
                                                 shape_.out * static_cast<int64_t>(size_of(shape_.y)) *
                                                     (shape_.accumulate ? 2 : 1));
   }
-  double flops() const override { return 2.0 * static_cast<double>(shape_.tokens * shape_.in * shape_.out); }
+  double flops() const override {
+    return (shape_.gated ? 4.0 : 2.0) * static_cast<double>(shape_.tokens * shape_.in * shape_.out);
+  }
   DType dtype() const override { return met_; }
   DType activation() const override { return shape_.x != DType::kF32 ? shape_.x : shape_.y; }
 
@@ -106,7 +111,8 @@ class MatmulCase : public OpCase {
                        .bias = shape_.bias ? bias_.vector(context) : View(),
                        .y = y_.view(context),
                        .activation = shape_.activation,
-                       .accumulate = shape_.accumulate};
+                       .accumulate = shape_.accumulate,
+                       .gated = shape_.gated};
     if (shape_.norm) {
       made.norm = {.weight = norm_weight_.vector(context),
                    .bias = shape_.rms ? View() : norm_bias_.vector(context),
@@ -142,11 +148,14 @@ class MatmulCase : public OpCase {
   Wanted oracle(bool narrow) const {
     const MatmulShape& s = shape_;
     const Guarded x = seen(narrow);
-    Wanted wanted = {.values = ref::matmul(after_norm(x)), .bounds = {}, .widened = {}};
+    const PackedMatrix& w = w_.host();
+    MatmulArgs plain = after_norm(x);
+    plain.gated = false;
+    if (s.gated) plain.activation = Activation::kNone;
+    Wanted wanted = {.values = ref::matmul(plain), .bounds = {}, .widened = {}};
     wanted.bounds.resize(wanted.values.size());
     wanted.widened.resize(wanted.values.size());
-    const PackedMatrix& w = w_.host();
-    ref::for_each(s.out, s.tokens * s.out * s.in, [&](int64_t row) {
+    ref::for_each(w.rows, s.tokens * w.rows * s.in, [&](int64_t row) {
       const std::vector<double> weights = ref::row_of(w, row);
       for (int64_t t = 0; t < s.tokens; ++t) {
         double sum = s.bias ? std::abs(bias_.get(0, row)) : 0, squares = 0;
@@ -156,17 +165,36 @@ class MatmulCase : public OpCase {
           squares += term * term;
         }
         if (s.accumulate) sum += std::abs(before_.get(t, row));
-        double& allowed = wanted.bounds[static_cast<size_t>(t * s.out + row)];
+        double& allowed = wanted.bounds[static_cast<size_t>(t * w.rows + row)];
         allowed = kSumError * (sum + 1e-3);
         if (s.norm && narrow) allowed += 6 * half_ulp(met_) * std::sqrt(squares);
-        wanted.widened[static_cast<size_t>(t * s.out + row)] = 6 * half_ulp(met_) * std::sqrt(squares);
+        wanted.widened[static_cast<size_t>(t * w.rows + row)] = 6 * half_ulp(met_) * std::sqrt(squares);
       }
     });
+    return s.gated ? gated(x, wanted) : wanted;
+  }
+  // Of the sums of gates and ups: what either is off by meets the other, and no activation is steeper
+  // than 1.13. After cuBLASLt they have been rounded to y's type.
+  Wanted gated(const Guarded& x, const Wanted& sums) const {
+    Wanted wanted = {.values = ref::matmul(after_norm(x)), .bounds = {}, .widened = {}};
+    for (int64_t i = 0; i < shape_.tokens * shape_.out; ++i) {
+      const auto gate = static_cast<size_t>(i / shape_.out * 2 * shape_.out + i % shape_.out);
+      const size_t up = gate + static_cast<size_t>(shape_.out);
+      const auto off = [&](size_t at) {
+        const double narrowed = 1.5 * half_ulp(shape_.y) * std::abs(sums.values[at]);
+        const double widened = shape_.dtype == DType::kI8 ? sums.widened[at] : 0;
+        return sums.bounds[at] + (library_ ? narrowed + widened : 0);
+      };
+      wanted.bounds.push_back(
+          1.13 * (off(gate) * (std::abs(sums.values[up]) + off(up)) + std::abs(sums.values[gate]) * off(up)) +
+          2e-6 * std::abs(wanted.values[static_cast<size_t>(i)]));
+    }
     return wanted;
   }
   std::string compare(bool narrow) const {
     const Wanted& wanted = wanted_[narrow].get([&] { return oracle(narrow); });
     std::vector<double> bounds = wanted.bounds;
+    if (shape_.gated) return y_.compare(wanted.values, bounds, 1);
     if (library_ && shape_.dtype == DType::kI8)
       for (size_t i = 0; i < bounds.size(); ++i) bounds[i] += wanted.widened[i];
     if (!library_ || (shape_.activation == Activation::kNone && !shape_.bias))
@@ -405,135 +433,6 @@ class GateCase : public OpCase {
   Guarded before_, x_, y_;
 };
 
-class RotaryCase : public OpCase {
- public:
-  RotaryCase(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved, DType dtype,
-             int64_t gap)
-      : OpCase(fmt::format("rotary/{}/{}x{}x{}/pairs{}{}/gap{}", name_of(dtype), tokens, heads, head_size,
-                           pairs, interleaved ? "/interleaved" : "", gap)),
-        head_size_(head_size),
-        interleaved_(interleaved) {
-    Source source(31);
-    before_ = Guarded::random(tokens, heads * head_size, gap, source, 1, dtype);
-    const bool aligned = gap % 8 == 0;
-    cos_ = Guarded::random(tokens, pairs, aligned ? gap : 1, source);
-    sin_ = Guarded::random(tokens, pairs, aligned ? gap : 2, source);
-    x_ = Guarded(tokens, heads * head_size, gap, dtype);
-  }
-  void prepare(const Context& context) override {
-    x_.assign(before_);
-    x_.bring(context);
-    args(context);
-  }
-  void compute(const Context& context) override { rotary(context, args(context)); }
-  void finish(const Context& context) override { x_.fetch(context); }
-  void poison() override { x_.poison(); }
-  std::vector<std::byte> output() const override { return x_.bytes(); }
-  std::string check() const override {
-    if (std::string wrong = x_.check_written(); !wrong.empty()) return wrong;
-    RotaryArgs like = args({});
-    like.x = before_.view();
-    const std::vector<double> expected = ref::rotary(like);
-    // Two products of up to 4 may cancel.
-    return x_.compare(expected, around(expected, 4), 1e-6);
-  }
-  double bytes() const override {
-    return 2.0 * static_cast<double>(x_.view().shape.count()) * static_cast<double>(size_of(x_.dtype()));
-  }
-  DType activation() const override { return x_.dtype(); }
-
- private:
-  RotaryArgs args(const Context& context) const {
-    return {.x = x_.view(context),
-            .head_size = head_size_,
-            .cos = cos_.view(context),
-            .sin = sin_.view(context),
-            .interleaved = interleaved_};
-  }
-  int64_t head_size_;
-  bool interleaved_;
-  Guarded before_, cos_, sin_, x_;
-};
-
-class RotaryAnglesCase : public OpCase {
- public:
-  RotaryAnglesCase(const std::vector<int64_t>& queries, int64_t pairs, int64_t first_position,
-                   int64_t trained)
-      : OpCase(fmt::format("rotary_angles/{}/pairs{}/from{}/trained{}", fmt::join(queries, ","), pairs,
-                           first_position, trained)) {
-    // Of every two sequences one is in the middle of a prompt, and one is beyond it.
-    std::vector<int32_t> positions, offsets = {0}, prompts;
-    int64_t position = first_position;
-    for (const int64_t count : queries) {
-      const bool inside = prompts.size() % 2 == 0;
-      for (int64_t i = 0; i < count; ++i) positions.push_back(static_cast<int32_t>(position + i));
-      prompts.push_back(
-          static_cast<int32_t>(inside ? position + count + 10 : std::max<int64_t>(position / 2, 1)));
-      offsets.push_back(static_cast<int32_t>(positions.size()));
-      position += 37;
-    }
-    growth_ = {.trained = trained, .theta = 10000, .factor = 2.5};
-    positions_ = Mirrored(positions);
-    offsets_ = Mirrored(offsets);
-    prompts_ = Mirrored(prompts);
-    frequencies_ = Guarded(1, pairs, 0);
-    for (int64_t i = 0; i < pairs; ++i)
-      frequencies_.row(0)[i] = std::pow(10000.0f, -static_cast<float>(i) / static_cast<float>(pairs));
-    cos_ = Guarded(offsets.back(), pairs, 3);
-    sin_ = Guarded(offsets.back(), pairs, 2);
-  }
-  void prepare(const Context& context) override {
-    cos_.bring(context);
-    sin_.bring(context);
-    args(context);
-  }
-  void compute(const Context& context) override { rotary_angles(context, args(context)); }
-  void finish(const Context& context) override {
-    cos_.fetch(context);
-    sin_.fetch(context);
-  }
-  void poison() override {
-    cos_.poison();
-    sin_.poison();
-  }
-  std::vector<std::byte> output() const override {
-    std::vector<std::byte> all = cos_.bytes(), more = sin_.bytes();
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-  std::string check() const override {
-    for (const Guarded* y : {&cos_, &sin_})
-      if (std::string wrong = y->check_written(); !wrong.empty()) return wrong;
-    std::vector<double> cosines, sines, bounds;
-    for (const double angle : ref::rotary_angles(args({}))) {
-      cosines.push_back(kScale * std::cos(angle));
-      sines.push_back(kScale * std::sin(angle));
-      // fp32's powers, of frequencies that grow with the text, are not always the nearest number; nor are
-      // sines and cosines.
-      bounds.push_back(4e-7 + (growth_.trained > 0 ? 4e-7 * angle : 0));
-    }
-    const std::string wrong = cos_.compare(cosines, bounds, 1);
-    return wrong.empty() ? sin_.compare(sines, bounds, 1) : wrong;
-  }
-  double bytes() const override { return 8.0 * static_cast<double>(cos_.view().shape.count()); }
-
- private:
-  static constexpr float kScale = 1.25f;
-  RotaryAnglesArgs args(const Context& context) const {
-    return {.positions = positions_.span<const int32_t>(context),
-            .frequencies = frequencies_.vector(context),
-            .scale = kScale,
-            .growth = growth_,
-            .query_offsets = offsets_.span<const int32_t>(context),
-            .prompt_lengths = prompts_.span<const int32_t>(context),
-            .cos = cos_.view(context),
-            .sin = sin_.view(context)};
-  }
-  RotaryGrowth growth_;
-  Mirrored positions_, offsets_, prompts_;
-  Guarded frequencies_, cos_, sin_;
-};
-
 class GatherRowsCase : public OpCase {
  public:
   GatherRowsCase(int64_t rows, int64_t hidden, int64_t gap)
@@ -611,14 +510,6 @@ Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, 
 }
 Case gate_case(int64_t tokens, int64_t inner, Activation activation, DType dtype, int64_t gap) {
   return std::make_unique<GateCase>(tokens, inner, activation, dtype, gap);
-}
-Case rotary_case(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs, bool interleaved,
-                 DType dtype, int64_t gap) {
-  return std::make_unique<RotaryCase>(tokens, heads, head_size, pairs, interleaved, dtype, gap);
-}
-Case rotary_angles_case(const std::vector<int64_t>& queries, int64_t pairs, int64_t first_position,
-                        int64_t trained) {
-  return std::make_unique<RotaryAnglesCase>(queries, pairs, first_position, trained);
 }
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap) {
   return std::make_unique<GatherRowsCase>(rows, hidden, gap);

@@ -48,8 +48,9 @@ struct MatmulShape {
   bool bias = false;
   Activation activation = Activation::kNone;
   bool norm = false, accumulate = false;
-  int64_t gap = 0;   // between rows of x and y
-  bool rms = false;  // the norm
+  int64_t gap = 0;     // between rows of x and y
+  bool rms = false;    // the norm
+  bool gated = false;  // W has 2 * out rows
 };
 Case matmul_case(const MatmulShape& shape);
 
@@ -83,6 +84,7 @@ struct AttentionShape {
   std::vector<int32_t> prefixes = {};  // by sequence, of kPrefix
   int64_t far = -1;                    // of a table of biases by distance; below 0: none
   float soft_cap = 0;
+  int64_t rotary = 0;  // pairs of a head that turn
 };
 Case attention_case(const AttentionShape& shape);
 

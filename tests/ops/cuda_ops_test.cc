@@ -117,6 +117,7 @@ TEST_F(CudaOps, MatmulShapes) { expect_right(matmul_shapes(Device::kCuda)); }
 TEST_F(CudaOps, MatmulRowCounts) { expect_right(matmul_row_counts(Device::kCuda)); }
 TEST_F(CudaOps, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device::kCuda)); }
 TEST_F(CudaOps, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCuda)); }
+TEST_F(CudaOps, MatmulGated) { expect_right(matmul_gated(Device::kCuda)); }
 TEST_F(CudaOps, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCuda)); }
 TEST_F(CudaOps, MatmulArgmax) { expect_right(matmul_argmax(Device::kCuda)); }
 TEST_F(CudaOps, MatmulArgmaxOfHeads) { expect_right(matmul_argmax_of_heads()); }
@@ -128,6 +129,7 @@ TEST_F(CudaOps, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCu
 TEST_F(CudaOps, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
 TEST_F(CudaOps, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda)); }
 TEST_F(CudaOps, AttentionMasks) { expect_right(attention_masks(Device::kCuda)); }
+TEST_F(CudaOps, AttentionRotary) { expect_right(attention_rotary(Device::kCuda)); }
 
 TEST_F(CudaOps, PackBlockAnyPlaceAnyType) { expect_blocks_go_anywhere(context()); }
 TEST_F(CudaOps, PackBlockBlocksMeet) { expect_blocks_meet(context()); }

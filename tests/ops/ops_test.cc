@@ -40,6 +40,7 @@ TEST_P(Ops, MatmulShapes) { expect_right(matmul_shapes(Device::kCpu)); }
 TEST_P(Ops, MatmulRowCounts) { expect_right(matmul_row_counts(Device::kCpu)); }
 TEST_P(Ops, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device::kCpu)); }
 TEST_P(Ops, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCpu)); }
+TEST_P(Ops, MatmulGated) { expect_right(matmul_gated(Device::kCpu)); }
 TEST_P(Ops, MatmulArgmax) { expect_right(matmul_argmax(Device::kCpu)); }
 TEST_P(Ops, Rows) { expect_right(row_ops(Device::kCpu)); }
 TEST_P(Ops, SampleParts) { expect_right(sample_parts()); }
@@ -48,6 +49,7 @@ TEST_P(Ops, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCpu));
 TEST_P(Ops, AttentionDecode) { expect_right(attention_decode(Device::kCpu)); }
 TEST_P(Ops, AttentionPrefill) { expect_right(attention_prefill(Device::kCpu)); }
 TEST_P(Ops, AttentionMasks) { expect_right(attention_masks(Device::kCpu)); }
+TEST_P(Ops, AttentionRotary) { expect_right(attention_rotary(Device::kCpu)); }
 
 INSTANTIATE_TEST_SUITE_P(Isa, Ops, testing::ValuesIn(cpu::available_isas()),
                          [](const auto& info) { return std::string(cpu::name_of(info.param)); });

@@ -152,6 +152,50 @@ Cases matmul_norms(Device device) {
   return cases;
 }
 
+// Gate and up: what matmul_norms() has of a layer's way in, with half as many outputs; around tiles of 8 and
+// of 64, clusters that share columns, and more rows than kernels that gate take.
+Cases matmul_gated(Device device) {
+  const int64_t shapes[][3] = {{1, 24, 64},  {1, 33, 65},   {3, 40, 100}, {5, 8, 1100}, {8, 64, 1024},
+                               {9, 43, 130}, {17, 48, 256}, {66, 48, 96}, {200, 20, 70}};
+  const int64_t aligned[][3] = {{1, 1536, 1024}, {1, 3, 4096},   {2, 40, 4096},  {1, 1000, 2048},
+                                {4, 64, 9000},   {8, 512, 1024}, {12, 64, 1024}, {16, 128, 2048},
+                                {33, 96, 328},   {64, 2048, 64}, {100, 72, 512}, {130, 128, 512},
+                                {192, 40, 1024}, {300, 64, 128}};
+  Cases cases;
+  const auto each = [&](DType dtype, const int64_t(&s)[3], int64_t gap) {
+    const DType a = activation_dtype(device, dtype);
+    MatmulShape shape = {.tokens = s[0],
+                         .out = s[1],
+                         .in = s[2],
+                         .dtype = dtype,
+                         .x = a,
+                         .y = a,
+                         .activation = Activation::kSilu,
+                         .gap = gap,
+                         .gated = true};
+    add(device, cases, shape);
+    shape.bias = true;
+    shape.activation = Activation::kGeluTanh;
+    add(device, cases, shape);
+    shape.x = DType::kF32;
+    shape.norm = true;
+    for (const bool rms : {false, true}) {
+      shape.rms = rms;
+      add(device, cases, shape);
+    }
+    shape.y = DType::kF32;
+    shape.activation = Activation::kGeluErf;
+    add(device, cases, shape);
+  };
+  for (DType dtype : kDtypes) {
+    for (const auto& s : shapes) each(dtype, s, 3);
+    if (device == Device::kCpu) continue;
+    for (const auto& s : aligned) each(dtype, s, 0);
+    for (int64_t tokens : {1, 2, 3, 4, 5, 8, 9, 16, 17, 32, 33, 64, 65}) each(dtype, {tokens, 40, 320}, 8);
+  }
+  return cases;
+}
+
 // What a GPU's kernel for 9 to 192 rows does in ways of its own: every height of its tiles, rings of one
 // chunk up to several times round, clusters of 1 to 8 blocks, and tails of each.
 Cases matmul_some_rows(Device device) {
@@ -236,7 +280,8 @@ Cases matmul_argmax(Device device) {
 Cases matmul_argmax_of_heads() {
   Cases cases;
   for (DType dtype : {DType::kF16, DType::kBF16, DType::kI8}) {
-    for (const auto& [out, in] : {std::pair{31360, 256}, {67584, 128}, {67664, 200}, {67584, 256}}) {
+    for (const auto& [out, in] :
+         {std::pair{31360, 256}, {67584, 128}, {67664, 200}, {67584, 256}, {67601, 128}}) {
       for (int64_t tokens : {1, 8, 9, 32, 50, 64, 100}) {
         ArgmaxShape shape = {.tokens = tokens,
                              .out = out,

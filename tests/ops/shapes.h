@@ -14,6 +14,7 @@ Cases matmul_shapes(Device device);
 Cases matmul_row_counts(Device device);
 Cases matmul_epilogues(Device device);
 Cases matmul_norms(Device device);
+Cases matmul_gated(Device device);
 Cases matmul_some_rows(Device device);
 Cases matmul_argmax(Device device);
 Cases matmul_argmax_of_heads();
@@ -25,5 +26,6 @@ Cases attention_poisoned(Device device);
 Cases attention_decode(Device device);
 Cases attention_prefill(Device device);
 Cases attention_masks(Device device);
+Cases attention_rotary(Device device);
 
 }  // namespace bolide::test

@@ -132,10 +132,20 @@ void attention(const Context& context, const AttentionArgs& args) {
 
   const bool brings = !args.k.empty();
   const bool fused = brings && args.max_query == 1 && p.rows == p.sequences;
+  const bool decodes = fused && !context.deterministic;
+  bool turns = !args.cos.empty();
+  if (turns && decodes && 2 * args.cos.shape[1] == p.head_size &&
+      (p.rows == 1 || args.cos.row_stride == args.sin.row_stride)) {
+    p.cos = args.cos.as<float>();
+    p.sin = args.sin.as<float>();
+    p.angle_stride = args.cos.row_stride;
+  } else if (turns) {
+    turn(context, args);
+    turns = false;
+  }
   if (brings && !fused) dispatch_float(kv.k.dtype, [&]<class T>() { write_pages<device_t<T>>(context, p); });
-  if (fused && !context.deterministic &&
-      attention_decode(context, p, kv.k.dtype, kv.k.shape[0], args.max_kv_length))
-    return;
+  if (decodes && attention_decode(context, p, kv.k.dtype, kv.k.shape[0], args.max_kv_length)) return;
+  if (turns) turn(context, args);
   if (args.max_query >= kFlashQueries && !context.deterministic && flash_possible(p, kv.k.dtype)) {
     if (args.max_query >= kHopperQueries && hopper_fits(p, kv.k.shape[0])) {
       attention_hopper(context, p, kv.k.shape[0], args.max_kv_length);

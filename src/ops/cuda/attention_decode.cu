@@ -20,33 +20,34 @@ void launch_traits(const Context& context, const DecodeParams& p, int64_t rows) 
 
 // Blocks share a row until all of its keys are asked for at once, or the GPU is full: two blocks fit on a
 // multiprocessor.
-template <class T, int kHead, bool kGrouped>
+template <class T, int kHead, bool kGrouped, bool kRotary>
 void launch_head(const Context& context, DecodeParams p, const DecodeCase& of) {
-  constexpr int kUnits = DecodeTraits<T, kHead, kGrouped, false, true>::kUnits;
+  constexpr int kUnits = DecodeTraits<T, kHead, kGrouped, kRotary, false, true>::kUnits;
   const int64_t tile = kUnits * kDecodeUnit * kDecodeWarps, old = of.max_kv_length - 1;
   const int64_t blocks = of.rows * p.kv_heads * p.head_blocks();
   while (has_clusters() && 1 << p.cluster_shift < kMaxDecodeCluster && tile << p.cluster_shift < old &&
          blocks << (p.cluster_shift + 1) <= 2 * multiprocessors())
     ++p.cluster_shift;
   if (p.any()) {
-    return p.cluster_shift == 0 ? launch_traits<DecodeTraits<T, kHead, kGrouped, false, false, false, true>>(
-                                      context, p, of.rows)
-                                : launch_traits<DecodeTraits<T, kHead, kGrouped, true, false, false, true>>(
-                                      context, p, of.rows);
+    return p.cluster_shift == 0
+               ? launch_traits<DecodeTraits<T, kHead, kGrouped, kRotary, false, false, false, true>>(
+                     context, p, of.rows)
+               : launch_traits<DecodeTraits<T, kHead, kGrouped, kRotary, true, false, false, true>>(
+                     context, p, of.rows);
   }
   const bool once = tile << p.cluster_shift >= old;
   // Blocks for half of the multiprocessors find empty ones, and are quicker with all registers (bloom-560m on
   // an H200: 4 sequences 0.515 ms a step and 0.524 with fewer, 8 sequences 0.522 and 0.500).
-  if constexpr (kHead == 64) {
+  if constexpr (kHead == 64 && !kRotary) {  // turning would spill 20 of the fewer
     if (once && p.cluster_shift == 0 && 2 * blocks > multiprocessors())
-      return launch_traits<DecodeTraits<T, kHead, kGrouped, false, true, true>>(context, p, of.rows);
+      return launch_traits<DecodeTraits<T, kHead, kGrouped, kRotary, false, true, true>>(context, p, of.rows);
   }
   if (p.cluster_shift == 0) {
-    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, false, true>>(context, p, of.rows)
-         : launch_traits<DecodeTraits<T, kHead, kGrouped, false, false>>(context, p, of.rows);
+    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, kRotary, false, true>>(context, p, of.rows)
+         : launch_traits<DecodeTraits<T, kHead, kGrouped, kRotary, false, false>>(context, p, of.rows);
   } else {
-    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, true, true>>(context, p, of.rows)
-         : launch_traits<DecodeTraits<T, kHead, kGrouped, true, false>>(context, p, of.rows);
+    once ? launch_traits<DecodeTraits<T, kHead, kGrouped, kRotary, true, true>>(context, p, of.rows)
+         : launch_traits<DecodeTraits<T, kHead, kGrouped, kRotary, true, false>>(context, p, of.rows);
   }
 }
 
@@ -78,6 +79,9 @@ bool attention_decode(const Context& context, const AttentionParams& params, DTy
                           .kv_lengths = params.kv_lengths,
                           .slots = params.slots,
                           .alibi_slopes = params.alibi_slopes,
+                          .cos = params.cos,
+                          .sin = params.sin,
+                          .angle_stride = params.angle_stride,
                           .q_stride = static_cast<uint32_t>(params.q.stride),
                           .k_stride = static_cast<uint32_t>(params.k.stride),
                           .v_stride = static_cast<uint32_t>(params.v.stride),
@@ -100,8 +104,9 @@ bool attention_decode(const Context& context, const AttentionParams& params, DTy
   if (ring_fits(p, of)) {
     attention_ring(context, p, of);
   } else {
-    dispatch_decode(
-        p, of, [&]<class T, int kHead, bool kGrouped>() { launch_head<T, kHead, kGrouped>(context, p, of); });
+    dispatch_decode(p, of, [&]<class T, int kHead, bool kGrouped, bool kRotary>() {
+      launch_head<T, kHead, kGrouped, kRotary>(context, p, of);
+    });
   }
   return true;
 }

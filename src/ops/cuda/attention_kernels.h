@@ -29,6 +29,10 @@ struct AttentionParams {
   const int32_t* query_offsets;
   const int32_t* kv_lengths;
   const float* alibi_slopes;  // [heads] or null
+  // For attention_decode() alone, which turns all columns of q and of the new keys: [rows, head_size / 2], or
+  // null.
+  const float *cos, *sin;
+  int64_t angle_stride;  // elements from row to row, of both
   int64_t max_pages;
   int64_t rows;
   FastDivide page_size;

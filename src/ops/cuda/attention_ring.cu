@@ -14,9 +14,9 @@ constexpr int64_t kMinWarps = 3;
 // A row has but one warp, on which all would wait if it had many more keys than the others.
 constexpr int64_t kMaxKeys = 1024;
 
-template <class T, int kHead, bool kGrouped, bool kAny>
+template <class T, int kHead, bool kGrouped, bool kRotary, bool kAny>
 void launch_head(const Context& context, const DecodeParams& p, const DecodeCase& of) {
-  using Traits = DecodeTraits<T, kHead, kGrouped, false, false, false, kAny>;
+  using Traits = DecodeTraits<T, kHead, kGrouped, kRotary, false, false, false, kAny>;
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(p.kv_heads), static_cast<unsigned>(p.head_blocks()),
                    static_cast<unsigned>(of.rows)),
@@ -32,7 +32,7 @@ void launch_head(const Context& context, const DecodeParams& p, const DecodeCase
 }
 
 bool has_kernel() {
-  using Traits = DecodeTraits<__half, 128, true, false, false>;
+  using Traits = DecodeTraits<__half, 128, true, true, false, false>;
   static const bool has = has_hopper_kernel(attention_ring_kernel<Traits>, RingTraits<Traits>::kSharedBytes);
   return has;
 }
@@ -46,9 +46,9 @@ bool ring_fits(const DecodeParams& p, const DecodeCase& of) {
 }
 
 void attention_ring(const Context& context, const DecodeParams& p, const DecodeCase& of) {
-  dispatch_decode(p, of, [&]<class T, int kHead, bool kGrouped>() {
-    p.any() ? launch_head<T, kHead, kGrouped, true>(context, p, of)
-            : launch_head<T, kHead, kGrouped, false>(context, p, of);
+  dispatch_decode(p, of, [&]<class T, int kHead, bool kGrouped, bool kRotary>() {
+    p.any() ? launch_head<T, kHead, kGrouped, kRotary, true>(context, p, of)
+            : launch_head<T, kHead, kGrouped, kRotary, false>(context, p, of);
   });
 }
 

@@ -32,6 +32,7 @@ struct FewRows {
   const float* norm_bias;
   int x_stride, y_stride;  // elements
   int rows, in, padded;
+  int gates;  // rows of W that are gates, where it is gated
   float eps, inverse_in;
   Activation activation;
 };
@@ -73,12 +74,14 @@ __device__ __forceinline__ void norm_single_row(const FewRows& p, float4 weight,
   __syncthreads();
 }
 
-// What a lane has of a tile's weights: of outputs lane / 4 and that + 8, from column k on.
-template <class T>
+// What a lane has of a tile's weights: of outputs lane / 4 and that + 8, from column k on. Gated, a tile has
+// the 8 rows of W that are its gates, and after them the 8 that are its ups.
+template <class T, bool kGated>
 __device__ __forceinline__ void load_tile(WeightFragment (&w)[kSteps], const FewRows& p, int tile, int k) {
   const int g = static_cast<int>(threadIdx.x) % 32 / 4;
-  const T* low = static_cast<const T*>(p.w) + static_cast<int64_t>(tile * 16 + g) * p.padded + k;
-  const T* high = low + static_cast<int64_t>(8) * p.padded;
+  const T* low =
+      static_cast<const T*>(p.w) + static_cast<int64_t>(tile * (kGated ? 8 : 16) + g) * p.padded + k;
+  const T* high = low + static_cast<int64_t>(kGated ? p.gates : 8) * p.padded;
 #pragma unroll
   for (int s = 0; s < kSteps; ++s) {
     w[s].low = load_weights(low + s * kStep, k + s * kStep < p.padded);
@@ -96,9 +99,9 @@ __device__ __forceinline__ void put_sums(const float (&c)[2][4], float* part, in
   own[kPitch] = c[0][1] + c[1][1];
   own[kPitch + 8] = c[0][3] + c[1][3];
 }
-// Over the warps: that of row place / 16 and output place % 16.
-__device__ __forceinline__ float add_sums(const float* parts, int place) {
-  const float* from = parts + place / 16 * kPitch + place % 16;
+// Over the warps.
+__device__ __forceinline__ float add_sums(const float* parts, int row, int output) {
+  const float* from = parts + row * kPitch + output;
   float v[kWarps];
 #pragma unroll
   for (int i = 0; i < kWarps; ++i) v[i] = from[i * (kRows * kPitch)];
@@ -107,8 +110,8 @@ __device__ __forceinline__ float add_sums(const float* parts, int place) {
 
 // One block takes 16 outputs and 1024 columns, each warp 128 of them. kSplit blocks of a cluster share the
 // columns of 16 outputs; the first adds up. kAccumulate: y is fp32 and added to; else it is T.
-// kNorm: of a single row.
-template <class T, NormKind kNorm, int kSplit, bool kAccumulate>
+// kNorm: of a single row. kGated: of a tile's outputs 8 are gates, and 8 their ups.
+template <class T, NormKind kNorm, int kSplit, bool kAccumulate, bool kGated>
 __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_constant__ FewRows p) {
   __shared__ float sums[kWarps * kRows * kPitch];
   __shared__ float others[kSplit > 1 ? (kSplit - 1) * kRows * 16 : 1];
@@ -122,7 +125,7 @@ __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_cons
   const int k = rank * kBlockColumns + warp * (kSteps * kStep) + t * 8;
 
   WeightFragment w[kSteps];
-  load_tile<T>(w, p, tile, k);
+  load_tile<T, kGated>(w, p, tile, k);
   float4 weight, shift;
   if constexpr (kOneNormed) {
     const int column = thread * 4 < p.in ? thread * 4 : 0;
@@ -134,14 +137,17 @@ __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_cons
     __syncwarp();
     cluster_arrive();
   }
-  // The output that this thread finishes: row thread / 16, column thread % 16 of the tile.
-  const bool finishes = thread < 16 * p.rows && rank == 0;
-  const int output = tile * 16 + thread % 16;
-  const int64_t at = static_cast<int64_t>(thread / 16) * p.y_stride + output;
-  float bias = 0, old = 0;
+  // The output of the tile that this thread finishes.
+  constexpr int kOutputs = kGated ? 8 : 16;
+  const int row = thread / kOutputs, column = thread % kOutputs;
+  const bool finishes = thread < kOutputs * p.rows && rank == 0;
+  const int output = tile * kOutputs + column;
+  const int64_t at = static_cast<int64_t>(row) * p.y_stride + output;
+  float bias = 0, up_bias = 0, old = 0;
   if (finishes && p.bias) {
     bias = kAccumulate ? static_cast<const float*>(p.bias)[output]
                        : to_f32(static_cast<const T*>(p.bias)[output]);
+    if constexpr (kGated) up_bias = to_f32(static_cast<const T*>(p.bias)[p.gates + output]);
   }
 
   wait_for_previous();
@@ -176,8 +182,8 @@ __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_cons
   put_sums(c, sums + warp * (kRows * kPitch), p.rows);
   __syncthreads();
   if constexpr (kSplit > 1) cluster_wait();
-  if (thread >= 16 * p.rows) return;
-  float sum = add_sums(sums, thread);
+  if (thread >= kOutputs * p.rows) return;
+  float sum = add_sums(sums, row, column);
   if constexpr (kSplit > 1) {
     if (rank != 0) {
       send(others + (rank - 1) * (kRows * 16) + thread, &mailbox, 0, sum);
@@ -192,7 +198,9 @@ __global__ void __launch_bounds__(kThreads, 4) few_rows_kernel(const __grid_cons
   if constexpr (kAccumulate) {
     static_cast<float*>(p.y)[at] = old + sum;
   } else {
-    static_cast<T*>(p.y)[at] = from_f32<T>(activate(p.activation, sum));
+    sum = activate(p.activation, sum);
+    if constexpr (kGated) sum *= add_sums(sums, row, 8 + column) + up_bias;
+    static_cast<T*>(p.y)[at] = from_f32<T>(sum);
   }
 }
 
@@ -243,7 +251,7 @@ __device__ __forceinline__ Moments moments_of(const float4 (&x)[kRowVectors],
 // many blocks as few_rows_kernel() would have, which together read half as much of x, and each norms its rows
 // but once: 16 warps, two to a row. 80 registers, so that nothing is spilled after the wait: with 64 a
 // layer's four products of 8 rows take an H200 15.8 us at bloom-560m's shape, so 12.2.
-template <class T, NormKind kNorm>
+template <class T, NormKind kNorm, bool kGated>
 __global__ void __maxnreg__(80) normed_rows_kernel(const __grid_constant__ FewRows p) {
   __shared__ alignas(16) float norm[2 * kBlockColumns];
   __shared__ alignas(16) T normed[kRows * kNormedPitch];
@@ -255,17 +263,20 @@ __global__ void __maxnreg__(80) normed_rows_kernel(const __grid_constant__ FewRo
   const int k = warp % kWarps * (kSteps * kStep) + t * 8;
 
   WeightFragment w[kSteps];
-  load_tile<T>(w, p, tile, k);
+  load_tile<T, kGated>(w, p, tile, k);
   {
     const int i = thread * 4, half = i / kBlockColumns, column = i % kBlockColumns;
     const float* from = half == 0 ? p.norm_weight : p.norm_bias;
     if (kNorm == NormKind::kLayer || half == 0)
       copy_vector(norm + i, from + (column < p.in ? column : 0), column < p.in ? 16 : 0);
   }
-  const int place = thread % kThreads;
-  const bool finishes = place < 16 * p.rows;
-  const int output = tile * 16 + place % 16;
-  const float bias = finishes && p.bias ? to_f32(static_cast<const T*>(p.bias)[output]) : 0.0f;
+  constexpr int kOutputs = kGated ? 8 : 16;
+  const int place = thread % kThreads, column_of_tile = place % kOutputs;
+  const bool finishes = place < kOutputs * p.rows;
+  const int output = tile * kOutputs + column_of_tile;
+  const T* const biases = finishes ? static_cast<const T*>(p.bias) : nullptr;
+  const float bias = biases ? to_f32(biases[output]) : 0.0f;
+  const float up_bias = kGated && biases ? to_f32(biases[p.gates + output]) : 0.0f;
   // Rows past the last are norms of the last one that nobody reads.
   const int row = warp / kRowWarps, part = warp % kRowWarps;
   const int first = part * (kBlockColumns / kRowWarps) + lane * 4;
@@ -318,9 +329,11 @@ __global__ void __maxnreg__(80) normed_rows_kernel(const __grid_constant__ FewRo
   put_sums(c, sums + warp * (kRows * kPitch), p.rows);
   __syncthreads();
   if (!finishes) return;
-  const float sum = add_sums(sums + group * (kWarps * kRows * kPitch), place);
-  static_cast<T*>(p.y)[static_cast<int64_t>(place / 16) * p.y_stride + output] =
-      from_f32<T>(activate(p.activation, sum + bias));
+  const float* parts = sums + group * (kWarps * kRows * kPitch);
+  const int row_of_y = place / kOutputs;
+  float sum = activate(p.activation, add_sums(parts, row_of_y, column_of_tile) + bias);
+  if constexpr (kGated) sum *= add_sums(parts, row_of_y, 8 + column_of_tile) + up_bias;
+  static_cast<T*>(p.y)[static_cast<int64_t>(row_of_y) * p.y_stride + output] = from_f32<T>(sum);
 }
 
 constexpr int kLongSteps = 16;  // k-steps of a warp where a block takes 4096 columns
@@ -383,49 +396,52 @@ __global__ void __launch_bounds__(kThreads, 2) long_rows_kernel(const __grid_con
   *y = old + (((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))) + bias;
 }
 
-template <class T, NormKind kNorm, int kSplit, bool kAccumulate>
+template <class T, NormKind kNorm, int kSplit, bool kAccumulate, bool kGated = false>
 void launch_few(const Context& context, const FewRows& p, int tiles) {
-  launch(context, "few_rows_matmul", few_rows_kernel<T, kNorm, kSplit, kAccumulate>,
+  launch(context, "few_rows_matmul", few_rows_kernel<T, kNorm, kSplit, kAccumulate, kGated>,
          {.grid = dim3(static_cast<unsigned>(tiles * kSplit)), .block = dim3(kThreads), .cluster_x = kSplit},
          p);
 }
 
-template <class T, NormKind kNorm>
+template <class T, NormKind kNorm, bool kGated>
 bool launch_normed(const Context& context, const FewRows& p, int tiles) {
   if (p.rows == 1) {
-    launch_few<T, kNorm, 1, false>(context, p, tiles);
+    launch_few<T, kNorm, 1, false, kGated>(context, p, tiles);
     return true;
   }
   if (tiles % kWideGroups != 0) return false;
-  launch(context, "few_rows_matmul", normed_rows_kernel<T, kNorm>,
+  launch(context, "few_rows_matmul", normed_rows_kernel<T, kNorm, kGated>,
          {.grid = dim3(static_cast<unsigned>(tiles / kWideGroups)), .block = dim3(kWideThreads)}, p);
+  return true;
+}
+
+// Whose columns all are one block's.
+template <class T, bool kGated>
+bool launch_whole(const Context& context, const FewRows& p, int tiles, NormKind norm) {
+  if (norm == NormKind::kRms) return launch_normed<T, NormKind::kRms, kGated>(context, p, tiles);
+  if (norm == NormKind::kLayer) return launch_normed<T, NormKind::kLayer, kGated>(context, p, tiles);
+  launch_few<T, NormKind::kNone, 1, false, kGated>(context, p, tiles);
   return true;
 }
 
 template <class T>
 bool launch_split(const Context& context, const FewRows& p, int tiles, NormKind norm, bool accumulate) {
   const int split = (p.in + kBlockColumns - 1) / kBlockColumns;
-  if (norm != NormKind::kNone) {
-    if (split != 1 || accumulate) return false;
-    return norm == NormKind::kRms ? launch_normed<T, NormKind::kRms>(context, p, tiles)
-                                  : launch_normed<T, NormKind::kLayer>(context, p, tiles);
+  if (!accumulate) {
+    if (split != 1) return false;
+    return p.gates > 0 ? launch_whole<T, true>(context, p, tiles, norm)
+                       : launch_whole<T, false>(context, p, tiles, norm);
   }
-  if (accumulate && split > 1 && p.in <= kLongColumns && p.rows <= kLongRows &&
-      2 * tiles <= multiprocessors()) {
+  if (norm != NormKind::kNone) return false;
+  if (split > 1 && p.in <= kLongColumns && p.rows <= kLongRows && 2 * tiles <= multiprocessors()) {
     launch(context, "few_rows_matmul", long_rows_kernel<T>,
            {.grid = dim3(static_cast<unsigned>(2 * tiles)), .block = dim3(kThreads)}, p);
-  } else if (accumulate) {
-    if (split == 1) {
-      launch_few<T, NormKind::kNone, 1, true>(context, p, tiles);
-    } else if (split == 2) {
-      launch_few<T, NormKind::kNone, 2, true>(context, p, tiles);
-    } else if (split <= 4) {
-      launch_few<T, NormKind::kNone, 4, true>(context, p, tiles);
-    } else {
-      return false;
-    }
   } else if (split == 1) {
-    launch_few<T, NormKind::kNone, 1, false>(context, p, tiles);
+    launch_few<T, NormKind::kNone, 1, true>(context, p, tiles);
+  } else if (split == 2) {
+    launch_few<T, NormKind::kNone, 2, true>(context, p, tiles);
+  } else if (split <= 4) {
+    launch_few<T, NormKind::kNone, 4, true>(context, p, tiles);
   } else {
     return false;
   }
@@ -460,6 +476,7 @@ bool few_rows_matmul(const Context& context, const MatmulArgs& args) {
                      .rows = a.tokens,
                      .in = a.in,
                      .padded = a.padded,
+                     .gates = a.gated ? a.out / 2 : 0,
                      .eps = args.norm.eps,
                      .inverse_in = 1.0f / static_cast<float>(a.in),
                      .activation = a.activation};

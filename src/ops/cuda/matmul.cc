@@ -18,4 +18,15 @@ bool matmul(const Context& context, const MatmulArgs& args) {
   return false;
 }
 
+bool gated_matmul(const Context& context, const MatmulArgs& args) {
+  if (!context.deterministic) {
+    if (few_rows_matmul(context, args)) return true;
+    if (some_rows_matmul(context, args) != Done::kNothing) return true;
+    if (cublaslt_wins(*args.w, args.x.shape[0])) return false;
+  }
+  if (!skinny_gates(*args.w)) return false;
+  skinny_matmul(context, args);
+  return true;
+}
+
 }  // namespace bolide::cuda

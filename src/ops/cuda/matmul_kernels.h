@@ -28,6 +28,8 @@ Done some_rows_matmul(const Context& context, const MatmulArgs& args);
 // Own kernels, which read each weight once for up to kSkinnyRows rows of x (more rows: once for every
 // kSkinnyRows). Any shape and dtype. The result of a row is the same, bit for bit, for every number of rows.
 void skinny_matmul(const Context& context, const MatmulArgs& args);
+// Whether it takes gated products by this matrix, whatever x.
+bool skinny_gates(const PackedMatrix& w);
 
 // Whether cuBLASLt serves this many rows better. With few the stream of weights is the floor, and own kernels
 // run closer to it: on an H200 they meet at about 20 rows with bloom-560m's matrices, at 5 with bloom-7b1's.

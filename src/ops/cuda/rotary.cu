@@ -1,4 +1,5 @@
 #include "ops/cuda/device/grid.cuh"
+#include "ops/cuda/device/rotary.cuh"
 #include "ops/cuda/device/scalar.cuh"
 #include "ops/cuda/launch.h"
 #include "ops/rotary.h"
@@ -29,9 +30,9 @@ __global__ void __launch_bounds__(kThreads) rotary_kernel(const __grid_constant_
   const float* sin = p.sin + blockIdx.x * p.sin_stride + pair;
   T* from = static_cast<T*>(p.x) + blockIdx.x * p.x_stride + static_cast<int64_t>(head) * p.head_size;
   const auto turn = [](T& a, T& b, float c, float s) {
-    const float x = to_f32(a), y = to_f32(b);
-    a = from_f32<T>(x * c - y * s);
-    b = from_f32<T>(y * c + x * s);
+    const float2 turned = turn_pair(to_f32(a), to_f32(b), c, s);
+    a = from_f32<T>(turned.x);
+    b = from_f32<T>(turned.y);
   };
   if constexpr (kCount > 1) {
     uint4* low = reinterpret_cast<uint4*>(from + pair);

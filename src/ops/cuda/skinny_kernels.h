@@ -17,6 +17,7 @@ struct SkinnyArgs {
   DType x_dtype = DType::kF32, y_dtype = DType::kF32;
   Activation activation = Activation::kNone;
   bool accumulate = false;
+  bool gated = false;     // then y has half of `out` columns
   bool x_vector = false;  // rows of x are 16-byte aligned
 };
 SkinnyArgs skinny_args(const MatmulArgs& args);

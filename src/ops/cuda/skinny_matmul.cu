@@ -24,7 +24,9 @@ __device__ __forceinline__ int rows_of(const SkinnyParams& p) {
 }
 
 // Sums a tile over the warps and, in a cluster, over its blocks; finishes and stores it.
-template <int kRows, bool kScaled>
+// Gated, a tile has the 8 rows of W that are its gates and the 8 that are its ups; in the sums' order of
+// outputs each gate is followed by its up.
+template <int kRows, bool kScaled, bool kGated>
 struct Reducer {
   using S = SkinnyShape<kRows>;
   static constexpr int kPerThread = S::kOutputs > 256 ? S::kOutputs / 256 : 1;
@@ -36,12 +38,22 @@ struct Reducer {
   // Outputs of a tile are numbered row of x * 16 + output; block `rank` of the cluster finishes share() of
   // them from rank * share() on, thread t of the tile's 256 those at t, t + 256, ...
   __device__ __forceinline__ int share() const { return S::kOutputs >> p.split_log2; }
-  // Index in y of this thread's i-th output, or -1.
+  // Columns of y.
+  __device__ __forceinline__ int outputs() const { return kGated ? p.args.out / 2 : p.args.out; }
+  // Index in y of this thread's i-th output, or -1; of a gate and its up that of the gate's thread.
   __device__ __forceinline__ int64_t index(int tile, int i, int thread) const {
     const int place = i * 256 + thread, number = rank_of(p) * share() + place;
-    const int row = number / kTileRows, output = tile * kTileRows + number % kTileRows;
-    if (place >= share() || row >= rows_of<kRows>(p) || output >= p.args.out) return -1;
+    const int row = number / kTileRows, of_tile = number % kTileRows;
+    const int output = kGated ? tile * (kTileRows / 2) + of_tile / 2 : tile * kTileRows + of_tile;
+    if (place >= share() || row >= rows_of<kRows>(p) || output >= outputs()) return -1;
+    if (kGated && of_tile % 2 != 0) return -1;
     return (first_row<kRows>() + row) * p.args.y_stride + output;
+  }
+  // This thread's row of W, or the last one.
+  __device__ __forceinline__ int row_of_w(int tile) const {
+    const int place = (rank_of(p) * share() + thread_index()) % kTileRows;
+    return kGated ? min(tile * (kTileRows / 2) + place / 2, outputs() - 1) + place % 2 * outputs()
+                  : min(tile * kTileRows + place, p.args.out - 1);
   }
   // What the tile's sums will meet, each thread its own: early, so that it is there when they are, and into
   // shared memory, for want of registers. The bias is constant, y is not.
@@ -53,9 +65,8 @@ struct Reducer {
     return reinterpret_cast<float*>(shared + p.old_at) + (all / 256 * kPerThread + i) * 256 + all % 256;
   }
   __device__ __forceinline__ uintptr_t bias_address(int tile) const {
-    const int place = (rank_of(p) * share() + thread_index()) % kTileRows;
-    const int output = min(tile * kTileRows + place, p.args.out - 1);
-    return reinterpret_cast<uintptr_t>(p.args.bias) + output * (p.args.y_dtype == DType::kF32 ? 4 : 2);
+    return reinterpret_cast<uintptr_t>(p.args.bias) +
+           row_of_w(tile) * (p.args.y_dtype == DType::kF32 ? 4 : 2);
   }
   // Copies are of aligned words: of two 16-bit elements both come.
   __device__ __forceinline__ void fetch_bias(int tile) {
@@ -65,9 +76,7 @@ struct Reducer {
     return reinterpret_cast<float*>(shared + p.scale_at) + thread_index();
   }
   __device__ __forceinline__ void fetch_scale(int tile) {
-    const int place = (rank_of(p) * share() + thread_index()) % kTileRows;
-    if constexpr (kScaled)
-      copy_word(scale_slot(), p.args.scales + min(tile * kTileRows + place, p.args.out - 1));
+    if constexpr (kScaled) copy_word(scale_slot(), p.args.scales + row_of_w(tile));
   }
   __device__ __forceinline__ float bias(int tile) const {
     return bits_to_f32(*bias_slot() >> bias_address(tile) % 4 * 8, p.args.y_dtype);
@@ -84,6 +93,13 @@ struct Reducer {
 
   __device__ __forceinline__ void finish(int tile, int i, int thread, float sum) {
     const int64_t at = index(tile, i, thread);
+    if constexpr (kGated) {
+      if constexpr (kScaled) sum *= *scale_slot();
+      if (p.args.bias) sum += bias(tile);
+      const float up = __shfl_xor_sync(0xffffffffu, sum, 1);
+      if (at >= 0) store_f32(p.args.y, p.args.y_dtype, at, activate(p.args.activation, sum) * up);
+      return;
+    }
     if (at < 0) return;
     if constexpr (kScaled) sum *= *scale_slot();
     if (p.args.bias) sum += bias(tile);
@@ -163,7 +179,9 @@ struct Reducer {
     __syncthreads();
     float sum = 0;
     if (thread < S::kRoundRows * kTileRows) {
-      const float* from = partial + thread / kTileRows * S::kPitch + thread % kTileRows;
+      const int output = thread % kTileRows;
+      const float* from = partial + thread / kTileRows * S::kPitch +
+                          (kGated ? output / 2 + output % 2 * (kTileRows / 2) : output);
       float v[kTileWarps];
 #pragma unroll
       for (int i = 0; i < kTileWarps; ++i) v[i] = from[i * S::kWarpPartial];
@@ -174,7 +192,7 @@ struct Reducer {
   }
 };
 
-template <class T, class W, int kRows, NormKind kNorm>
+template <class T, class W, int kRows, NormKind kNorm, bool kGated>
 __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRows>::kBlocks)
     skinny_kernel(const __grid_constant__ SkinnyParams p) {
   using S = SkinnyShape<kRows>;
@@ -198,11 +216,13 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
   WeightFragment w[kUnitSteps];
   // Loads from step `first` of a tile on; nothing from step `end` on or past W's columns.
   const auto seek = [&](int tile, int first) {
-    const int thread = thread_index(), row = tile * kTileRows + thread % 32 / 4;
+    const int thread = thread_index(), half = a.out / 2;
+    const int row = tile * (kGated ? kTileRows / 2 : kTileRows) + thread % 32 / 4;
     const W* begin =
         static_cast<const W*>(a.w) + (step_of(thread) + first) * kStep + thread % 4 * kLaneColumns;
-    low = begin + static_cast<int64_t>(min(row, a.out - 1)) * a.padded;
-    high = begin + static_cast<int64_t>(min(row + 8, a.out - 1)) * a.padded;
+    low = begin + static_cast<int64_t>(min(row, (kGated ? half : a.out) - 1)) * a.padded;
+    high = kGated ? low + static_cast<int64_t>(half) * a.padded
+                  : begin + static_cast<int64_t>(min(row + 8, a.out - 1)) * a.padded;
   };
   const auto load = [&](int s, bool valid) {
     w[s].low = load_weights(low + s * kStep, valid);
@@ -223,7 +243,7 @@ __global__ void __launch_bounds__(SkinnyShape<kRows>::kThreads, SkinnyShape<kRow
 #pragma unroll
     for (int s = 0; s < kUnitSteps; ++s) load(s, s < valid);
   }
-  Reducer<kRows, std::is_same_v<W, int8_t>> reduce{p, shared};
+  Reducer<kRows, std::is_same_v<W, int8_t>, kGated> reduce{p, shared};
   reduce.fetch_bias(base + group_of(thread_index()));
   reduce.fetch_scale(base + group_of(thread_index()));
   const int columns = kTileWarps * p.steps * kStep;  // of this block
@@ -370,7 +390,7 @@ int resident_clusters(Kernel kernel, const LaunchShape& shape) {
 
 // False when x does not fit into shared memory in this shape.
 // kNorm: of a single row, in the prologue.
-template <class T, class W, int kRows, NormKind kNorm>
+template <class T, class W, int kRows, NormKind kNorm, bool kGated>
 bool try_launch(const Context& context, SkinnyParams p) {
   using S = SkinnyShape<kRows>;
   LaunchShape shape;
@@ -378,7 +398,7 @@ bool try_launch(const Context& context, SkinnyParams p) {
   if (static_cast<int>(shape.shared_bytes) > shared_limit()) return false;
   shape.block = dim3(S::kThreads);
   shape.cluster_x = static_cast<unsigned>(p.split());
-  const auto kernel = skinny_kernel<T, W, kRows, kNorm>;
+  const auto kernel = skinny_kernel<T, W, kRows, kNorm, kGated>;
   const int blocks = (p.tiles + S::kGroups - 1) / S::kGroups, room = resident_clusters(kernel, shape);
   // Each block takes the same number of tiles, as far as that goes; of clusters there are as many as fit (so
   // bloom-7b1's down takes an H200 35 us, else 37.5).
@@ -391,26 +411,26 @@ bool try_launch(const Context& context, SkinnyParams p) {
 }
 
 // In one pass, if as many rows fit.
-template <class T, class W>
+template <class T, class W, bool kGated>
 bool launch_plain(const Context& context, const SkinnyParams& p) {
   const int tokens = p.args.tokens;
-  if (tokens > 32 && try_launch<T, W, 64, NormKind::kNone>(context, p)) return true;
-  if (tokens > 16 && try_launch<T, W, 32, NormKind::kNone>(context, p)) return true;
-  if (tokens > 8 && try_launch<T, W, 16, NormKind::kNone>(context, p)) return true;
-  if (tokens > 4) return try_launch<T, W, 8, NormKind::kNone>(context, p);
-  return try_launch<T, W, 4, NormKind::kNone>(context, p);
+  if (tokens > 32 && try_launch<T, W, 64, NormKind::kNone, kGated>(context, p)) return true;
+  if (tokens > 16 && try_launch<T, W, 32, NormKind::kNone, kGated>(context, p)) return true;
+  if (tokens > 8 && try_launch<T, W, 16, NormKind::kNone, kGated>(context, p)) return true;
+  if (tokens > 4) return try_launch<T, W, 8, NormKind::kNone, kGated>(context, p);
+  return try_launch<T, W, 4, NormKind::kNone, kGated>(context, p);
 }
 
 // More rows than one are normed by a kernel of their own: with a row, qkv of bloom-560m took an H200 5.6 us
 // that way and 3.7 with the norm in the prologue, with 8 rows 5.6 and 10.5. So are longer ones: their weight
 // and bias in shared memory take from the first-level cache, where loads on their way have their place.
-template <class T, class W>
+template <class T, class W, bool kGated>
 bool launch_normed(const Context& context, const SkinnyParams& p, NormKind kind) {
   const auto aligned = [](const float* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
   if (p.args.tokens > 1 || p.args.in > kNormChunk || !aligned(p.norm.weight) || !aligned(p.norm.bias))
     return false;
-  return kind == NormKind::kRms ? try_launch<T, W, 4, NormKind::kRms>(context, p)
-                                : try_launch<T, W, 4, NormKind::kLayer>(context, p);
+  return kind == NormKind::kRms ? try_launch<T, W, 4, NormKind::kRms, kGated>(context, p)
+                                : try_launch<T, W, 4, NormKind::kLayer, kGated>(context, p);
 }
 
 // Whether 8 rows of x fit, which W's shape alone decides: else results would depend on the rows.
@@ -440,6 +460,7 @@ SkinnyArgs skinny_args(const MatmulArgs& args) {
   a.y_dtype = args.y.dtype;
   a.activation = args.activation;
   a.accumulate = args.accumulate;
+  a.gated = args.gated;
   a.x_vector = reinterpret_cast<uintptr_t>(args.x.data) % 16 == 0 &&
                a.x_stride * static_cast<int64_t>(size_of(a.x_dtype)) % 16 == 0;
   return a;
@@ -459,17 +480,26 @@ void normed_first(const Context& context, const MatmulArgs& args) {
   skinny_matmul(context, plain);
 }
 
-template <class T, class W>
+template <class T, class W, bool kGated>
 void launch_16_bit(const Context& context, const MatmulArgs& args, SkinnyParams& p) {
   if (args.norm.weight.empty()) {
-    BOLIDE_CHECK((launch_plain<T, W>(context, p)), "x does not fit");
+    BOLIDE_CHECK((launch_plain<T, W, kGated>(context, p)), "x does not fit");
     return;
   }
   p.norm = {args.norm.weight.as<float>(), static_cast<const float*>(args.norm.bias.data), args.norm.eps};
-  if (!launch_normed<T, W>(context, p, norm_kind(args.norm))) normed_first(context, args);
+  if (!launch_normed<T, W, kGated>(context, p, norm_kind(args.norm))) normed_first(context, args);
 }
 
 }  // namespace
+
+bool skinny_gates(const PackedMatrix& w) {
+  SkinnyParams p;
+  p.args.out = static_cast<int>(w.rows);
+  p.args.in = static_cast<int>(w.cols);
+  if (w.dtype == DType::kI8) p.step = StoredWeights<__half, int8_t>::kStep;
+  cut_columns(p);
+  return x_dtype(w) != DType::kF32 && fits(p);
+}
 
 void skinny_matmul(const Context& context, const MatmulArgs& args) {
   if (args.x.shape[0] == 0) return;
@@ -482,8 +512,11 @@ void skinny_matmul(const Context& context, const MatmulArgs& args) {
   if (dtype == DType::kF32 || !fits(p)) {
     return args.norm.weight.empty() ? fma_matmul(context, args) : normed_first(context, args);
   }
+  const auto with_gate = [&]<class T, bool kGated>() {
+    int8 ? launch_16_bit<T, int8_t, kGated>(context, args, p) : launch_16_bit<T, T, kGated>(context, args, p);
+  };
   const auto run = [&]<class T>() {
-    int8 ? launch_16_bit<T, int8_t>(context, args, p) : launch_16_bit<T, T>(context, args, p);
+    args.gated ? with_gate.template operator()<T, true>() : with_gate.template operator()<T, false>();
   };
   dtype == DType::kF16 ? run.template operator()<__half>() : run.template operator()<__nv_bfloat16>();
 }

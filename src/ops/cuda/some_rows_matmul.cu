@@ -38,9 +38,10 @@ int split_of(int clusters, int chunks) {
 
 SomeRowsMaps tensor_maps(const SkinnyArgs& a, DType w_dtype, DType dtype, uint32_t box_rows,
                          uint32_t box_outputs) {
-  const auto in = static_cast<uint64_t>(a.in), out = static_cast<uint64_t>(a.out);
+  const auto in = static_cast<uint64_t>(a.in), out = static_cast<uint64_t>(a.out + 15) / 16 * 16;
   const uint64_t row = static_cast<uint64_t>(a.padded) * size_of(w_dtype);
-  return {tensor_map(a.w, w_dtype, {in, 8, 2, out / 16}, {row * 2, row, row * 16}, {8, 2, box_outputs / 16}),
+  const uint64_t plain[] = {row * 2, row, row * 16}, gated[] = {row, row * (out / 2), row * 8};
+  return {tensor_map(a.w, w_dtype, {in, 8, 2, out / 16}, a.gated ? gated : plain, {8, 2, box_outputs / 16}),
           tensor_map(a.x, dtype, {in, static_cast<uint64_t>(a.tokens)},
                      {static_cast<uint64_t>(a.x_stride) * 2}, {box_rows})};
 }
@@ -69,6 +70,7 @@ void launch_split(const Context& context, const SkinnyArgs& a, DType dtype, int 
                       .mail_at = Traits::kReuse ? 0 : rings,
                       .y_f32 = a.y_dtype == DType::kF32,
                       .accumulate = a.accumulate,
+                      .gates = a.gated ? a.out / 2 : 0,
                       .activation = a.activation,
                       .argmax = argmax};
   const LaunchShape shape = {
@@ -151,7 +153,11 @@ Done some_rows_matmul(const Context& context, const MatmulArgs& args) {
   const DType dtype = x_dtype(*args.w);
   SkinnyArgs a = skinny_args(args);
   const bool norm = !args.norm.weight.empty(), int8 = args.w->dtype == DType::kI8;
-  const bool large = args.w->data.bytes() > kLargeBytes, head = large && a.out / 128 >= 4 * multiprocessors();
+  const bool large = args.w->data.bytes() > kLargeBytes;
+  // Then y is not written: it may lie anywhere, and a vocabulary may have any number of ids.
+  const bool finds_argmax =
+      large && leaves_argmax(args) && split_of((a.out + 127) / 128, (a.in + 63) / 64) == 1;
+  const bool head = large && (finds_argmax || a.out / 128 >= 4 * multiprocessors());
   // On an H200, cuBLASLt is at least as quick with the matrices of bloom-7b1's layers, which leave a wave of
   // blocks half full (at 32 rows 125 us a layer against 128), but not with a head. Int8 ones it would have to
   // read three times.
@@ -159,8 +165,9 @@ Done some_rows_matmul(const Context& context, const MatmulArgs& args) {
   const int least = head ? kMinOfLarge : kMinRows;
   const int most = int8 ? kMaxOfInt8 : large ? kMaxOfLarge : kMaxRows;
   const size_t pair = 2 * size_of(a.y_dtype);
-  if (half_full || a.tokens < least || a.tokens > most || dtype == DType::kF32 || a.out % 16 != 0 ||
-      a.y_stride % 2 != 0 || reinterpret_cast<uintptr_t>(a.y) % pair != 0 ||
+  const bool y_fits = finds_argmax || (a.out % 16 == 0 && a.y_stride % 2 == 0 &&
+                                       reinterpret_cast<uintptr_t>(a.y) % pair == 0);
+  if (half_full || a.tokens < least || a.tokens > most || dtype == DType::kF32 || !y_fits ||
       (a.y_dtype != DType::kF32 && a.y_dtype != dtype) || !(norm || (a.x_dtype == dtype && a.x_vector)) ||
       !has_kernel()) {
     return Done::kNothing;
@@ -171,7 +178,7 @@ Done some_rows_matmul(const Context& context, const MatmulArgs& args) {
     a.x = x.data;
     a.x_stride = x.row_stride;
   }
-  const Argmax* argmax = leaves_argmax(args) ? &args.argmax : nullptr;
+  const Argmax* argmax = finds_argmax ? &args.argmax : nullptr;
   return dtype == DType::kF16 ? launch_type<__half>(context, a, dtype, large, argmax)
                               : launch_type<__nv_bfloat16>(context, a, dtype, large, argmax);
 }

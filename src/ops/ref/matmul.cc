@@ -21,9 +21,31 @@ double activate(Activation activation, double x) {
   }
   return x;
 }
+// Gate and up as two products, each by half of W's rows.
+std::vector<double> gated(const MatmulArgs& args) {
+  const PackedMatrix& w = *args.w;
+  const int64_t tokens = args.x.shape[0], inner = w.rows / 2;
+  const std::vector<double> x =
+      args.norm.weight.empty() ? elements(args.x) : layer_norm({.x = args.x, .norm = args.norm, .y = {}});
+  std::vector<double> y(static_cast<size_t>(tokens * inner));
+  for_each(inner, 2 * tokens * inner * w.cols, [&](int64_t row) {
+    const std::vector<double> gate = row_of(w, row), up = row_of(w, inner + row);
+    for (int64_t t = 0; t < tokens; ++t) {
+      double gates = args.bias.empty() ? 0 : element(args.bias, row, 0);
+      double ups = args.bias.empty() ? 0 : element(args.bias, inner + row, 0);
+      for (size_t k = 0; k < gate.size(); ++k) {
+        gates += x[static_cast<size_t>(t) * gate.size() + k] * gate[k];
+        ups += x[static_cast<size_t>(t) * gate.size() + k] * up[k];
+      }
+      y[static_cast<size_t>(t * inner + row)] = activate(args.activation, gates) * ups;
+    }
+  });
+  return y;
+}
 }  // namespace
 
 std::vector<double> matmul(const MatmulArgs& args) {
+  if (args.gated) return gated(args);
   const PackedMatrix& w = *args.w;
   const int64_t tokens = args.x.shape[0];
   const std::vector<double> x =

@@ -5,6 +5,7 @@
 #include "ops/cuda/device/attention_ptx.cuh"
 #include "ops/cuda/device/cluster.cuh"
 #include "ops/cuda/device/grid.cuh"
+#include "ops/cuda/device/rotary.cuh"
 
 // Attention of a decode step: one query row a sequence, whose own key and value are not in the pages yet.
 // Bound by the chain of kernels rather than by its work, so everything that can be is done before the
@@ -29,7 +30,9 @@ struct DecodeParams {
   void *k_pages, *v_pages;
   const int32_t *page_table, *kv_lengths;
   const int64_t* slots;
-  const float* alibi_slopes;                        // or null
+  const float* alibi_slopes;  // or null
+  const float *cos, *sin;     // of rotary positions, or null
+  int64_t angle_stride;
   uint32_t q_stride, k_stride, v_stride, y_stride;  // times rows: below 2^32
   int kv_heads, group;                              // query heads of a key head
   int max_pages;
@@ -48,14 +51,17 @@ struct DecodeParams {
 };
 
 // kHead: 64 or 128. kGrouped: up to 8 query heads of a key head are computed together, else it has but one.
+// kRotary: queries and the newest key are turned on their way in.
 // kOnce: no warp has more than one tile. kBeside: with so few registers that a block fits beside one
 // of the q, k, v product (512 threads of 80), and its keys are on their way before that has ended. kAny: with
 // a window, and whatever AnyScore has.
-template <class T, int kHead_, bool kGrouped_, bool kClustered_, bool kOnce_, bool kBeside = false,
-          bool kAny_ = false>
+template <class T, int kHead_, bool kGrouped_, bool kRotary_, bool kClustered_, bool kOnce_,
+          bool kBeside = false, bool kAny_ = false>
 struct DecodeTraits {
   using Type = T;
   static constexpr int kHead = kHead_, kHeads = kGrouped_ ? kMaxGroupedHeads : 1;
+  static constexpr bool kRotary = kRotary_;
+  static constexpr int kAngles = kRotary ? kHead : 1;  // a row's cosines, then its sines
   static constexpr bool kGrouped = kGrouped_, kClustered = kClustered_, kOnce = kOnce_, kAny = kAny_;
   static constexpr int kUnits = 128 / kHead;  // of a warp's tile: 64 registers of keys and values
   static constexpr int kRegisters = kBeside ? 96 : 128;
@@ -129,16 +135,28 @@ template <int kSteps>
 struct DecodeQuery {
   uint32_t words[kSteps][4];
 
-  // `from`: the lane's columns of its head's query.
-  template <class T>
-  __device__ __forceinline__ void load(const T* from) {
+  // The lane's columns of its head's query.
+  __device__ __forceinline__ void take(const uint4 (&query)[kSteps]) {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
-      const uint4 x = *reinterpret_cast<const uint4*>(from + 32 * s);
+      const uint4 x = query[s];
       words[s][0] = x.x, words[s][1] = x.z, words[s][2] = x.y, words[s][3] = x.w;
     }
   }
 };
+
+// Into shared memory, by the block's first threads, and before the previous kernel has ended: the angles were
+// made when the step began.
+template <class Traits>
+__device__ __forceinline__ void bring_angles(const DecodeParams& p, uint32_t row, float* angles) {
+  constexpr int kHalf = Traits::kHead / 2;
+  if (threadIdx.x >= 32) return;
+#pragma unroll
+  for (int i = static_cast<int>(threadIdx.x); i < kHalf; i += 32) {
+    angles[i] = p.cos[row * p.angle_stride + i];
+    angles[kHalf + i] = p.sin[row * p.angle_stride + i];
+  }
+}
 
 // q . k of 8 keys for 8 heads: c[i] that of head lane / 4 and of the key that is number 2 * (lane % 4) + i.
 template <class T, int kSteps>
@@ -349,14 +367,27 @@ __device__ __forceinline__ uint32_t page_row(const DecodeParams& p, uint32_t pag
 }
 
 // A row's own key and value into the pages, a vector a lane: by kHead / 4 lanes.
-template <class T, int kHead>
-__device__ __forceinline__ void store_newest(const DecodeParams& p, const T* k_row, const T* v_row,
-                                             uint32_t slot, uint32_t kv_head, int lane) {
+template <class Traits>
+__device__ __forceinline__ void store_newest(const DecodeParams& p, const typename Traits::Type* k_row,
+                                             const typename Traits::Type* v_row, uint32_t slot,
+                                             uint32_t kv_head, int lane, const float* angles) {
+  using T = typename Traits::Type;
+  constexpr int kHead = Traits::kHead, kHalf = kHead / 2;
   const bool key = lane < kHead / 8;
   const int column = (key ? lane : lane - kHead / 8) * 8;
   T* to = static_cast<T*>(key ? p.k_pages : p.v_pages) +
           static_cast<int64_t>(page_row(p, slot >> p.page_shift, kv_head, slot)) * kHead;
-  *reinterpret_cast<uint4*>(to + column) = *reinterpret_cast<const uint4*>((key ? k_row : v_row) + column);
+  uint4 x = *reinterpret_cast<const uint4*>((key ? k_row : v_row) + column);
+  if constexpr (Traits::kRotary) {
+    if (key) {
+      const uint4 other = *reinterpret_cast<const uint4*>(k_row + (column ^ kHalf));
+      const bool second = column >= kHalf;
+      uint4 pair[2] = {second ? other : x, second ? x : other};
+      turn_vectors<T>(pair, angles + column % kHalf, angles + kHalf + column % kHalf);
+      x = second ? pair[1] : pair[0];
+    }
+  }
+  *reinterpret_cast<uint4*>(to + column) = x;
 }
 
 // Columns 64c + 2 * lane and the next of `head`, of all warps of the block; `own`: one part more.
@@ -391,6 +422,7 @@ __global__ void __maxnreg__(Traits::kRegisters)
   using Sum = DecodeSum<Traits::kColumns>;
   constexpr int kHead = Traits::kHead, kUnits = Traits::kUnits, kColumns = Traits::kColumns;
   extern __shared__ __align__(16) float dynamic[];
+  __shared__ alignas(16) float angles[Traits::kAngles];
   float* shared = settle_shared(dynamic);
   uint64_t* mailbox = reinterpret_cast<uint64_t*>(shared);
   float2* mail = reinterpret_cast<float2*>(shared + Traits::kMail);
@@ -465,6 +497,10 @@ __global__ void __maxnreg__(Traits::kRegisters)
   };
   load_keys(key);
   load_values(key);
+  if constexpr (Traits::kRotary) {
+    bring_angles<Traits>(p, row, angles);
+    __syncthreads();
+  }
 
   const T* q_row =
       static_cast<const T*>(p.q) + (row * p.q_stride + (before + (g < heads ? g : 0)) * kHead + t * 8);
@@ -474,15 +510,21 @@ __global__ void __maxnreg__(Traits::kRegisters)
   wait_for_previous();
   let_next_start();
   DecodeQuery<Traits::kSteps> q;
-  uint4 newest[Traits::kSteps];
-  q.load(q_row);
+  uint4 query[Traits::kSteps], newest[Traits::kSteps];
+#pragma unroll
+  for (int s = 0; s < Traits::kSteps; ++s) query[s] = *reinterpret_cast<const uint4*>(q_row + 32 * s);
 #pragma unroll
   for (int s = 0; s < Traits::kSteps; ++s) newest[s] = load_once(k_row + t * 8 + 32 * s, brings);
   uint32_t newest_value[kColumns];
 #pragma unroll
   for (int c = 0; c < kColumns; ++c)
     newest_value[c] = *reinterpret_cast<const uint32_t*>(v_row + 64 * c + 2 * lane);
-  if (stores) store_newest<T, kHead>(p, k_row, v_row, slot, kv_head, lane);
+  if constexpr (Traits::kRotary) {
+    turn_vectors<T>(query, angles + t * 8, angles + kHead / 2 + t * 8);
+    turn_vectors<T>(newest, angles + t * 8, angles + kHead / 2 + t * 8);
+  }
+  q.take(query);
+  if (stores) store_newest<Traits>(p, k_row, v_row, slot, kv_head, lane, angles);
 
   const AnyScore any(slope, p.relative, p.far, p.soft_cap_log2, before + (g < heads ? g : 0));
   // The row's own key and value, at a distance of 0.
@@ -555,11 +597,15 @@ __global__ void __maxnreg__(Traits::kRegisters)
     *reinterpret_cast<uint32_t*>(y + 64 * c) = pack_pair<T>(sum.y[c].x * factor, sum.y[c].y * factor);
 }
 
-// Calls f.operator()<T, kHead, kGrouped>(), the first parameters of DecodeTraits.
+// Calls f.operator()<T, kHead, kGrouped, kRotary>(), the first parameters of DecodeTraits.
 template <class F>
 void dispatch_decode(const DecodeParams& p, const DecodeCase& of, const F& f) {
   const auto with_head = [&]<class T, int kHead>() {
-    p.group == 1 ? f.template operator()<T, kHead, false>() : f.template operator()<T, kHead, true>();
+    const auto with_group = [&]<bool kGrouped>() {
+      p.cos ? f.template operator()<T, kHead, kGrouped, true>()
+            : f.template operator()<T, kHead, kGrouped, false>();
+    };
+    p.group == 1 ? with_group.template operator()<false>() : with_group.template operator()<true>();
   };
   const auto with_type = [&]<class T>() {
     of.head_size == 64 ? with_head.template operator()<T, 64>() : with_head.template operator()<T, 128>();

@@ -42,6 +42,7 @@ __global__ void __launch_bounds__(32, 8)
   extern __shared__ __align__(1024) unsigned char dynamic[];
   // has_hopper_kernel() looks for static shared memory.
   __shared__ uint64_t barriers[kRingTiles];
+  __shared__ alignas(16) float angles[Traits::kAngles];
 
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
   const uint32_t row = blockIdx.z, kv_head = blockIdx.x;
@@ -94,6 +95,7 @@ __global__ void __launch_bounds__(32, 8)
     for (uint32_t i = 0; i < kRingTiles; ++i) barrier_init(full + i * 8, 1);
     barrier_init_fence();
   }
+  if constexpr (Traits::kRotary) bring_angles<Traits>(p, row, angles);
   __syncwarp();
 #pragma unroll
   for (int i = 0; i < kRingTiles; ++i) ask(i, i);
@@ -109,13 +111,19 @@ __global__ void __launch_bounds__(32, 8)
   wait_for_previous();
   let_next_start();
   DecodeQuery<Traits::kSteps> q;
-  q.load(q_row);
-  uint4 newest[Traits::kSteps], newest_value[kColumns];
+  uint4 query[Traits::kSteps], newest[Traits::kSteps], newest_value[kColumns];
+#pragma unroll
+  for (int s = 0; s < Traits::kSteps; ++s) query[s] = *reinterpret_cast<const uint4*>(q_row + 32 * s);
 #pragma unroll
   for (int s = 0; s < Traits::kSteps; ++s) newest[s] = load_once(k_row + t * 8 + 32 * s);
 #pragma unroll
   for (int c = 0; c < kColumns; ++c) newest_value[c] = load_once(v_row + 64 * c + 8 * decode_order(g));
-  if (stores) store_newest<T, kHead>(p, k_row, v_row, slot, kv_head, lane);
+  if constexpr (Traits::kRotary) {
+    turn_vectors<T>(query, angles + t * 8, angles + kHead / 2 + t * 8);
+    turn_vectors<T>(newest, angles + t * 8, angles + kHead / 2 + t * 8);
+  }
+  q.take(query);
+  if (stores) store_newest<Traits>(p, k_row, v_row, slot, kv_head, lane, angles);
   float own[2];  // in [0] the row's own key's for head g
   multiply_keys<T>(q, newest, own);
   own[0] *= p.scale_log2;

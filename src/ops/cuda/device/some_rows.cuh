@@ -59,12 +59,14 @@ struct SomeRows {
   int w_at, mail_at;  // bytes in shared memory; the ring of x is at 0
   bool y_f32;         // else T
   bool accumulate;    // y is fp32
+  int gates;          // rows of W that are gates, where it is gated: y has so many columns; else 0
   Activation activation;
   ArgmaxParts argmax;  // one part a tile
 };
 
 // x in boxes of kRows rows. W as [out / 16, 2, 8, in], so that of 16 outputs the even ones come first: a
-// lane, which has products' rows g and g + 8, then has neighbours. In boxes of a tile.
+// lane, which has products' rows g and g + 8, then has neighbours. Gated, as [out / 16, 2, 8, in] with 8
+// gates and then their ups: a lane has a gate and its up. In boxes of a tile.
 struct SomeRowsMaps {
   CUtensorMap w, x;
 };
@@ -185,20 +187,24 @@ struct SomeRowsConsumer {
     group = Traits::kGroups == 1 ? 0 : thread / 128;
     lane = thread % 32;
     const int size = b.p.y_f32 ? 4 : 2, row = b.rank * 8 + lane % 4 * 2;
-    const int output = b.tile * Traits::kOutputs + thread / 32 * 16 + lane / 4 * 2;
-    left = output < b.p.out ? b.rows - row : 0;
+    // Of two neighbours the first; gated, the only one.
+    int output = b.tile * Traits::kOutputs + thread / 32 * 16 + lane / 4 * 2;
+    const bool inside = output < b.p.out;
+    left = inside ? b.rows - row : 0;
+    if (b.p.gates > 0) output /= 2;
+    const int second = b.p.gates > 0 ? b.p.gates : 1;  // from it to the lane's other row of W
     row_bytes = b.p.y_stride * size;
     y = static_cast<unsigned char*>(b.p.y) + (b.first_row + row) * row_bytes + output * size;
     mail = b.slot(0, 0);
     if constexpr (Traits::kInt8)
-      if (output < b.p.out) scale = {b.p.scales[output], b.p.scales[output + 1]};
-    if (b.p.bias && output < b.p.out) {
+      if (inside) scale = {b.p.scales[output], b.p.scales[min(output + second, b.p.out - 1)]};
+    if (b.p.bias && inside) {
       if (b.p.y_f32) {
         const float* from = static_cast<const float*>(b.p.bias) + output;
-        bias = {from[0], from[1]};
+        bias = {from[0], from[second]};
       } else {
         const T* from = static_cast<const T*>(b.p.bias) + output;
-        bias = {to_f32(from[0]), to_f32(from[1])};
+        bias = {to_f32(from[0]), to_f32(from[second])};
       }
     }
 #pragma unroll
@@ -312,6 +318,16 @@ struct SomeRowsConsumer {
     }
   }
 
+  // To activation(gate) * up in the gates' places.
+  __device__ __forceinline__ void gate_pairs(float (&out)[kStep * 4]) const {
+    float gates[kStep * 2];
+#pragma unroll
+    for (int i = 0; i < kStep * 2; ++i) gates[i] = out[i * 2];
+    activate_all(b.p.activation, gates);
+#pragma unroll
+    for (int i = 0; i < kStep * 2; ++i) out[i * 2] = gates[i] * out[i * 2 + 1];
+  }
+
   __device__ __forceinline__ void finish() {
     const int live = b.live();
     if (b.rank >= live) return;
@@ -334,13 +350,23 @@ struct SomeRowsConsumer {
         out[n * 4 + 2] = sum.y + bias.x;
         out[n * 4 + 3] = sum.w + bias.y;
       }
-      if (!b.p.accumulate) activate_all(b.p.activation, out);
+      if (b.p.gates > 0) {
+        gate_pairs(out);
+      } else if (!b.p.accumulate) {
+        activate_all(b.p.activation, out);
+      }
 #pragma unroll
       for (int i = 0; i < kStep * 2; ++i) {
         const int row = i / 2 * (8 * kSplit) + i % 2;
         unsigned char* to = y + row * row_bytes;
         if (left <= row) continue;
-        if (b.p.accumulate) {
+        if (b.p.gates > 0) {
+          if (b.p.y_f32) {
+            *reinterpret_cast<float*>(to) = out[i * 2];
+          } else {
+            *reinterpret_cast<T*>(to) = from_f32<T>(out[i * 2]);
+          }
+        } else if (b.p.accumulate) {
           add_pair(to, out[i * 2], out[i * 2 + 1]);
         } else if (b.p.y_f32) {
           *reinterpret_cast<float2*>(to) = {out[i * 2], out[i * 2 + 1]};
@@ -362,7 +388,10 @@ struct SomeRowsConsumer {
     constexpr int kWarps = Traits::kConsumers / 32;
     const int warp = static_cast<int>(threadIdx.x) / 32, row = lane / 4, odd = lane / 2 % 2,
               second = lane % 2;
-    const int begin = b.tile * Traits::kOutputs, sixteens = min(kWarps, (b.p.out - begin) / 16);
+    const int begin = b.tile * Traits::kOutputs, left_here = b.p.out - begin;
+    const int sixteens = min(kWarps, left_here / 16);
+    // Of a vocabulary's last columns some may be padding.
+    const int rest = sixteens < kWarps ? left_here % 16 - odd * 2 - second : 0;
     for (int n = warp; n < b.live(); n += kWarps) {
       const float* from = reinterpret_cast<const float*>(b.shared + b.p.mail_at) +
                           n * Traits::kConsumers * 4 + odd * 16 + row / 2 * 4 + second * 2 + row % 2;
@@ -371,6 +400,7 @@ struct SomeRowsConsumer {
       for (int i = 0; i < sixteens; ++i)
 #pragma unroll
         for (int k = 0; k < 4; ++k) best.look(from[i * 128 + k * 32], i * 16 + k * 4);
+      for (int k = 0; k * 4 < rest; ++k) best.look(from[sixteens * 128 + k * 32], sixteens * 16 + k * 4);
       const uint64_t found = argmax_of_lanes(best.candidate(begin + odd * 2 + second), 4);
       const int64_t at = n * 8 + row;
       if (lane % 4 == 0 && at < b.rows)
