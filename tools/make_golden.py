@@ -154,7 +154,7 @@ FAMILY_CASES = [
     FamilyCase("mistral_one_kv_head_fp16", "MistralForCausalLM",
                llama(6, 1, 16, 2, {"rope_type": "default"}, sliding_window=16), torch.float16, lengths=LONG),
     FamilyCase("mistral_wide_fp32", "MistralForCausalLM",
-               llama(3, 3, 20, 1, {"rope_type": "default"}, sliding_window=128), lengths=LONG),
+               llama(3, 3, 20, 1, {"rope_type": "default"}, sliding_window=128, intermediate_size=48), lengths=LONG),
     FamilyCase("mistral_no_window_bf16", "MistralForCausalLM",
                llama(4, 4, 8, 2, {"rope_type": "default"}, sliding_window=None), torch.bfloat16, lengths=LONG,
                gain=1.0),

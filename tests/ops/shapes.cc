@@ -249,7 +249,8 @@ void add_argmax(Cases& cases, ArgmaxShape shape, ArgmaxShape::Special special) {
 Cases matmul_argmax(Device device) {
   Cases cases;
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
-    ArgmaxShape shape = {.dtype = dtype, .x = activation_dtype(device, dtype)};
+    const DType met = dtype == DType::kI8 ? DType::kF16 : dtype;
+    ArgmaxShape shape = {.dtype = dtype, .x = activation_dtype(device, met)};
     const auto add_size = [&](int64_t tokens, int64_t out, int64_t in) {
       shape.tokens = tokens;
       shape.out = out;

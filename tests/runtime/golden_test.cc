@@ -196,11 +196,14 @@ TEST_P(GoldenTest, HuggingFaceFolderInFloat32) {
 
 // fp16: weights are exact, the cache rounds keys and values to 11 bits, and on a GPU activations, too; bf16:
 // activations and cache are rounded to 8 bits. Each layer adds its share. The worst rows seen are off
-// by 4.1e-3 on a CPU (one layer, a head of its own) and by 1.3e-2 on a GPU (fourteen layers).
+// by 4.1e-3 on a CPU (one layer, a head of its own) and by 1.3e-2 on a GPU (fourteen layers). Beyond BLOOM
+// the goldens have weights with a gain of 2 a layer, which makes more of a rounding: there Hugging Face's own
+// fp16 runs are off by up to 1.4e-2, and a GPU's by 9.3e-3 (three layers).
 TEST_P(GoldenTest, HuggingFaceFolderInStoredType) {
   const Json config = read_json(kGolden / GetParam() / "config.json");
   const int layers = config.contains("num_hidden_layers") ? config["num_hidden_layers"] : config["n_layer"];
-  const double fp16 = (kOnGpu ? 2e-3 : 1.7e-3) * std::max(layers, 3);
+  const bool bloom = config["model_type"] == "bloom";
+  const double fp16 = (!kOnGpu ? 1.7e-3 : bloom ? 2e-3 : 4e-3) * std::max(layers, 3);
   const std::string stored = config.contains("dtype") ? config["dtype"] : config["torch_dtype"];
   if (stored == "float32") return check_model(kGolden / GetParam(), GetParam(), "", {1e-4, true});
   check_model(kGolden / GetParam(), GetParam(), "",
