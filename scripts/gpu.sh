@@ -130,6 +130,8 @@ if [ "$bench" = yes ]; then
   bench bloom-560m bloom-560m --batch-size 1,8,64
   bench bloom-7b1 bloom-7b1
   bench bloom-7b1-b32 bloom-7b1 --batch-size 32 --input-len 512 --repeats 3
+  bench gpt2 gpt2 --batch-size 1,64
+  bench llama-3-8b llama-3-8b --batch-size 1,32 --input-len 512 --repeats 3
   if [ "$gpus" -gt 1 ]; then
     comm() { $bin/tests/comm/bench_comm --kb 4,8,16,64,256,1024,2048,4096,8192,16384 | tee ${json:+"$json/comm.jsonl"}; }
     step "bench sums over GPUs" comm
