@@ -62,8 +62,22 @@ if [ "$gpus" -gt 1 ] && ! ldconfig -p | grep -q 'libnccl\.so\.2 '; then
     export LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$nccl
 fi
 
-step "op tests" $bin/tests/ops/cuda_ops_test --gtest_brief=1
-step "goldens" $bin/tests/runtime/cuda_golden_test --gtest_brief=1
+# Several processes share a test's cases: most of the time is the oracles', on the CPU.
+sharded() {
+  local count=$1 index status=0 pids=()
+  shift
+  for ((index = 0; index < count; ++index)); do
+    GTEST_TOTAL_SHARDS=$count GTEST_SHARD_INDEX=$index "$@" >"$scratch/shard.$index" 2>&1 &
+    pids+=($!)
+  done
+  for ((index = 0; index < count; ++index)); do
+    wait "${pids[index]}" || status=1
+    cat "$scratch/shard.$index"
+  done
+  return $status
+}
+step "op tests" sharded 6 $bin/tests/ops/cuda_ops_test --gtest_brief=1
+step "goldens" sharded 3 $bin/tests/runtime/cuda_golden_test --gtest_brief=1
 step "times of stages" $bin/tests/runtime/cuda_stage_times_test --gtest_brief=1
 step "tune" $bin/tests/runtime/cuda_tune_test --gtest_brief=1
 # One GPU stands for several; what needs more is skipped, and says so.
@@ -87,6 +101,7 @@ commands=(--bolide $bin/apps/bolide --source . --gpus "$gpus" -v)
 step "LAMBADA on the demo model, fp32" python3 tests/apps/lambada_demo_test.py "${commands[@]}"
 step "LAMBADA on the demo model, fp16" $bin/apps/bolide lambada --model examples/demo/model --device cuda --data-type fp16 \
   --dataset-path examples/demo/lambada.jsonl --acc-threshold 93
+step "int8 weights" python3 tests/apps/int8_test.py "${commands[@]}"
 if [ "$gpus" -gt 1 ]; then
   # Ranks as threads, and as processes where there are MPI and Gloo: what the tests of CPU ranks ask of them.
   # (The goldens over threads are RanksGiveTheIdsOfOne.)
@@ -132,6 +147,7 @@ if [ "$bench" = yes ]; then
   bench bloom-7b1-b32 bloom-7b1 --batch-size 32 --input-len 512 --repeats 3
   bench gpt2 gpt2 --batch-size 1,64
   bench llama-3-8b llama-3-8b --batch-size 1,32 --input-len 512 --repeats 3
+  bench llama-3-8b-int8 llama-3-8b --batch-size 1,32 --input-len 512 --repeats 3 --weight-scheme int8
   if [ "$gpus" -gt 1 ]; then
     comm() { $bin/tests/comm/bench_comm --kb 4,8,16,64,256,1024,2048,4096,8192,16384 | tee ${json:+"$json/comm.jsonl"}; }
     step "bench sums over GPUs" comm

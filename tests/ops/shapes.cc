@@ -210,12 +210,12 @@ Cases matmul_some_rows(Device device) {
           .tokens = tokens, .out = s[0], .in = s[1], .dtype = dtype, .x = a, .bias = true};
       MatmulShape narrow = shape, to_stream = shape, strided = shape, normed = shape;
       narrow.y = a;
-      add(device, cases, narrow);
+      cases.push_back([narrow] { return matmul_case(narrow); });
       to_stream.accumulate = true;
       add(device, cases, to_stream);
       strided.activation = Activation::kSilu;
       strided.gap = 8;
-      add(device, cases, strided);
+      cases.push_back([strided] { return matmul_case(strided); });
       normed.x = DType::kF32;
       normed.y = a;
       normed.norm = true;
