@@ -102,7 +102,7 @@ class Checker:
         self.graph = {}  # file -> [(file, line)], own files only
 
     def report(self, file, line, text):
-        self.diagnostics.append(f"{file}:{line}: {text}")
+        self.findings.append(f"{file}:{line}: {text}")
 
     def files(self, folder):
         base = self.root / folder
@@ -121,7 +121,7 @@ class Checker:
 
     def check_families(self):
         """A family is what src/models/registry.cc lists: `kNameFamily` of models/name.h. Comments may name it, tokenizers have
-        parts that are called after one, and a digit behind it makes another word (rope's llama3)."""
+        parts that are called after one. The name is a whole word of an identifier: neither rope's llama3 nor an option's."""
         registry = self.root / "src/models/registry.cc"
         rows = re.findall(r"&k(\w+)Family\b", registry.read_text()) if registry.is_file() else []
         for path in self.files("src"):
@@ -130,7 +130,10 @@ class Checker:
             for family in rows:
                 if name.startswith(("src/text/", "src/models/registry.", f"src/models/{family.lower()}.")):
                     continue
-                for match in re.finditer(family + r"(?!\d)", text, re.IGNORECASE):
+                lower, upper = family.lower(), family.upper()
+                word = (rf"(?<![A-Za-z]){lower}(?![a-z\d])|(?<![A-Z]){family}(?![a-z\d])|"
+                        rf"(?<![A-Z]){upper}(?=$|[^A-Z\d]|[A-Z]+[a-z])")
+                for match in re.finditer(word, text):
                     self.report(name, text.count("\n", 0, match.start()) + 1,
                                 f"names {family}, which belongs into src/models/{family.lower()}.cc")
 

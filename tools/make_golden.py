@@ -125,6 +125,11 @@ def llama(heads, kv_heads, head_size, layers, rope, **more):
             "max_position_embeddings": 32, "rope_parameters": {"rope_theta": 10000.0, **rope}, **more}
 
 
+def opt(heads, head_size, layers, **more):
+    return {"vocab_size": 151, "num_attention_heads": heads, "hidden_size": heads * head_size, "ffn_dim": 52,
+            "num_hidden_layers": layers, "max_position_embeddings": 128, "word_embed_proj_dim": heads * head_size, **more}
+
+
 LLAMA3 = {"rope_type": "llama3", "factor": 4.0, "original_max_position_embeddings": 16, "low_freq_factor": 1.0,
           "high_freq_factor": 4.0}
 FAMILY_CASES = [
@@ -158,6 +163,17 @@ FAMILY_CASES = [
     FamilyCase("mistral_no_window_bf16", "MistralForCausalLM",
                llama(4, 4, 8, 2, {"rope_type": "default"}, sliding_window=None), torch.bfloat16, lengths=LONG,
                gain=1.0),
+    FamilyCase("opt_fp32", "OPTForCausalLM", opt(3, 8, 2, ffn_dim=54), lengths=LONG, ft=True),
+    # As 350m: post-norm blocks, no norm before the head, an embedding of its own width.
+    FamilyCase("opt_postnorm_projected_fp32", "OPTForCausalLM",
+               opt(4, 8, 2, do_layer_norm_before=False, word_embed_proj_dim=20), lengths=LONG),
+    FamilyCase("opt_postnorm_gelu_fp16", "OPTForCausalLM",
+               opt(2, 16, 2, do_layer_norm_before=False, activation_function="gelu_new"), torch.float16, ft=True),
+    FamilyCase("opt_no_bias_bare_norms_projected_fp16", "OPTForCausalLM",
+               opt(6, 4, 3, enable_bias=False, layer_norm_elementwise_affine=False, word_embed_proj_dim=40,
+                   activation_function="gelu"), torch.float16),
+    FamilyCase("opt_no_final_norm_untied_bf16", "OPTForCausalLM",
+               opt(2, 8, 2, _remove_final_layer_norm=True, tie_word_embeddings=False), torch.bfloat16, ft=True),
 ]
 
 TOKENIZER_TEXT = [
@@ -397,7 +413,7 @@ def draw_family_model(case, seed):
                 value.normal_(0.0, 0.3)
             elif value.dim() == 1:
                 value.normal_(1.0, 0.3).mul_(torch.randint(0, 2, value.shape) * 2 - 1)
-            elif value is model.get_input_embeddings().weight or "wpe" in name:
+            elif value is model.get_input_embeddings().weight or "wpe" in name or "embed_positions" in name:
                 value.normal_(0.0, 0.5)
             else:
                 value.normal_(0.0, case.gain / value.shape[0 if name in conv1d else 1] ** 0.5)
@@ -538,22 +554,27 @@ def write_json(path, value):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("tests/golden"), metavar="DIR")
-    parser.add_argument("--only", nargs="*", metavar="NAME", help="make these cases alone and leave manifest.json")
+    parser.add_argument("--only", nargs="*", metavar="NAME", help="make these cases alone, and renew their rows of manifest.json")
     args = parser.parse_args()
     known = {case.name for case in [*CASES, *FAMILY_CASES]}
     if unknown := set(args.only or ()) - known:
         parser.error(f"no such case: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__,
+                "tokenizers": tokenizers.__version__, "safetensors": safetensors.__version__, "numpy": numpy.__version__}
+    path = args.output / "manifest.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if args.only and path.exists() else {}
+    recorded = before.get("versions", versions)  # one row may be of several versions, in words
+    if any(version not in recorded[name] for name, version in versions.items()):
+        parser.error(f"{path} is of {recorded}, and here are {versions}: make all cases again, without --only")
     torch.set_num_threads(1)  # sums are then taken in one order on every machine of a kind
     rows = [make_case(case, args.output) for case in CASES if not args.only or case.name in args.only]
     families = [make_family_case(case, args.output) for case in FAMILY_CASES if not args.only or case.name in args.only]
     if not args.only:
         record_configs(args.output)
-        write_json(args.output / "manifest.json", {
-            "made_by": "tools/make_golden.py", "new_tokens": NEW_TOKENS, "min_margin": MIN_MARGIN,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__,
-                         "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
-                         "safetensors": safetensors.__version__, "numpy": numpy.__version__},
-            "cases": rows, "families": families})
+    made = {row["name"]: row for row in [*before.get("cases", ()), *before.get("families", ()), *rows, *families]}
+    write_json(path, {"made_by": "tools/make_golden.py", "new_tokens": NEW_TOKENS, "min_margin": MIN_MARGIN, "versions": recorded,
+                      "cases": [made[case.name] for case in CASES if case.name in made],
+                      "families": [made[case.name] for case in FAMILY_CASES if case.name in made]})
     return 0
 
 

@@ -141,7 +141,7 @@ std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
       config,
       {.embedding_norm = true,
        .alibi = true,
-       .residual_from = residual_after_norm(config) ? ResidualFrom::kAfterNorm : ResidualFrom::kBeforeNorm},
+       .norm_place = residual_after_norm(config) ? NormPlace::kPreAndResidual : NormPlace::kPre},
       dist);
 }
 

@@ -139,6 +139,10 @@ void settle_head_size(ModelConfig& config, std::string_view where) {
   config.head_size = config.hidden_size / config.heads;
 }
 
+void check_embedding_size(int64_t size, std::string_view where) {
+  check_between("the size of the embedding", size, kMaxHidden, where);
+}
+
 void check_positions(const ModelConfig& config, std::string_view where) {
   check_between("the number of positions", config.max_positions, int64_t{1} << 24, where);
 }

@@ -60,6 +60,8 @@ int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where
 void check_sizes(const ModelConfig& config, std::string_view where);
 // The same for hidden_size and heads, from which head_size then follows: their quotient.
 void settle_head_size(ModelConfig& config, std::string_view where);
+// And for the columns of an embedding that is projected.
+void check_embedding_size(int64_t size, std::string_view where);
 // And for max_positions, where the model has a table of them.
 void check_positions(const ModelConfig& config, std::string_view where);
 

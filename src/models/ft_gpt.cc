@@ -26,7 +26,8 @@ const NameTable kFtGptNames = {.rows = kRows};
 
 std::string ft_gpt_variant(const Ini& ini) {
   if (const std::string* variant = ini_find(ini, "gpt", "model_variant")) return *variant;
-  return ini_find(ini, "gpt", "max_pos_seq_len") ? "gpt" : "";
+  if (!ini_find(ini, "gpt", "max_pos_seq_len")) return "";
+  return ini_says(ini, "gpt", "layernorm_type", "post_layernorm") ? "gpt-post" : "gpt";
 }
 
 ModelConfig read_ft_gpt(const Ini& ini, std::string_view where) {

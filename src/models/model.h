@@ -23,6 +23,9 @@ struct ModelConfig {
   int64_t kv_heads = 0;
   int64_t head_size = 0;
   int64_t inter_size = 0;
+  // Columns of the token embedding and the head, where projections lead to hidden_size and back; 0: these are
+  // hidden_size.
+  int64_t projected_embedding = 0;
   bool gated_mlp = false;             // activation(gate) * up, each of inter_size
   int64_t rotary_dims = 0;            // of each head, that rotary positions turn
   int64_t max_positions = 0;          // 0: no limit of the model's own (ALiBi, rotary)

@@ -5,11 +5,12 @@
 #include "models/gpt2.h"
 #include "models/llama.h"
 #include "models/mistral.h"
+#include "models/opt.h"
 
 namespace bolide {
 namespace {
 
-const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family, &kLlamaFamily, &kMistralFamily};
+const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family, &kLlamaFamily, &kMistralFamily, &kOptFamily};
 
 std::string known_architectures(bool with_ft = false) {
   std::string names;

@@ -16,7 +16,8 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, const WeightS
                        int64_t step_tokens, int64_t rows) {
   const Exact tokens = step_tokens, logit_rows = rows;
   constexpr int64_t kRounding = 4096;  // of a few dozen blocks to whole lines
-  const int64_t hidden = model.hidden_size, bytes = static_cast<int64_t>(size_of(storage.dtype));
+  const int64_t hidden = model.hidden_size, projected = model.projected_embedding,
+                bytes = static_cast<int64_t>(size_of(storage.dtype));
   const int64_t heads = dist.tensor_part(model.heads).size(),
                 inter = dist.tensor_part(model.mlp_width()).size();
   const int64_t kv_heads = dist.head_part(model.kv_heads).size(),
@@ -27,10 +28,12 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, const WeightS
   const Exact sublayer = tokens * (std::max(attention, inter) + hidden) * bytes;
   // Rows of logits of all ranks, where somebody wants whole ones: each rank's part on its way, and the whole.
   const Exact whole = dist.tensor_size == 1 ? 0 : logit_rows * (2 * ids * dist.tensor_size) * 4;
-  const Exact head = logit_rows * hidden * (4 + bytes) + whole;
+  const Exact head = logit_rows * (hidden + projected) * (4 + bytes) + whole;
+  const Exact embedding = tokens * projected * (4 + bytes);
   const Exact logits = logit_rows * ids * 4;
   const Exact angles = tokens * model.rotary_dims * 4;  // a cosine and a sine a pair
-  const Exact scratch = tokens * hidden * 4 + angles + std::max(sublayer.value(), head.value()) +
+  const Exact scratch = tokens * hidden * 4 + angles +
+                        std::max({sublayer.value(), head.value(), embedding.value()}) +
                         kMatmulWorkspaceBytes + storage.scheme->scratch_bytes + kRounding;
   (void)(scratch + logits);  // StepMemory::total()
   return {.scratch = scratch.value(), .logits = logits.value()};

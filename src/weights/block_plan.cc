@@ -29,7 +29,7 @@ std::vector<Run> find_runs(const WeightSpec& spec, const WeightSource& source, c
   for (size_t p = 0; p < source.first_part; ++p) local += local_rows(spec, parts[p], dist).size();
   std::vector<Run> runs;
   if (source.layout != Layout::kHeadInterleaved) {
-    int64_t stored = 0;
+    int64_t stored = source.skipped_rows;
     for (size_t p = source.first_part; p < end; ++p) {
       const Dist::Range rows = local_rows(spec, parts[p], dist);
       add_run(runs, {stored + rows.begin, rows.size(), local});

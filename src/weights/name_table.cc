@@ -50,7 +50,12 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
   const std::vector<WeightPart> parts = parts_of(spec);
   std::vector<WeightSource> sources;
   const auto add = [&](const NameRow& row, const std::string& name) {
-    WeightSource wanted{.names = {}, .layout = row.layout, .first_part = 0, .parts = parts.size()};
+    BOLIDE_CHECK(row.skipped_rows == 0 || row.layout == Layout::kAsIs);
+    WeightSource wanted{.names = {},
+                        .layout = row.layout,
+                        .first_part = 0,
+                        .parts = parts.size(),
+                        .skipped_rows = row.skipped_rows};
     if (const size_t slash = row.canonical.find('/'); slash != row.canonical.npos) {
       const std::string_view part = row.canonical.substr(slash + 1);
       const auto found =
@@ -61,7 +66,8 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
     }
     for (WeightSource& source : sources) {
       if (source.first_part != wanted.first_part || source.parts != wanted.parts) continue;
-      BOLIDE_CHECK(source.layout == wanted.layout, "'{}' has names of two layouts", spec.name);
+      BOLIDE_CHECK(source.layout == wanted.layout && source.skipped_rows == wanted.skipped_rows,
+                   "'{}' has names of two layouts", spec.name);
       return add_names(source, name, table.optional_prefix);
     }
     add_names(wanted, name, table.optional_prefix);
@@ -83,7 +89,7 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
 
 Shape stored_shape(const WeightSpec& spec, const WeightSource& source) {
   const std::vector<WeightPart> parts = parts_of(spec);
-  int64_t rows = 0;
+  int64_t rows = source.skipped_rows;
   for (size_t p = 0; p < source.parts; ++p) rows += parts[source.first_part + p].rows;
   const auto count = static_cast<int64_t>(source.parts);
   if (source.layout == Layout::kTransposedParts && count > 1)

@@ -23,6 +23,7 @@ struct NameRow {
   std::string_view canonical;
   std::string_view stored;
   Layout layout = Layout::kAsIs;
+  int64_t skipped_rows = 0;  // of a tensor of kAsIs, before the weight's own, which nobody reads
 };
 
 // What one kind of checkpoint calls the weights of a family, or of several. Rows for the same weight are
@@ -41,6 +42,7 @@ struct WeightSource {
   std::vector<std::string> names;  // alternatives, the usual one first
   Layout layout = Layout::kAsIs;
   size_t first_part = 0, parts = 1;
+  int64_t skipped_rows = 0;
 };
 
 // The tensors that hold the weight: each of its parts is in one of them. Our own fault, and a CHECK, where

@@ -1,4 +1,4 @@
-// What the config files of GPT-2 and LLaMA say, and what is refused.
+// What the config files of GPT-2, OPT and LLaMA say, and what is refused.
 #include <gmock/gmock.h>
 
 #include "checkpoint/builders.h"
@@ -80,8 +80,9 @@ TEST(Gpt2Config, FtFolders) {
     EXPECT_EQ(read_ft(ft + "activation_type = " + relu + "\n").inter_size, 192);
   Ini lost = parse_ini(ft, "c.ini");
   lost["gpt"].erase("max_pos_seq_len");  // not one of FT's GPT-2, and no variant says what else
-  EXPECT_ERROR(find_family(lost, "c.ini"), ErrorCode::kUnsupported,
-               "not an FT model that this version has (it has BloomForCausalLM, GPT2LMHeadModel)");
+  EXPECT_ERROR(
+      find_family(lost, "c.ini"), ErrorCode::kUnsupported,
+      "not an FT model that this version has (it has BloomForCausalLM, GPT2LMHeadModel, OPTForCausalLM)");
   EXPECT_ERROR(read_ft(ft + "has_positional_encoding = False\n"), ErrorCode::kCorrupt,
                "has_positional_encoding=False");
   EXPECT_ERROR(read_ft(ft + "activation_type = Silu\n"), ErrorCode::kCorrupt, "activation_type=Silu");
@@ -91,6 +92,93 @@ TEST(Gpt2Config, FtFolders) {
                "no room for scale_attn_weights");
   EXPECT_ERROR(written({{"scale_attn_by_inverse_layer_idx", true}}), ErrorCode::kUnsupported,
                "no room for scale_attn_by");
+}
+
+const Json kOpt = {{"model_type", "opt"}, {"vocab_size", 100},      {"hidden_size", 48},
+                   {"ffn_dim", 80},       {"num_hidden_layers", 2}, {"num_attention_heads", 4}};
+
+std::vector<std::string> weights_of(const Json& config) {
+  const Family& family = find_family(config, "config.json");
+  std::vector<std::string> names;
+  for (const WeightSpec& spec : family.build(family.read_hf_config(config, "config.json"), {})->weights())
+    if (!spec.name.starts_with("layers.1")) names.push_back(spec.name + spec.shape.str());
+  return names;
+}
+
+TEST(OptConfig, DefaultsAreThoseOfTransformers) {
+  const ModelConfig smallest = read({{"model_type", "opt"}});
+  EXPECT_EQ(smallest.vocab_size, 50272);
+  EXPECT_EQ(smallest.hidden_size, 768);
+  EXPECT_EQ(smallest.inter_size, 3072);
+  EXPECT_EQ(smallest.max_positions, 2048);
+  EXPECT_EQ(smallest.projected_embedding, 0);
+  EXPECT_EQ(smallest.bos_id, 2);
+  EXPECT_TRUE(smallest.tied_head);
+  EXPECT_EQ(read(kOpt, {{"word_embed_proj_dim", nullptr}}).projected_embedding, 0);
+  EXPECT_EQ(read(kOpt, {{"word_embed_proj_dim", 48}}).projected_embedding, 0);
+  EXPECT_ERROR(read(kOpt, {{"word_embed_proj_dim", 0}}), ErrorCode::kCorrupt,
+               "the size of the embedding is 0");
+  EXPECT_ERROR(read(kOpt, {{"max_position_embeddings", 0}}), ErrorCode::kCorrupt,
+               "the number of positions is 0");
+  EXPECT_ERROR(read(kOpt, {{"activation_function", "quick_gelu"}}), ErrorCode::kUnsupported,
+               "activation 'quick_gelu'");
+}
+
+TEST(OptConfig, WeightsFollowTheSettings) {
+  Json bare = kOpt;
+  bare.update({{"word_embed_proj_dim", 20},
+               {"enable_bias", false},
+               {"layer_norm_elementwise_affine", false},
+               {"max_position_embeddings", 7}});
+  EXPECT_THAT(weights_of(bare),
+              ElementsAre("embedding.weight[100, 20]", "project_in.weight[48, 20]",
+                          "position_embedding.weight[7, 48]", "layers.0.attention.qkv.weight[144, 48]",
+                          "layers.0.attention.out.weight[48, 48]", "layers.0.mlp.up.weight[80, 48]",
+                          "layers.0.mlp.down.weight[48, 80]", "project_out.weight[20, 48]"));
+  const auto last = [&](const char* key, bool value) {
+    Json config = kOpt;
+    config[key] = value;
+    return weights_of(config).back();
+  };
+  EXPECT_EQ(last("enable_bias", true), "final_norm.bias[48]");
+  EXPECT_EQ(last("do_layer_norm_before", false), "layers.0.mlp.down.bias[48]");
+  EXPECT_EQ(last("_remove_final_layer_norm", true), "layers.0.mlp.down.bias[48]");
+}
+
+TEST(OptConfig, FtFolders) {
+  const FtFormat& format = *find_family(kOpt, "").ft;
+  const auto written = [&](const Json& changes) {
+    return format_ini({{"gpt", format.write_config(read(kOpt, changes), "m", 1, DType::kF32)}});
+  };
+  const auto read_ft = [](const std::string& text) {
+    const Ini ini = parse_ini(text, "c.ini");
+    return find_family(ini, "c.ini").ft->read_config(ini, "c.ini");
+  };
+  const Json post = {{"do_layer_norm_before", false}};
+  EXPECT_THAT(written(post), HasSubstr("layernorm_type=post_layernorm\nactivation_type=Relu\n"));
+  EXPECT_THAT(written(post), HasSubstr("has_post_decoder_layernorm=False"));
+  EXPECT_EQ(read_ft(written(post)).architecture, "OPTForCausalLM");
+  EXPECT_EQ(read_ft(written(Json::object())).max_positions, 2048);
+  EXPECT_EQ(read_ft(written({{"_remove_final_layer_norm", true}})).architecture, "OPTForCausalLM");
+  // FT's converter names no variant: post-norm blocks are OPT's, and the others GPT-2's, which are alike.
+  for (const bool pre : {true, false}) {
+    Ini ini = parse_ini(written({{"do_layer_norm_before", pre}}), "c.ini");
+    ini["gpt"].erase("model_variant");
+    EXPECT_EQ(find_family(ini, "c.ini").model_type, pre ? "gpt2" : "opt");
+    ini["gpt"]["model_variant"] = "opt";
+    EXPECT_ERROR(find_family(ini, "c.ini").ft->read_config(ini, "c.ini"), ErrorCode::kCorrupt,
+                 "model_variant=opt is neither opt-pre nor opt-post");
+    ini["gpt"]["model_variant"] = pre ? "opt-post" : "opt-pre";
+    EXPECT_ERROR(find_family(ini, "c.ini").ft->read_config(ini, "c.ini"), ErrorCode::kCorrupt,
+                 pre ? "layernorm_type=pre_layernorm" : "layernorm_type=post_layernorm");
+  }
+  const auto refused = [&](const char* key, const Json& value) {
+    EXPECT_ERROR(written({{key, value}}), ErrorCode::kUnsupported, fmt::format("no room for the {}", key));
+  };
+  refused("activation_function", "gelu");
+  refused("word_embed_proj_dim", 20);
+  refused("enable_bias", false);
+  refused("layer_norm_elementwise_affine", false);
 }
 
 TEST(LlamaConfig, DefaultsAreThoseOfTransformers) {

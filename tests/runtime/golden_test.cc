@@ -201,7 +201,7 @@ TEST_P(GoldenTest, HuggingFaceFolderInFloat32) {
 // fp16 runs are off by up to 1.4e-2, and a GPU's by 9.3e-3 (three layers).
 TEST_P(GoldenTest, HuggingFaceFolderInStoredType) {
   const Json config = read_json(kGolden / GetParam() / "config.json");
-  const int layers = config.contains("num_hidden_layers") ? config["num_hidden_layers"] : config["n_layer"];
+  const auto layers = static_cast<int>(inspect({.model = kGolden / GetParam()}).layers);
   const bool bloom = config["model_type"] == "bloom";
   const double fp16 = (!kOnGpu ? 1.7e-3 : bloom ? 2e-3 : 4e-3) * std::max(layers, 3);
   const std::string stored = config.contains("dtype") ? config["dtype"] : config["torch_dtype"];
@@ -220,13 +220,10 @@ bool has_ft_files(const std::string& name) {
 
 TEST_P(GoldenTest, FtFoldersOfSeveralSizes) {
   const fs::path out = fs::path(testing::TempDir()) / ("golden_ft_" + GetParam());
-  const Json config = read_json(kGolden / GetParam() / "config.json");
-  const int heads = config.contains("num_attention_heads") ? config["num_attention_heads"] : config["n_head"];
-  const int inner =
-      config.contains("n_inner") && config["n_inner"].is_number() ? config["n_inner"].get<int>() : 4 * heads;
+  const CheckpointSummary config = inspect({.model = kGolden / GetParam()});
   int tried = 0;
   for (int ranks : {1, 2, 3, 4}) {
-    if (heads % ranks != 0 || inner % ranks != 0 || !has_ft_files(GetParam())) {
+    if (config.heads % ranks != 0 || config.inter_size % ranks != 0 || !has_ft_files(GetParam())) {
       const bool has_files = has_ft_files(GetParam());
       EXPECT_EQ(
           error_mismatch(

@@ -82,5 +82,20 @@ TEST(StepMemory, CountsWhatProductsWiden) {
   EXPECT_EQ(scratch("int8") - scratch("dense"), kWidenedBytes);
 }
 
+// Of a projected embedding its rows in fp32 and as the product reads them; here more than the layers take.
+TEST(StepMemory, CountsAProjectedEmbedding) {
+  ModelConfig model;
+  model.vocab_size = 1000;
+  model.hidden_size = model.inter_size = 16;
+  model.layers = 2;
+  model.heads = model.kv_heads = 1;
+  model.head_size = 16;
+  const auto scratch = [&](int64_t projected) {
+    model.projected_embedding = projected;
+    return step_memory(model, {}, DType::kF16, 100, 8).scratch;
+  };
+  EXPECT_EQ(scratch(4096) - scratch(2048), 100 * 2048 * (4 + 2));
+}
+
 }  // namespace
 }  // namespace bolide

@@ -113,6 +113,10 @@ class CheckLadderTest(unittest.TestCase):
     def test_a_family_outside_its_file(self):
         self.expect_finding("src/runtime/bad.cc", '\nif (name == "LlamaForCausalLM") {}\n', ":2:", "names Llama")
         self.expect_finding("src/models/other.cc", "run(kLlamaFamily);\n", "belongs into src/models/llama.cc")
+        for name in ("is_llama", "LLAMAForCausalLM", "LLAMA", "a.llama", "kLlama"):
+            self.expect_finding("src/runtime/bad.cc", f"{name};\n", ":1:", "names Llama")
+        code, findings = self.check(files={"src/runtime/ok.cc": "llama3; llamas; Llamas; LLAMAS_OF; collama;\n"})
+        self.assertEqual((code, findings), (0, ""))
 
     def test_comments_are_not_includes(self):
         code, findings = self.check(files={

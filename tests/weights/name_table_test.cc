@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "support/expect_check.h"
+#include "weights/block_plan.h"
 #include "weights/ft_tensors.h"
 
 namespace bolide {
@@ -24,6 +25,7 @@ constexpr NameRow kRows[] = {
     {"layers.*.mlp.up", "model.layers.*.fc", Layout::kTransposed},
     {"embedding.weight", "model.wte"},
     {"embedding.weight", "model.tokens.weight"},
+    {"position_embedding", "model.wpe", Layout::kAsIs, 2},
     {"head", "lm_head"},
 };
 constexpr NameTable kTable = {.rows = kRows, .optional_prefix = "model."};
@@ -79,6 +81,22 @@ TEST(NameTable, ShapesOfLayouts) {
   EXPECT_EQ(shape(vector, Layout::kTransposedParts, 3), "[3, 4]");
   EXPECT_EQ(shape(vector, Layout::kTransposed, 3), "[12]");
   EXPECT_EQ(shape(spec("w"), Layout::kTransposedParts, 1), "[3, 4]");
+}
+
+// The tensor has so many rows more, and each rank's are read from behind them.
+TEST(NameTable, RowsBeforeTheWeightsOwnAreSkipped) {
+  WeightSpec positions = spec("position_embedding.weight");
+  const WeightSource source = sources_of(positions, kTable).front();
+  EXPECT_EQ(stored_shape(positions, source).str(), "[6, 3]");
+  const auto first_row = [&](const Dist& dist) {
+    return plan_blocks(positions, source, dist, 1000).front().slice.begin[0];
+  };
+  EXPECT_EQ(first_row({}), 2);
+  positions.shard = Shard::kOut;
+  EXPECT_EQ(first_row({.tensor_size = 2, .tensor_rank = 1}), 4);
+  const BlockRead read = plan_blocks(positions, source, {}, 1000).front();
+  EXPECT_EQ(read.slice.end[0], 6);
+  EXPECT_EQ(read.pieces.front().row0, 0);
 }
 
 TEST(NameTableDeathTest, AWeightWithoutARowIsOurFault) {
