@@ -32,7 +32,8 @@ constexpr NameRow kRows[] = {
     {"project_out", "model.decoder.project_out"},
     {"head", "lm_head"},
 };
-constexpr NameTable kHfNames = {.rows = kRows, .optional_prefix = "model."};
+constexpr std::string_view kIgnored[] = {"decoder.version"};
+constexpr NameTable kHfNames = {.rows = kRows, .optional_prefix = "model.", .ignored = kIgnored};
 
 ModelConfig read_hf_config(const Json& json, std::string_view where) {
   ModelConfig config;
