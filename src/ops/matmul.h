@@ -37,8 +37,9 @@ struct MatmulArgs {
   bool gated = false;
   // With it, y, then fp32 and not accumulated, is scratch that may or may not be written; the result is what
   // candidates() finds in it with a k of 1: what is not finite is of id kNoId. On a GPU products of
-  // a head's size with few rows find it themselves, to the bit what is largest of the y that they would
-  // write: without 64 MB of logits on their way there and back for 64 rows of BLOOM's vocabulary.
+  // a head's size with few rows find it themselves (to the bit what is largest of the y that they would
+  // write, where W has a multiple of 16 rows; else within rounding): without 64 MB of logits on their way
+  // there and back for 64 rows of BLOOM's vocabulary.
   Argmax argmax = {};
 };
 // y = activation(norm(x) W^T + bias), or gated, accumulated in fp32. On a GPU x meets fp16 or bf16 weights as

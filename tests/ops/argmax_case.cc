@@ -128,6 +128,14 @@ class ArgmaxCase : public OpCase {
     const int64_t id = nan || !std::isfinite(row[column]) ? kNoId : kBegin + column;
     const int32_t got = ids_.view().as<int32_t>()[t];
     const float value = values_.row(t)[0];
+    // A GPU makes whole logits of such a head in another way than their largest: all is within rounding.
+    if (shape_.out % 16 != 0 && id != kNoId && got != kNoId) {
+      const int64_t other = got - kBegin;
+      if (other < 0 || other >= shape_.out || std::abs(value - row[other]) > error(t, other) ||
+          row[column] - row[other] > error(t, column) + error(t, other))
+        return fmt::format("{} of {} instead of {} of {}", value, got, row[column], id);
+      return shape_.special == ArgmaxShape::kOrdinary ? check_oracle(t, other) : "";
+    }
     if (got != id || (nan ? !std::isnan(value) : value != row[column]))
       return fmt::format("{} of {} instead of {} of {}", value, got, nan ? NAN : row[column], id);
     return shape_.special == ArgmaxShape::kOrdinary ? check_oracle(t, column) : "";
