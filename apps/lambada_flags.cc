@@ -127,11 +127,11 @@ void add_lambada_flags(CLI::App& app, LambadaFlags& flags) {
                              "the weights as int8",
                              mode));
            }
-           flags.int8_mode = static_cast<int>(mode);
            if (mode == 1) flags.model.weight_scheme = "int8";
          },
          "1: as --weight-scheme int8 (default 0)")
       ->type_name("0|1")
+      ->excludes("--weight-scheme")
       ->check(at_least(0))
       ->group(kGroup);
   app.add_option("--weights-data-type", flags.weights_data_type,
@@ -174,7 +174,7 @@ SettingsBlock arguments_of(const LambadaFlags& flags) {
   out.add("pipeline_para_size", flags.model.pipeline_para_size);
   out.add("shared_contexts_ratio", flags.shared_contexts_ratio);
   out.add("batch_size", flags.batch_size);
-  out.add("int8_mode", int64_t{flags.int8_mode});
+  out.add("int8_mode", int64_t{flags.model.weight_scheme == "int8"});
   for (const Settled& flag : kSettled)
     if (flag.value) out.add(setting_name(flag.name), *flag.value);
   out.add("top_k", flags.top_k);

@@ -27,7 +27,6 @@ struct LambadaFlags {
   // What the checkpoint says already; where they are given, they must say the same.
   std::optional<int64_t> num_heads, size_per_head, inter_size, num_layers, vocab_size, start_id, end_id;
   std::string weights_data_type;
-  int int8_mode = 0;
 };
 
 void add_lambada_flags(CLI::App& app, LambadaFlags& flags);

@@ -46,6 +46,11 @@ int run(const Flags& flags) {
   const auto largest = [](const std::vector<int64_t>& values) {
     return *std::max_element(values.begin(), values.end());
   };
+  if (flags.model.weight_scheme != "dense") {
+    throw Error(ErrorCode::kUsage,
+                fmt::format("--weight-scheme {}: its products are not tuned in this version; leave it out",
+                            flags.model.weight_scheme));
+  }
   if (flags.model.tensor_para_size > 1 || flags.model.pipeline_para_size > 1 || process_rank() > 0) {
     throw Error(ErrorCode::kUsage,
                 "tune runs on one GPU and times the products of whole layers: leave --tensor-para-size and "

@@ -51,6 +51,6 @@ export -f run_one
 
 # As many at once as there are cores; xargs fails when one of them does.
 if ! printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c 'run_one "$1" "$2"' _ {} "$seconds"; then
-  echo "fuzz.sh: diagnostics; inputs are in build-fuzz/findings" >&2
+  echo "fuzz.sh: findings; inputs are in build-fuzz/findings" >&2
   exit 1
 fi

@@ -13,7 +13,7 @@ namespace bolide {
 // run.
 class Diagnostics {
  public:
-  // The first kListed findings are spelled out, the rest is counted: a folder of the wrong model can have
+  // The first kListed are spelled out, the rest is counted: a folder of the wrong model can have
   // thousands.
   static constexpr size_t kListed = 10;
   explicit Diagnostics(std::string where) : where_(std::move(where)) {}

@@ -216,10 +216,22 @@ const std::string* ini_find(const Ini& ini, const std::string& section, const st
   return value == found->second.end() ? nullptr : &value->second;
 }
 
+namespace {
+
+// In small letters, and a truth in one of the ways in which FT's converters and its ini reader know it.
+std::string plain_word(std::string_view word) {
+  std::string small(word);
+  for (char& c : small) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (small == "1" || small == "yes" || small == "on") return "true";
+  if (small == "0" || small == "no" || small == "off") return "false";
+  return small;
+}
+
+}  // namespace
+
 bool ini_says(const Ini& ini, const std::string& section, const std::string& key, std::string_view value) {
   const std::string* said = ini_find(ini, section, key);
-  const auto same = [](char a, char b) { return std::tolower(a) == std::tolower(b); };
-  return said && std::equal(said->begin(), said->end(), value.begin(), value.end(), same);
+  return said && plain_word(*said) == plain_word(value);
 }
 
 void ini_must_say(const Ini& ini, const std::string& section, const std::string& key, std::string_view value,

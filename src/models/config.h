@@ -84,7 +84,7 @@ int64_t ini_int(const Ini& ini, const std::string& section, const std::string& k
                 std::string_view where);
 // Null when the key, or its section, is not there.
 const std::string* ini_find(const Ini& ini, const std::string& section, const std::string& key);
-// Whether the key is there and says `value`, in any case of letters.
+// Whether the key is there and says `value`, in any case of letters; True is also 1, yes and on.
 bool ini_says(const Ini& ini, const std::string& section, const std::string& key, std::string_view value);
 // kCorrupt when it does not.
 void ini_must_say(const Ini& ini, const std::string& section, const std::string& key, std::string_view value,

@@ -27,7 +27,8 @@ const NameTable kFtGptNames = {.rows = kRows};
 std::string ft_gpt_variant(const Ini& ini) {
   if (const std::string* variant = ini_find(ini, "gpt", "model_variant")) return *variant;
   if (!ini_find(ini, "gpt", "max_pos_seq_len")) return "";
-  return ini_says(ini, "gpt", "layernorm_type", "post_layernorm") ? "gpt-post" : "gpt";
+  if (ini_says(ini, "gpt", "layernorm_type", "post_layernorm")) return "gpt-post";
+  return ini_says(ini, "gpt", "has_post_decoder_layernorm", "False") ? "gpt-bare" : "gpt";
 }
 
 ModelConfig read_ft_gpt(const Ini& ini, std::string_view where) {

@@ -15,7 +15,8 @@ extern const NameTable kFtGptNames;
 // What [gpt] says of any of them: sizes, ids and the data type, with their bounds.
 ModelConfig read_ft_gpt(const Ini& ini, std::string_view where);
 // Its model_variant. Where it is not given, "gpt", as FT has it, if the section has positions, which FT's
-// converters of GPT-2 and OPT always write, or "gpt-post", if its blocks are post-norm. Else empty.
+// converters of GPT-2 and OPT always write, "gpt-post" if its blocks are post-norm, or "gpt-bare" if it
+// says that no norm stands before the head. Else empty.
 std::string ft_gpt_variant(const Ini& ini);
 
 using IniKeys = std::vector<std::pair<std::string, std::string>>;

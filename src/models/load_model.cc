@@ -65,7 +65,7 @@ void check_memory(const Family& family, const ModelConfig& config, const ModelOp
   if (wanted <= options.available_bytes) return;
   fail(ErrorCode::kResource,
        "the model needs {} bytes of memory to load as {}{}, and {} are available: use a smaller --data-type, "
-       "or more "
+       "--weight-scheme int8, or more "
        "ranks (--tensor-para-size, --pipeline-para-size) on several machines",
        wanted, name_of(storage.dtype),
        ranks.size() > 1 ? fmt::format(" in {} ranks on this machine", ranks.size()) : "",

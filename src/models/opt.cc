@@ -69,10 +69,11 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
 
 // --- FasterTransformer
 
-// FT's converter names no variant: its pre-norm folders are read as GPT-2's, whose graph is the same.
+// FT's converter names no variant: its pre-norm folders with a norm before the head are read as GPT-2's,
+// whose graph is the same.
 std::string variant_of(const Ini& ini) {
   const std::string variant = ft_gpt_variant(ini);
-  return variant == "gpt-post" ? "opt-post" : variant;
+  return variant == "gpt-post" ? "opt-post" : variant == "gpt-bare" ? "opt-pre" : variant;
 }
 
 bool matches_ft(const Ini& ini) { return variant_of(ini).starts_with("opt"); }

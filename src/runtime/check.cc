@@ -167,6 +167,10 @@ void check_config(const EngineConfig& config) {
            "gemm_config is for products of whole layers, and tensor_para_size {} divides them: leave it out",
            config.tensor_para_size);
     }
+    if (config.weight_scheme != kDenseScheme.name) {
+      fail(ErrorCode::kUsage, "gemm_config is for dense weights, not for weight_scheme {}: leave it out",
+           config.weight_scheme);
+    }
     if (config.deterministic_batching) {
       fail(ErrorCode::kUsage,
            "gemm_config and deterministic_batching exclude each other: that leaves cuBLASLt alone");

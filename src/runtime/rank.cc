@@ -338,16 +338,18 @@ RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world
     Arena arena;
     const Context context{
         .device = device, .device_index = parts.device_index, .threads = parts.threads, .arena = &arena};
-    // Ranks that share a layer have products of other shapes than the file was made for.
+    const bool dense = config.weight_scheme == kDenseScheme.name;
+    // Ranks that share a layer have products of other shapes than the file was made for, and other schemes
+    // than the dense one cut W as they widen it.
     const std::optional<GemmConfig> gemms =
-        config.tensor_para_size == 1 ? read_gemm_config(config) : std::nullopt;
+        config.tensor_para_size == 1 && dense ? read_gemm_config(config) : std::nullopt;
     join_ranks(context, config.tensor_para_size, config.pipeline_para_size,
                choose_all_reduce(config, device, transport), parts.ranks);
     if (transport) transport->at("loading");
     std::future<void> prepared;
     const std::unique_ptr<Model> unloaded = build_model(options, parts.ranks.dist);
     check_model_fits(unloaded->config(), device);
-    if (device == Device::kCuda && !config.deterministic_batching) {
+    if (device == Device::kCuda && !config.deterministic_batching && dense) {
       prepared = prepare_library(context, unloaded->weights(), parts.ranks.dist,
                                  options.data_type.value_or(unloaded->config().checkpoint_dtype),
                                  resolve_chunk_tokens(device, config.max_chunk_tokens));

@@ -129,6 +129,8 @@ class Lambada(CommandTest):
                                   ("--shared-contexts-ratio", 2, "--shared-contexts-ratio")]:
             with self.subTest(flag):
                 self.refused("lambada", *flags, flag, *([] if value is None else [value]), codes=[2], says=(flag, says))
+        self.refused("lambada", *flags, "--int8_mode", 1, "--weight-scheme", "dense", codes=[2],
+                     says=("--int8_mode", "--weight-scheme"))
         self.refused("lambada", *flags, "--inference-data-type", "fp32", "--data-type", "fp32", codes=[2],
                      says="--inference-data-type")
 

@@ -56,6 +56,8 @@ class Usage(CommandTest):
                 self.refused("generate", "--model", "x", "--prompt", "a", flag, value, codes=[2], says="not supported")
         self.refused("tune", "--model", "x", codes=[2], says=("tune", "CPU", "no GEMM candidates"))
         self.refused("tune", "--model", "x", "--device", "cuda", "--gemm-config", "f", codes=[2], says="--gemm-config")
+        self.refused("tune", "--model", "x", "--device", "cuda", "--weight-scheme", "int8", codes=[2],
+                     says=("--weight-scheme int8", "not tuned"))
         self.refused("generate", "--model", "x", "--prompt", "a", "--gemm-config", "f", codes=[2],
                      says=("--gemm-config", "--device cuda"))
         self.refused("convert", "-i", "x", "-o", "y", "-dt", "int8", codes=[2], says=("--data-type", "int8"))

@@ -172,6 +172,24 @@ TEST(OptConfig, FtFolders) {
     EXPECT_ERROR(find_family(ini, "c.ini").ft->read_config(ini, "c.ini"), ErrorCode::kCorrupt,
                  pre ? "layernorm_type=pre_layernorm" : "layernorm_type=post_layernorm");
   }
+  // What FT's own converter writes of opt-125m, of 350m, and of a model without a norm before the head.
+  const auto as_ft_writes = [](const char* norm, int final_norm) {
+    return parse_ini(
+        fmt::format("[gpt]\nmodel_name = opt\nhead_num = 12\nsize_per_head = 64\ninter_size = 3072\n"
+                    "max_pos_seq_len = 2048\nnum_layer = 12\nlayernorm_eps = 1e-5\n"
+                    "layernorm_type = {}\nactivation_type = Relu\nhas_post_decoder_layernorm = {}\n"
+                    "vocab_size = 50272\nstart_id = 2\nend_id = 2\nweight_data_type = fp16\n"
+                    "int8 = False\n",
+                    norm, final_norm),
+        "c.ini");
+  };
+  for (const auto& [norm, final_norm, type] :
+       {std::tuple{"pre_layernorm", 1, "gpt2"}, {"post_layernorm", 0, "opt"}, {"pre_layernorm", 0, "opt"}}) {
+    const Ini ini = as_ft_writes(norm, final_norm);
+    const Family& family = find_family(ini, "c.ini");
+    EXPECT_EQ(family.model_type, type) << norm;
+    EXPECT_EQ(family.ft->read_config(ini, "c.ini").layers, 12);
+  }
   const auto refused = [&](const char* key, const Json& value) {
     EXPECT_ERROR(written({{key, value}}), ErrorCode::kUnsupported, fmt::format("no room for the {}", key));
   };

@@ -19,7 +19,7 @@ constexpr int64_t kAmxBlockK = 1024;
 constexpr int64_t kBlockRows = 192;
 constexpr int64_t kAmxBlockRows = 256;  // 512 KiB of bf16 with 1024 k
 // Rows from which int8 weights are widened to bf16 for tiles of bf16.
-constexpr int64_t kMinInt8Rows = 4;
+constexpr int64_t kMinInt8Rows = 5;
 // All k of the rows of x at once up to this: about half of the second-level cache of AVX-512 servers.
 constexpr int64_t kCachedX = int64_t{1} << 20;
 // How far ahead a stream of weights is fetched when each line is used only once. DRAM latency (about 120 ns)
@@ -52,7 +52,7 @@ Plan make_plan(const MatmulArgs& args) {
   const bool int8 = args.w->dtype == DType::kI8;
   // Whole numbers up to 127 are exact in bf16.
   const bool bf16 =
-      int8 ? args.w->x_dtype == DType::kBF16 && plan.rows > kMinInt8Rows : args.w->dtype == DType::kBF16;
+      int8 ? args.w->x_dtype == DType::kBF16 && plan.rows >= kMinInt8Rows : args.w->dtype == DType::kBF16;
   const Isa level = isa();
   plan.line = 4 / static_cast<int64_t>(size_of(args.w->dtype));
   plan.tiles = &tile_kernels(args.w->dtype);

@@ -173,11 +173,15 @@ void quantize_rows(const Context& context, const QuantizeRowsArgs& args) {
       std::copy_n(scale, rows, to.scales.as<float>() + row0);
       for (int64_t r = 0; r < kRows; ++r)
         if (scale[r] == 0) scale[r] = 1;  // a row of zeros
-      // 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even.
+      // 1.5 * 2^23: what is added to it is rounded to a whole number, ties to even. A subnormal scale has few
+      // digits left, and the quotient may exceed 127.
       constexpr float kRound = 12582912.0f;
-      for (int64_t k = 0; k < from.cols; ++k)
-        for (int64_t r = 0; r < kRows; ++r)
-          out[k * kRows + r] = static_cast<int8_t>(w[k * kRows + r] / scale[r] + kRound - kRound);
+      for (int64_t k = 0; k < from.cols; ++k) {
+        for (int64_t r = 0; r < kRows; ++r) {
+          const float whole = w[k * kRows + r] / scale[r] + kRound - kRound;
+          out[k * kRows + r] = static_cast<int8_t>(std::clamp(whole, -127.0f, 127.0f));
+        }
+      }
     }
   });
 }

@@ -65,7 +65,8 @@ uint32_t row_alignment(const View& view) {
 int64_t share_of_rows(const PackedMatrix& w) {
   if (w.dtype != DType::kI8) return w.rows;
   const int64_t row = w.padded_cols() * static_cast<int64_t>(size_of(w.x_dtype));
-  constexpr int64_t kTile = 256;  // of the library's kernels
+  // Of the library's kernels; of rows so long that 256 do not fit, 8.
+  const int64_t kTile = 256 * row <= kWidenedBytes ? 256 : 8;
   const int64_t fit = std::max(kWidenedBytes / row / kTile * kTile, kTile), shares = (w.rows + fit - 1) / fit;
   const int64_t even = (w.rows + shares - 1) / shares;
   return std::min((even + kTile - 1) / kTile * kTile, w.rows);

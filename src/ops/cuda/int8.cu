@@ -33,7 +33,8 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) scales[row] = scale;
   const float divisor = scale == 0 ? 1.0f : scale;
   for (int64_t c = threadIdx.x; c < columns; c += kThreads)
-    out[row * out_stride + c] = static_cast<int8_t>(__float2int_rn(__fdiv_rn(w[c], divisor)));
+    out[row * out_stride + c] =
+        static_cast<int8_t>(max(-127, min(127, __float2int_rn(__fdiv_rn(w[c], divisor)))));
 }
 
 template <class W, class Y>

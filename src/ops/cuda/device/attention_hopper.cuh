@@ -90,8 +90,8 @@ struct HopperProducer {
     __syncwarp();
     if (lane >= kHopperConsumers * Traits::kHalves) return;
     const int consumer = lane / Traits::kHalves, half = lane % Traits::kHalves;
-    strided_copy(shared.q + static_cast<uint32_t>(lane * 64 * kSwizzle), maps.q, half * 64, tile.head,
-                 static_cast<int>(tile.row) + consumer * 64, shared.q_full);
+    copy_box(shared.q + static_cast<uint32_t>(lane * 64 * kSwizzle), maps.q, half * 64, tile.head,
+             static_cast<int>(tile.row) + consumer * 64, shared.q_full);
   }
   // This warp's tiles of keys or values, each lane one box. Pages that no row of the tile sees are left out.
   __device__ __forceinline__ void load(const CUtensorMap& map, const HopperRing& ring) const {
@@ -112,7 +112,7 @@ struct HopperProducer {
       barrier_wait(Shared::empty(ring, at), Shared::parity(at) ^ 1);
       if (lane == 0) barrier_expect(full, boxes * box_rows * kSwizzle * Traits::kHalves);
       __syncwarp();
-      if (box < boxes) strided_copy(Shared::tile(ring, at) + to, map, half * 64, static_cast<int>(row), full);
+      if (box < boxes) copy_box(Shared::tile(ring, at) + to, map, half * 64, static_cast<int>(row), full);
     }
   }
   __device__ __forceinline__ void run() const {

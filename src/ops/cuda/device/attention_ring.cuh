@@ -84,11 +84,10 @@ __global__ void __launch_bounds__(32, 8)
     if (lane == 0) barrier_expect(full + stage * 8, min(left, kUnits) * kBoxes * kRingBoxBytes);
     __syncwarp();
     if (lane < Ring::kTileBoxes && box_unit < left) {
-      strided_copy(
-          ring + stage * Ring::kTileBytes + lane * kRingBoxBytes, box < kColumns ? maps.k : maps.v,
-          box % kColumns * 64,
-          static_cast<int>(page_row(p, page, kv_head, static_cast<uint32_t>(base + unit * kDecodeUnit))),
-          full + stage * 8);
+      copy_box(ring + stage * Ring::kTileBytes + lane * kRingBoxBytes, box < kColumns ? maps.k : maps.v,
+               box % kColumns * 64,
+               static_cast<int>(page_row(p, page, kv_head, static_cast<uint32_t>(base + unit * kDecodeUnit))),
+               full + stage * 8);
     }
   };
   if (lane == 0) {

@@ -50,8 +50,8 @@ __device__ __forceinline__ void named_arrive(int number, int threads) {
 
 // A box of a tensor, its first element at these coordinates, innermost first, into shared memory; what is
 // beyond the tensor's edge comes as zero. Its bytes count on the barrier.
-__device__ __forceinline__ void strided_copy(uint32_t to, const CUtensorMap& map, int x, int y,
-                                             uint32_t barrier) {
+__device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap& map, int x, int y,
+                                         uint32_t barrier) {
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
       "%3}], "
@@ -59,16 +59,16 @@ __device__ __forceinline__ void strided_copy(uint32_t to, const CUtensorMap& map
       "l"(reinterpret_cast<uint64_t>(&map)), "r"(x), "r"(y), "r"(barrier)
       : "memory");
 }
-__device__ __forceinline__ void strided_copy(uint32_t to, const CUtensorMap& map, int x, int y, int z,
-                                             uint32_t barrier) {
+__device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap& map, int x, int y, int z,
+                                         uint32_t barrier) {
   asm volatile(
       "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, "
       "%4}], [%5];" ::"r"(to),
       "l"(reinterpret_cast<uint64_t>(&map)), "r"(x), "r"(y), "r"(z), "r"(barrier)
       : "memory");
 }
-__device__ __forceinline__ void strided_copy(uint32_t to, const CUtensorMap& map, int x, int y, int z, int w,
-                                             uint32_t barrier) {
+__device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap& map, int x, int y, int z, int w,
+                                         uint32_t barrier) {
   asm volatile(
       "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, "
       "%4, %5}], [%6];" ::"r"(to),

@@ -119,8 +119,8 @@ struct SomeRowsProducer {
   __device__ __forceinline__ void load_w(int n) const {
     const uint32_t stage = static_cast<uint32_t>(n % kWStages), full = b.w_full + stage * 8;
     barrier_expect(full, Traits::kWBytes);
-    strided_copy(b.w_ring + stage * Traits::kWBytes, b.maps.w, (b.first + n) * Traits::kChunk, 0, 0,
-                 b.tile * (Traits::kOutputs / 16), full);
+    copy_box(b.w_ring + stage * Traits::kWBytes, b.maps.w, (b.first + n) * Traits::kChunk, 0, 0,
+             b.tile * (Traits::kOutputs / 16), full);
   }
   __device__ __forceinline__ void expect_x(int n) const {
     barrier_expect(b.x_full + static_cast<uint32_t>(n % kXStages) * 8, Traits::kXBytes);
@@ -129,8 +129,8 @@ struct SomeRowsProducer {
     const uint32_t stage = static_cast<uint32_t>(n % kXStages);
 #pragma unroll
     for (int part = 0; part < Traits::kParts; ++part) {
-      strided_copy(b.x_ring + stage * Traits::kXBytes + part * Traits::kPartBytes, b.maps.x,
-                   (b.first + n) * Traits::kChunk + part * 64, b.first_row, b.x_full + stage * 8);
+      copy_box(b.x_ring + stage * Traits::kXBytes + part * Traits::kPartBytes, b.maps.x,
+               (b.first + n) * Traits::kChunk + part * 64, b.first_row, b.x_full + stage * 8);
     }
   }
   // Before the previous kernel has ended.
