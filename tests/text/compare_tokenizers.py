@@ -314,7 +314,7 @@ RULES = {"\t": " ", "\n": " ", "\r": " ", "\u00a0": " ", "\u3000": " ", "\u200b"
 
 
 def t5(corpus):
-    normal = normalizers.Sequence([normalizers.Charsmap(compiled_rules(RULES)),
+    normal = normalizers.Sequence([normalizers.Precompiled(compiled_rules(RULES)),
                                    normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip(left=False, right=True)])
     tokenizer = unigram(corpus, normal, pre_tokenizers.Metaspace(), ["<pad>", "</s>", "<unk>"])
     tokenizer.decoder = decoders.Metaspace()
