@@ -116,8 +116,8 @@ struct StepInfo {
 
 /// The engine: submit requests from any thread; one background thread runs them with continuous batching.
 /// Requests start in order of submission, each as soon as the batch has a place and the cache has room for
-/// its prompt and all of max_new_tokens. All methods are thread-safe. Destruction cancels what is still
-/// running; it must not happen in a callback.
+/// its prompt and all of max_new_tokens (where all layers have sliding windows, for the widest). All methods
+/// are thread-safe. Destruction cancels what is still running; it must not happen in a callback.
 class Engine {
  public:
   /// Loads the model. Throws Error before any compute when a file or a flag is wrong. In process 0 only.
