@@ -62,12 +62,13 @@ if [ "$gpus" -gt 1 ] && ! ldconfig -p | grep -q 'libnccl\.so\.2 '; then
     export LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$nccl
 fi
 
-# Several processes share a test's cases: most of the time is the oracles', on the CPU.
+# Several processes share a test's cases: most of the time is the oracles', on the CPU. Each takes its share of the
+# cores, and none waits for work in a loop that keeps one from the others.
 sharded() {
   local count=$1 index status=0 pids=()
   shift
   for ((index = 0; index < count; ++index)); do
-    GTEST_TOTAL_SHARDS=$count GTEST_SHARD_INDEX=$index "$@" >"$scratch/shard.$index" 2>&1 &
+    OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$((($(nproc) + count - 1) / count)) GTEST_TOTAL_SHARDS=$count GTEST_SHARD_INDEX=$index "$@" >"$scratch/shard.$index" 2>&1 &
     pids+=($!)
   done
   for ((index = 0; index < count; ++index)); do
@@ -76,7 +77,7 @@ sharded() {
   done
   return $status
 }
-step "op tests" sharded 6 $bin/tests/ops/cuda_ops_test --gtest_brief=1
+step "op tests" sharded 8 $bin/tests/ops/cuda_ops_test --gtest_brief=1
 step "goldens" sharded 3 $bin/tests/runtime/cuda_golden_test --gtest_brief=1
 step "times of stages" $bin/tests/runtime/cuda_stage_times_test --gtest_brief=1
 step "tune" $bin/tests/runtime/cuda_tune_test --gtest_brief=1

@@ -284,7 +284,7 @@ Cases matmul_argmax_of_heads() {
     for (const auto& [out, in] :
          {std::pair{31360, 256}, {67584, 128}, {67664, 200}, {67584, 256}, {67601, 128}}) {
       for (int64_t tokens : {1, 8, 9, 32, 50, 64, 100}) {
-        if (dtype == DType::kI8 && tokens % 4 == 1) continue;
+        if (dtype != DType::kF16 && tokens % 8 != 0 && tokens != 50) continue;  // as that, a case a kernel
         ArgmaxShape shape = {.tokens = tokens,
                              .out = out,
                              .in = in,

@@ -54,9 +54,8 @@ std::vector<double> attention(const AttentionArgs& args) {
       std::vector<double> weight;
       for (int64_t j = 0; j < length; ++j) {
         if (!sees(args.mask, s, place, j)) continue;
-        double score = 0;
-        for (int64_t i = 0; i < size; ++i) score += query[i] * keys[static_cast<size_t>(offset(j) + i)];
-        score = args.scale * score + bias(args.position, h, j - place);
+        double score = args.scale * dot(query, keys.data() + offset(j), static_cast<size_t>(size)) +
+                       bias(args.position, h, j - place);
         if (args.soft_cap > 0) score = args.soft_cap * std::tanh(score / args.soft_cap);
         keys_seen.push_back(j);
         weight.push_back(score);
@@ -64,9 +63,11 @@ std::vector<double> attention(const AttentionArgs& args) {
       const double max = *std::max_element(weight.begin(), weight.end());
       double total = 0;
       for (double& w : weight) total += w = std::exp(w - max);
-      for (size_t n = 0; n < weight.size(); ++n)
-        for (int64_t i = 0; i < size; ++i)
-          out[i] += weight[n] / total * values[static_cast<size_t>(offset(keys_seen[n]) + i)];
+      for (size_t n = 0; n < weight.size(); ++n) {
+        const double share = weight[n] / total;
+        const double* value = values.data() + offset(keys_seen[n]);
+        for (int64_t i = 0; i < size; ++i) out[i] += share * value[i];
+      }
     }
   };
   for (int64_t s = 0; s < static_cast<int64_t>(args.kv_lengths.size()); ++s) {

@@ -32,5 +32,16 @@ inline std::vector<double> row_of(const PackedMatrix& matrix, int64_t row) {
   for (int64_t k = 0; k < matrix.cols; ++k) all.push_back(element(matrix, row, k));
   return all;
 }
+// Eight sums side by side: one alone waits for each addition before the next, and takes five times as long.
+inline double dot(const double* a, const double* b, size_t count) {
+  double lanes[8] = {};
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    for (size_t lane = 0; lane < 8; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
+  for (; i < count; ++i) lanes[0] += a[i] * b[i];
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
 
 }  // namespace bolide::ref

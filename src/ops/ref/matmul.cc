@@ -33,10 +33,9 @@ std::vector<double> gated(const MatmulArgs& args) {
     for (int64_t t = 0; t < tokens; ++t) {
       double gates = args.bias.empty() ? 0 : element(args.bias, row, 0);
       double ups = args.bias.empty() ? 0 : element(args.bias, inner + row, 0);
-      for (size_t k = 0; k < gate.size(); ++k) {
-        gates += x[static_cast<size_t>(t) * gate.size() + k] * gate[k];
-        ups += x[static_cast<size_t>(t) * gate.size() + k] * up[k];
-      }
+      const double* row_of_x = x.data() + static_cast<size_t>(t) * gate.size();
+      gates += dot(row_of_x, gate.data(), gate.size());
+      ups += dot(row_of_x, up.data(), up.size());
       y[static_cast<size_t>(t * inner + row)] = activate(args.activation, gates) * ups;
     }
   });
@@ -56,8 +55,7 @@ std::vector<double> matmul(const MatmulArgs& args) {
     for (int64_t t = 0; t < tokens; ++t) {
       double sum = args.bias.empty() ? 0 : element(args.bias, row, 0);
       if (args.accumulate) sum += element(args.y, t, row);
-      for (size_t k = 0; k < weights.size(); ++k)
-        sum += x[static_cast<size_t>(t) * weights.size() + k] * weights[k];
+      sum += dot(x.data() + static_cast<size_t>(t) * weights.size(), weights.data(), weights.size());
       y[static_cast<size_t>(t * w.rows + row)] = activate(args.activation, sum);
     }
   });
