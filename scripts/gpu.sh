@@ -78,9 +78,9 @@ sharded() {
   return $status
 }
 step "op tests" sharded 8 $bin/tests/ops/cuda_ops_test --gtest_brief=1
-step "goldens" sharded 3 $bin/tests/runtime/cuda_golden_test --gtest_brief=1
-step "times of stages" $bin/tests/runtime/cuda_stage_times_test --gtest_brief=1
-step "tune" $bin/tests/runtime/cuda_tune_test --gtest_brief=1
+step "goldens" sharded 3 $bin/tests/engine/cuda_golden_test --gtest_brief=1
+step "times of stages" $bin/tests/worker/cuda_stage_times_test --gtest_brief=1
+step "tune" $bin/tests/tools/cuda_tune_test --gtest_brief=1
 # One GPU stands for several; what needs more is skipped, and says so.
 step "sums over ranks" $bin/tests/comm/gpu_one_shot_test --gtest_brief=1
 step "sums over processes" $bin/tests/comm/gpu_processes_test --gtest_brief=1

@@ -14,12 +14,13 @@ from pathlib import Path
 
 # Lowest first. A module includes itself and what stands left of it.
 LADDER = ["base", "tensor", "checkpoint", "ops", "quant", "comm", "weights", "cache", "layers", "models", "decode",
-          "sched", "runtime"]
+          "sched", "worker", "engine", "tools"]
 # Beside the ladder: the modules that such a module may include, and the ladder modules that may include it.
-BESIDE = {"text": {"includes": {"base"}, "included_by": {"runtime"}}}
+BESIDE = {"machine": {"includes": {"base"}, "included_by": {"worker", "engine", "tools"}},
+          "text": {"includes": {"base"}, "included_by": {"worker", "engine"}}}
 
 # Public headers that hold plain data or error types serve every module; these are the top of the ladder.
-API_HEADERS = {"bolide/engine.h": {"runtime"}, "bolide/tune.h": {"runtime"}}
+API_HEADERS = {"bolide/engine.h": {"worker", "engine", "tools"}, "bolide/tune.h": {"tools"}}
 
 # Where a third-party header may appear. A prefix ending in "/" covers a folder. A dependency that is not here
 # is refused: it needs a row in docs/dependencies.md first.

@@ -17,7 +17,7 @@ GOOD = {
     "src/models/registry.cc": '#include "models/llama.h"\nFamily* kFamilies[] = {&kLlamaFamily};\n',
     "src/models/llama.h": "extern Family kLlamaFamily;  // LLaMA\n",
     "src/layers/rope.h": "// LLaMA's\nfloat llama3();\n",
-    "src/runtime/engine.cc": '#include "bolide/engine.h"\n#include "ops/matmul.h"\n#include "text/bpe.h"\n',
+    "src/engine/engine.cc": '#include "bolide/engine.h"\n#include "ops/matmul.h"\n#include "text/bpe.h"\n',
     "apps/main.cc": '#include <CLI/CLI.hpp>\n#include "bolide/engine.h"\n',
 }
 
@@ -52,10 +52,10 @@ class CheckLadderTest(unittest.TestCase):
     def test_text_uses_base_only(self):
         self.expect_finding("src/text/bad.h", '#include "tensor/view.h"\n', "text may not include tensor")
 
-    def test_only_runtime_uses_text(self):
+    def test_only_the_top_uses_text(self):
         self.expect_finding("src/ops/bad.h", '#include "text/bpe.h"\n', "ops may not include text")
 
-    def test_only_runtime_sees_the_engine_api(self):
+    def test_only_the_top_sees_the_engine_api(self):
         self.expect_finding("src/ops/bad.h", '#include "bolide/engine.h"\n', "top of the ladder")
 
     def test_public_header_takes_nothing_of_ours_or_of_others(self):
@@ -70,7 +70,7 @@ class CheckLadderTest(unittest.TestCase):
         self.expect_finding("src/ops/matmul.cc", "#include <cublasLt.h>\n", "CUDA headers stay inside")
         self.expect_finding("src/ops/matmul.cc", "# ifdef BOLIDE_HAS_CUDA\n#endif\n", "use `if constexpr")
         self.expect_finding("apps/main.cc", "#if 1\n#elif defined(__CUDACC__)\n#endif\n", "use `if constexpr")
-        self.expect_finding("src/runtime/machine.cc", "#if defined(BOLIDE_HAS_MPI)\n#endif\n", "use `if constexpr")
+        self.expect_finding("src/machine/resources.cc", "#if defined(BOLIDE_HAS_MPI)\n#endif\n", "use `if constexpr")
         code, _ = self.check(files={"src/ops/cuda/matmul.cu": "#include <cublasLt.h>\n#ifdef __CUDA_ARCH__\n#endif\n"})
         self.assertEqual(code, 0)
 
@@ -111,11 +111,11 @@ class CheckLadderTest(unittest.TestCase):
         self.assertEqual((code, findings), (0, ""))
 
     def test_a_family_outside_its_file(self):
-        self.expect_finding("src/runtime/bad.cc", '\nif (name == "LlamaForCausalLM") {}\n', ":2:", "names Llama")
+        self.expect_finding("src/engine/bad.cc", '\nif (name == "LlamaForCausalLM") {}\n', ":2:", "names Llama")
         self.expect_finding("src/models/other.cc", "run(kLlamaFamily);\n", "belongs into src/models/llama.cc")
         for name in ("is_llama", "LLAMAForCausalLM", "LLAMA", "a.llama", "kLlama"):
-            self.expect_finding("src/runtime/bad.cc", f"{name};\n", ":1:", "names Llama")
-        code, findings = self.check(files={"src/runtime/ok.cc": "llama3; llamas; Llamas; LLAMAS_OF; collama;\n"})
+            self.expect_finding("src/engine/bad.cc", f"{name};\n", ":1:", "names Llama")
+        code, findings = self.check(files={"src/engine/ok.cc": "llama3; llamas; Llamas; LLAMAS_OF; collama;\n"})
         self.assertEqual((code, findings), (0, ""))
 
     def test_comments_are_not_includes(self):

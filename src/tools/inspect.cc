@@ -1,0 +1,99 @@
+#include <algorithm>
+
+#include "bolide/checkpoint.h"
+#include "models/load_model.h"
+#include "models/open_checkpoint.h"
+#include "worker/check.h"
+#include "worker/exact.h"
+#include "worker/memory.h"
+#include "worker/worker.h"
+
+namespace bolide {
+namespace {
+
+// Of tensor rank 0, whose slice of the vocabulary is the largest.
+CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Dist& dist, DType dtype,
+                                          const InspectOptions& options) {
+  const WeightStorage storage(dtype, find_weight_scheme(options.weight_scheme));
+  const ModelConfig& config = checkpoint.config;
+  const Dist::Range layers = dist.stage_layers(config.layers);
+  CheckpointSummary::RankMemory memory{.first_layer = layers.begin, .layers = layers.size()};
+  memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->weights(), dist, storage);
+  const KvCacheConfig cache = cache_config(config, dist, dtype, 0, KvCacheConfig().page_size);
+  const Exact batch = options.batch_size, length = options.length;
+  (void)(length + (cache.page_size - 1));
+  const int64_t pages = pages_at_once(options.length, config.cache_window(),
+                                      resolve_chunk_tokens(Device::kCuda, 0), cache.page_size);
+  memory.kv_bytes = (batch * pages * cache.page_bytes()).value();
+  // hidden, normed, delta and the larger of qkv + mixed and the MLP's inner width, a token; logits, a
+  // sequence.
+  const int64_t heads = dist.tensor_part(config.heads).size();
+  const int64_t widest = std::max((2 * heads + 2 * cache.kv_heads) * config.head_size,
+                                  dist.tensor_part(config.mlp_width()).size());
+  const int64_t ids = dist.last_stage() ? dist.vocab_part(config.vocab_size).size() : 0;
+  memory.activation_bytes = ((batch * length * (3 * config.hidden_size + widest) + batch * ids) * 4).value();
+  const int64_t chunk = std::min((batch * length).value(), resolve_chunk_tokens(Device::kCuda, 0));
+  memory.gpu_step_bytes =
+      step_memory(config, dist, storage, (batch + chunk).value(), options.batch_size).total();
+  // What is told is the sum of all, over all ranks.
+  (void)((Exact(memory.weight_bytes) + memory.kv_bytes + memory.activation_bytes + memory.gpu_step_bytes) *
+         dist.tensor_size * dist.pipeline_size);
+  return memory;
+}
+
+}  // namespace
+
+CheckpointSummary inspect(const InspectOptions& options) {
+  if (options.batch_size < 1 || options.length < 1) {
+    fail(ErrorCode::kUsage, "batch size {} and length {} must be 1 or more", options.batch_size,
+         options.length);
+  }
+  check_config({.model = options.model,
+                .data_type = options.data_type,
+                .weight_scheme = options.weight_scheme,
+                .tensor_para_size = options.tensor_para_size,
+                .pipeline_para_size = options.pipeline_para_size});
+  const Checkpoint checkpoint = open_checkpoint(options.model);
+  const ModelConfig& config = checkpoint.config;
+  const DType dtype =
+      options.data_type.empty() ? config.checkpoint_dtype : parse_data_type(options.data_type);
+  CheckpointSummary summary{.format = checkpoint.format == CheckpointFormat::kFasterTransformer
+                                          ? fmt::format("FasterTransformer {}-gpu", checkpoint.ft_ranks)
+                                          : "Hugging Face",
+                            .architecture = config.architecture,
+                            .vocab_size = config.vocab_size,
+                            .hidden_size = config.hidden_size,
+                            .layers = config.layers,
+                            .heads = config.heads,
+                            .kv_heads = config.kv_heads,
+                            .head_size = config.head_size,
+                            .inter_size = config.inter_size,
+                            .max_positions = config.max_positions,
+                            .bos_id = config.bos_id,
+                            .end_ids = config.end_ids,
+                            .warnings = config.warnings};
+  try {
+    check_model_fits(config, Device::kCpu);
+  } catch (const Error& error) {
+    summary.warnings.push_back(fmt::format("it cannot be run: {}", error.what()));
+  }
+  for (const std::string& name : checkpoint.source->names()) {
+    const TensorInfo info = checkpoint.source->info(name);
+    const int64_t bytes = info.shape.count() * static_cast<int64_t>(size_of(info.dtype));
+    summary.tensors.push_back({name,
+                               std::string(name_of(info.dtype)),
+                               checkpoint.source->where(name),
+                               {info.shape.extents().begin(), info.shape.extents().end()},
+                               bytes});
+    summary.file_bytes += bytes;
+  }
+  for (const WeightSpec& spec : checkpoint.family->build(config, {})->weights())
+    summary.parameters += spec.shape.count();
+  Dist dist{.tensor_size = options.tensor_para_size, .pipeline_size = options.pipeline_para_size};
+  check_divides(config, dist);
+  for (; dist.pipeline_rank < dist.pipeline_size; ++dist.pipeline_rank)
+    summary.stages.push_back(rank_memory(checkpoint, dist, dtype, options));
+  return summary;
+}
+
+}  // namespace bolide

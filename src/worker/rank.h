@@ -1,0 +1,68 @@
+#pragma once
+
+#include <functional>
+#include <thread>
+
+#include "bolide/engine.h"
+#include "comm/ranks.h"
+#include "models/model.h"
+#include "worker/worker.h"
+
+namespace bolide {
+
+// What one rank runs with, once loaded.
+struct RankParts {
+  Ranks ranks;
+  std::unique_ptr<Model> model;
+  DType data_type = DType::kF32;                // of the weights, and of the cache
+  int64_t weight_bytes = 0;                     // of this rank
+  int64_t gemm_parameters = 0, gemm_bytes = 0;  // of all ranks together: see ModelInfo
+  int ranks_here = 1;                           // that share this machine's memory
+  int threads = 1;
+  int device_index = 0;  // which GPU
+  bool random_weights = false;
+  int64_t tuned_gemms = 0;
+  double load_seconds = 0;
+  int64_t logit_block_bytes = WorkerConfig::kLogitBlockBytes;
+};
+
+// The ranks that `config` and this process's environment ask for, as far as they run in this process: all, as
+// threads, rank 0 first; or the one of this process; none for one rank alone. kUsage where the two do not
+// agree.
+std::vector<std::unique_ptr<Transport>> join_world(const EngineConfig& config);
+
+// With as many threads as can be started, and a warning, where nobody asked for a number; else kResource
+// where those are too few. For so many ranks of this process: a team of OpenMP each, the engine's own thread,
+// and a few for who calls it and for teams that end late.
+EngineConfig with_startable_threads(EngineConfig config, int ranks);
+
+// From files to one rank: its groups, its part of the weights. `world` null: one rank alone.
+RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world);
+// The rank with the memory that it runs with, but its parts, which must outlive it. All ranks call it
+// together: they agree on the size of the cache, which is what the rank with the least memory can have, learn
+// how many bytes of weights they all hold, and return once all have what they need. kResource where one
+// cannot.
+std::unique_ptr<Worker> make_worker(RankParts& parts, const EngineConfig& config,
+                                    int64_t& total_weight_bytes);
+
+// Runs the steps that rank 0 announces until that stops. Throws what a step throws, and what Transport throws
+// when another rank is gone; the others then know.
+void serve_rank(RankParts&& parts, const EngineConfig& config);
+
+// The ranks of this process but the first, a thread each.
+class Followers {
+ public:
+  // Each runs one rank from loading to its end, and tells the others of a fault through its transport: what
+  // leaves it is of no more use. kResource, and none has run, where the system refuses a thread.
+  explicit Followers(std::vector<std::function<void()>> ranks);
+  // Waits for their end: rank 0 must have stopped them, or be gone.
+  ~Followers();
+  Followers(const Followers&) = delete;
+  Followers& operator=(const Followers&) = delete;
+
+ private:
+  void join();
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace bolide
