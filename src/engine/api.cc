@@ -5,11 +5,12 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/threads.h"
+#include "comm/launcher.h"
 #include "engine/engine.h"
+#include "engine/resolve.h"
 #include "machine/resources.h"
 #include "ops/roof.h"
 #include "tensor/device.h"
-#include "worker/check.h"
 
 // What of the public API needs neither a loaded model nor a running thread.
 namespace bolide {
@@ -53,18 +54,27 @@ int64_t peak_memory_bytes(const std::string& device) {
 
 Roof measure_roof(const std::string& device, const std::string& data_type, int threads) {
   // More threads than cores, as many ranks have together, make no higher ceiling.
-  const int team_size = resolve_threads(std::min(threads, usable_cores()));
+  check_threads(std::min(threads, usable_cores()));
+  const int team_size = threads > 0 ? std::min(threads, usable_cores()) : default_threads();
   if (startable_threads(team_size) < team_size) {
     fail(ErrorCode::kResource,
          "cannot start {} threads to measure this machine with: lower threads, or the limit on "
          "threads is too low (ulimit -u, or the pids of a control group)",
          team_size);
   }
-  Arena arena(parse_device(device));
-  const Context context{.device = parse_device(device), .threads = team_size, .arena = &arena};
+  const Device where = parse_device(device);
+  Arena arena(where);
+  const Context context{.device = where, .threads = team_size, .arena = &arena};
   const DType dtype = parse_data_type(data_type);
   const TeamScope team;
   return {.bytes_per_second = measure_read_bandwidth(context), .flops = measure_peak_flops(context, dtype)};
+}
+
+int process_rank() { return read_launch().rank; }
+
+bool said_by_first_rank() {
+  const Launch launch = read_launch();
+  return launch.by == Launch::By::kMpi && launch.rank > 0 && !mpi_started();
 }
 
 }  // namespace bolide

@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "base/threads.h"
+#include "engine/check_request.h"
 #include "ops/roof.h"
-#include "worker/check.h"
 
 namespace bolide {
 namespace {
@@ -36,16 +36,16 @@ std::exception_ptr current_fault() {
   }
 }
 
-ModelInfo make_info(const RankParts& parts, Worker& worker, const EngineConfig& config,
+ModelInfo make_info(const RankParts& parts, Worker& worker, const RankConfig& config,
                     int64_t total_weight_bytes) {
   const ModelConfig& model = worker.model().config();
   const KvCacheConfig& cache = worker.cache().config();
   ModelInfo info;
   info.architecture = model.architecture;
-  info.device = config.device;
+  info.device = name_of(config.device);
   info.data_type = name_of(parts.data_type);
   info.checkpoint_data_type = name_of(model.checkpoint_dtype);
-  info.weight_scheme = config.weight_scheme;
+  info.weight_scheme = config.model.scheme->name;
   info.instruction_set =
       cache.device == Device::kCuda ? cuda_properties().name : instruction_set(parts.data_type);
   info.vocab_size = model.vocab_size;
@@ -88,7 +88,7 @@ LocalEngine::Task::Task(const Tokenizer* tokenizer, Request& request)
   state.return_log_probs = request.return_log_probs;
 }
 
-LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
+LocalEngine::LocalEngine(EngineParts parts, const RankConfig& config)
     : followers_(std::move(parts.followers)),
       tokenizer_(std::move(parts.tokenizer)),
       rank_(std::move(parts)),
@@ -97,12 +97,12 @@ LocalEngine::LocalEngine(EngineParts parts, const EngineConfig& config)
       model_(worker_.model().config()),
       info_(make_info(rank_, worker_, config, total_weight_bytes_)),
       scheduler_({.max_batch_size = config.max_batch_size,
-                  .max_chunk_tokens = resolve_chunk_tokens(worker_.context().device, config.max_chunk_tokens),
+                  .max_chunk_tokens = config.chunk_tokens,
                   .pages = worker_.cache().config().pages,
                   .page_size = config.page_size,
                   .window = model_.cache_window(),
                   .stages = worker_.dist().pipeline_size,
-                  .micro_batch_tokens = config.micro_batch_tokens}),
+                  .micro_batch_tokens = parts.micro_batch_tokens}),
       // With a pipeline a step for each stage, so that rank 0, which is one of them, need not wait for the
       // oldest before it begins the next.
       ahead_(worker_.dist().pipeline_size > 1 ? static_cast<size_t>(worker_.dist().pipeline_size)

@@ -25,13 +25,14 @@ struct EngineParts : RankParts {
   // Plan and launch the next step before the ids of this one are known: the device never waits for the host.
   // Only where launching is asynchronous does it gain anything.
   bool run_ahead = false;
+  int64_t micro_batch_tokens = 0;  // of a pipeline's prompts; 0: as steps are measured to take least
 };
 
 // The engine, on rank 0. Callers' threads check requests and put them into `inbox_`; one background thread
 // owns everything else (tasks, scheduler, worker) and needs no lock while it computes.
 class LocalEngine final : public Engine {
  public:
-  LocalEngine(EngineParts parts, const EngineConfig& config);
+  LocalEngine(EngineParts parts, const RankConfig& config);
   ~LocalEngine() override;
 
   uint64_t submit(Request request) override;

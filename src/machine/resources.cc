@@ -86,6 +86,8 @@ int usable_cores(const fs::path& root) {
   return static_cast<int>(std::max<int64_t>(cores, 1));
 }
 
+int default_threads(int sharing) { return std::max(usable_cores() / sharing, 1); }
+
 int machine_cores() {
   return static_cast<int>(
       std::clamp<int64_t>(::sysconf(_SC_NPROCESSORS_ONLN), 1, std::numeric_limits<int>::max()));
@@ -106,14 +108,6 @@ Place this_place(const fs::path& root) {
       if (CPU_ISSET(core, &mask)) place.cores += fmt::format("{},", core);
   }
   return place;
-}
-
-int64_t default_kv_tokens(int64_t max_batch_size, int64_t page_size, int64_t bytes_per_token,
-                          int64_t available_bytes) {
-  constexpr int64_t kTokensPerSequence = 2048;
-  const int64_t in_memory = available_bytes / 2 / std::max<int64_t>(bytes_per_token, 1);
-  const int64_t wanted = std::min(max_batch_size * kTokensPerSequence, in_memory);
-  return std::max(wanted / page_size, int64_t{1}) * page_size;
 }
 
 }  // namespace bolide

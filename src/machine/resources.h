@@ -16,6 +16,9 @@ int64_t available_memory(const std::filesystem::path& root = "/");
 // gets all threads throttled). At least 1.
 int usable_cores(const std::filesystem::path& root = "/");
 
+// Threads when the user gives no number: the usable cores, divided by the ranks that share them. At least 1.
+int default_threads(int sharing = 1);
+
 // Cores that are there, whoever may use them. At least 1.
 int machine_cores();
 
@@ -25,10 +28,5 @@ struct Place {
   std::string machine, cores;
 };
 Place this_place(const std::filesystem::path& root = "/");
-
-// The size of the cache in tokens when the user gives none: 2048 tokens for each of max_batch_size sequences,
-// but at most half of the available memory, and at least one page. Untouched pages cost nothing.
-int64_t default_kv_tokens(int64_t max_batch_size, int64_t page_size, int64_t bytes_per_token,
-                          int64_t available_bytes);
 
 }  // namespace bolide

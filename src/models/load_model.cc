@@ -80,7 +80,7 @@ LoadedModel load_model(const ModelOptions& options, const Context& context, cons
     if (dist.tensor_rank == 0 && dist.pipeline_rank == 0) log_warnings(config);
     LoadedModel loaded;
     loaded.data_type = options.data_type.value_or(config.checkpoint_dtype);
-    const WeightStorage storage(loaded.data_type, find_weight_scheme(options.weight_scheme));
+    const WeightStorage storage(loaded.data_type, *options.scheme);
     check_memory(family, config, options, context, dist, storage);
     loaded.model = family.build(config, dist);
     const std::vector<WeightSpec> specs = loaded.model->weights();

@@ -12,10 +12,10 @@
 namespace bolide {
 
 struct ModelOptions {
-  std::filesystem::path path;           // a folder; with `dummy` also a config.json
-  std::optional<DType> data_type;       // default: the checkpoint's own
-  std::string weight_scheme = "dense";  // see quant/weight_scheme.h
-  bool dummy = false;                   // random weights at the config's shape
+  std::filesystem::path path = {};      // a folder; with `dummy` also a config.json
+  std::optional<DType> data_type = {};  // default: the checkpoint's own
+  const WeightScheme* scheme = &kDenseScheme;
+  bool dummy = false;  // random weights at the config's shape
   uint64_t dummy_seed = 0;
   LoadProgress on_load = {};
   // Memory of the CPU that the ranks of `sharing` (this one among them; none: it is alone) may take together;

@@ -1,29 +1,29 @@
 #include <algorithm>
 
 #include "bolide/checkpoint.h"
+#include "engine/resolve.h"
 #include "models/load_model.h"
 #include "models/open_checkpoint.h"
-#include "worker/check.h"
 #include "worker/exact.h"
 #include "worker/memory.h"
+#include "worker/rank.h"
 #include "worker/worker.h"
 
 namespace bolide {
 namespace {
 
 // Of tensor rank 0, whose slice of the vocabulary is the largest.
-CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Dist& dist, DType dtype,
-                                          const InspectOptions& options) {
-  const WeightStorage storage(dtype, find_weight_scheme(options.weight_scheme));
+CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Dist& dist,
+                                          const WeightStorage& storage, const InspectOptions& options) {
   const ModelConfig& config = checkpoint.config;
   const Dist::Range layers = dist.stage_layers(config.layers);
   CheckpointSummary::RankMemory memory{.first_layer = layers.begin, .layers = layers.size()};
   memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->weights(), dist, storage);
-  const KvCacheConfig cache = cache_config(config, dist, dtype, 0, KvCacheConfig().page_size);
+  const KvCacheConfig cache = cache_config(config, dist, storage.dtype, 0, KvCacheConfig().page_size);
   const Exact batch = options.batch_size, length = options.length;
   (void)(length + (cache.page_size - 1));
   const int64_t pages = pages_at_once(options.length, config.cache_window(),
-                                      resolve_chunk_tokens(Device::kCuda, 0), cache.page_size);
+                                      default_chunk_tokens(Device::kCuda), cache.page_size);
   memory.kv_bytes = (batch * pages * cache.page_bytes()).value();
   // hidden, normed, delta and the larger of qkv + mixed and the MLP's inner width, a token; logits, a
   // sequence.
@@ -32,7 +32,7 @@ CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Di
                                   dist.tensor_part(config.mlp_width()).size());
   const int64_t ids = dist.last_stage() ? dist.vocab_part(config.vocab_size).size() : 0;
   memory.activation_bytes = ((batch * length * (3 * config.hidden_size + widest) + batch * ids) * 4).value();
-  const int64_t chunk = std::min((batch * length).value(), resolve_chunk_tokens(Device::kCuda, 0));
+  const int64_t chunk = std::min((batch * length).value(), default_chunk_tokens(Device::kCuda));
   memory.gpu_step_bytes =
       step_memory(config, dist, storage, (batch + chunk).value(), options.batch_size).total();
   // What is told is the sum of all, over all ranks.
@@ -48,15 +48,14 @@ CheckpointSummary inspect(const InspectOptions& options) {
     fail(ErrorCode::kUsage, "batch size {} and length {} must be 1 or more", options.batch_size,
          options.length);
   }
-  check_config({.model = options.model,
-                .data_type = options.data_type,
-                .weight_scheme = options.weight_scheme,
-                .tensor_para_size = options.tensor_para_size,
-                .pipeline_para_size = options.pipeline_para_size});
+  const RankConfig asked = resolve({.model = options.model,
+                                    .data_type = options.data_type,
+                                    .weight_scheme = options.weight_scheme,
+                                    .tensor_para_size = options.tensor_para_size,
+                                    .pipeline_para_size = options.pipeline_para_size});
   const Checkpoint checkpoint = open_checkpoint(options.model);
   const ModelConfig& config = checkpoint.config;
-  const DType dtype =
-      options.data_type.empty() ? config.checkpoint_dtype : parse_data_type(options.data_type);
+  const WeightStorage storage(asked.model.data_type.value_or(config.checkpoint_dtype), *asked.model.scheme);
   CheckpointSummary summary{.format = checkpoint.format == CheckpointFormat::kFasterTransformer
                                           ? fmt::format("FasterTransformer {}-gpu", checkpoint.ft_ranks)
                                           : "Hugging Face",
@@ -92,7 +91,7 @@ CheckpointSummary inspect(const InspectOptions& options) {
   Dist dist{.tensor_size = options.tensor_para_size, .pipeline_size = options.pipeline_para_size};
   check_divides(config, dist);
   for (; dist.pipeline_rank < dist.pipeline_size; ++dist.pipeline_rank)
-    summary.stages.push_back(rank_memory(checkpoint, dist, dtype, options));
+    summary.stages.push_back(rank_memory(checkpoint, dist, storage, options));
   return summary;
 }
 

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "base/rng.h"
+#include "engine/resolve.h"
 #include "tensor/device.h"
-#include "worker/check.h"
 #include "worker/gemm_config.h"
 
 namespace bolide {
@@ -26,8 +26,8 @@ std::vector<Run> runs_of(const TuneOptions& options) {
     if (run.batch < 1 || run.length < 1)
       fail(ErrorCode::kUsage, "batch size {} and length {} must be at least 1", run.batch, run.length);
   }
-  runs.push_back({1, std::min(resolve_chunk_tokens(Device::kCuda, 0),
-                              resolve_chunk_tokens(Device::kCuda, options.engine.max_chunk_tokens))});
+  const int64_t most = default_chunk_tokens(Device::kCuda), asked = options.engine.max_chunk_tokens;
+  runs.push_back({1, asked > 0 ? std::min(asked, most) : most});
   return runs;
 }
 
@@ -38,7 +38,7 @@ EngineConfig engine_config(const TuneOptions& options, const std::vector<Run>& r
          "tune needs --device cuda: the CPU backend has no GEMM candidates to choose from, run the model "
          "without it");
   }
-  check_config(config);
+  resolve(config);
   if (config.deterministic_batching) {
     fail(ErrorCode::kUsage,
          "with --deterministic no product goes to cuBLASLt: there is nothing to tune, leave it off");

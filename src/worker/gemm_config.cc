@@ -256,13 +256,15 @@ void check_gemm_config(const GemmConfig& found, const GemmConfig& here) {
   same("a model with ", shape(found), shape(here));
 }
 
-std::optional<GemmConfig> read_gemm_config(const EngineConfig& config) {
-  if (config.device != "cuda" || config.gemm_config == "none" || config.deterministic_batching)
-    return std::nullopt;
-  const fs::path path = config.gemm_config.empty() ? fs::path("gemm_config.in") : config.gemm_config;
-  if (config.gemm_config.empty() && !path_exists(path)) return std::nullopt;
+std::optional<fs::path> find_gemm_config(const fs::path& asked) {
+  if (!asked.empty()) return asked == "none" ? std::nullopt : std::optional(asked);
+  const fs::path usual = "gemm_config.in";
+  return path_exists(usual) ? std::optional(usual) : std::nullopt;
+}
+
+GemmConfig read_gemm_config(const fs::path& file) {
   constexpr size_t kMaxBytes = size_t{1} << 20;
-  return parse_gemm_config(read_text_file(path, kMaxBytes), path.string());
+  return parse_gemm_config(read_text_file(file, kMaxBytes), file.string());
 }
 
 void follow_gemm_config(const Context& context, const GemmConfig& config, const ModelConfig& model,

@@ -6,7 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "bolide/engine.h"
 #include "models/model.h"
 #include "ops/tune.h"
 
@@ -47,9 +46,11 @@ GemmConfig parse_gemm_config(std::string_view text, const std::string& where);
 // model of another shape, than `here`.
 void check_gemm_config(const GemmConfig& found, const GemmConfig& here);
 
-// The file that an engine is to follow: config.gemm_config, or gemm_config.in of the working directory where
-// that is there. None on the CPU, for "none", and in deterministic engines, which leave the library alone.
-std::optional<GemmConfig> read_gemm_config(const EngineConfig& config);
+// The file that is meant: the one that is asked for; by nobody, gemm_config.in of the working directory where
+// that is there; none for "none".
+std::optional<std::filesystem::path> find_gemm_config(const std::filesystem::path& asked);
+// Throws what parse_gemm_config() throws, and kNotFound.
+GemmConfig read_gemm_config(const std::filesystem::path& file);
 
 // The products of this model run as the file says from here on. Throws what check_gemm_config() throws, and
 // kUnsupported naming the line for an algorithm that the library does not take.

@@ -63,17 +63,17 @@ void check_alike(Transport& world, const std::string& lines) {
   throw Error(ErrorCode::kUsage, std::string(reinterpret_cast<const char*>(told.data()), told.size()));
 }
 
-std::string common_settings(const EngineConfig& config) {
+std::string common_settings(const RankConfig& config) {
   return fmt::format(
       "build {} {:016x}\nmodel {:016x}\n--tensor-para-size {}\n--pipeline-para-size {}\n--device {}\n"
       "--data-type {}\n--weight-scheme {}\n--load-format {}\nbatch size {}\n--max-kv-tokens "
       "{}\n--max-chunk-tokens {}\n"
       "page size {}\n--deterministic {}\n--no-cuda-graphs {}\n--all-reduce {}\n",
-      kVersion, hash_of_file("/proc/self/exe"), hash_of_model(config.model), config.tensor_para_size,
-      config.pipeline_para_size, config.device, config.data_type, config.weight_scheme,
-      config.load_format == LoadFormat::kDummy ? "dummy" : "auto", config.max_batch_size,
-      config.max_kv_tokens, config.max_chunk_tokens, config.page_size, config.deterministic_batching,
-      !config.cuda_graphs, config.all_reduce);
+      kVersion, hash_of_file("/proc/self/exe"), hash_of_model(config.model.path), config.tensor_size,
+      config.pipeline_size, name_of(config.device),
+      config.model.data_type ? name_of(*config.model.data_type) : "", config.model.scheme->name,
+      config.model.dummy ? "dummy" : "auto", config.max_batch_size, config.max_kv_tokens, config.chunk_tokens,
+      config.page_size, config.deterministic, !config.graphs, name_of(config.all_reduce));
 }
 
 }  // namespace bolide

@@ -2,8 +2,7 @@
 
 #include <string>
 
-#include "bolide/engine.h"
-#include "comm/transport.h"
+#include "worker/rank_config.h"
 
 namespace bolide {
 
@@ -12,6 +11,6 @@ namespace bolide {
 void check_alike(Transport& world, const std::string& lines);
 
 // Build, model and settings, for check_alike().
-std::string common_settings(const EngineConfig& config);
+std::string common_settings(const RankConfig& config);
 
 }  // namespace bolide

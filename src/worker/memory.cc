@@ -39,6 +39,14 @@ StepMemory step_memory(const ModelConfig& model, const Dist& dist, const WeightS
   return {.scratch = scratch.value(), .logits = logits.value()};
 }
 
+int64_t default_kv_tokens(int64_t max_batch_size, int64_t page_size, int64_t bytes_per_token,
+                          int64_t available_bytes) {
+  constexpr int64_t kTokensPerSequence = 2048;
+  const int64_t in_memory = available_bytes / 2 / std::max<int64_t>(bytes_per_token, 1);
+  const int64_t wanted = std::min(max_batch_size * kTokensPerSequence, in_memory);
+  return std::max(wanted / page_size, int64_t{1}) * page_size;
+}
+
 int64_t gpu_cache_tokens(std::span<const GpuShare> ranks, double fraction, int64_t page_size,
                          int64_t wanted) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();

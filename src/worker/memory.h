@@ -19,6 +19,11 @@ struct StepMemory {
 StepMemory step_memory(const ModelConfig& model, const Dist& dist, const WeightStorage& storage,
                        int64_t tokens, int64_t logit_rows);
 
+// The size of the cache in tokens when the user gives none: 2048 tokens for each of max_batch_size sequences,
+// but at most half of the available memory, and at least one page. Untouched pages cost nothing.
+int64_t default_kv_tokens(int64_t max_batch_size, int64_t page_size, int64_t bytes_per_token,
+                          int64_t available_bytes);
+
 // What a rank sees of its GPU, all ranks having taken what they need but for their caches.
 struct GpuShare {
   std::string gpu;          // the same words for the same GPU only

@@ -3,9 +3,7 @@
 #include <functional>
 #include <thread>
 
-#include "bolide/engine.h"
-#include "comm/ranks.h"
-#include "models/model.h"
+#include "worker/rank_config.h"
 #include "worker/worker.h"
 
 namespace bolide {
@@ -26,28 +24,20 @@ struct RankParts {
   int64_t logit_block_bytes = WorkerConfig::kLogitBlockBytes;
 };
 
-// The ranks that `config` and this process's environment ask for, as far as they run in this process: all, as
-// threads, rank 0 first; or the one of this process; none for one rank alone. kUsage where the two do not
-// agree.
-std::vector<std::unique_ptr<Transport>> join_world(const EngineConfig& config);
-
-// With as many threads as can be started, and a warning, where nobody asked for a number; else kResource
-// where those are too few. For so many ranks of this process: a team of OpenMP each, the engine's own thread,
-// and a few for who calls it and for teams that end late.
-EngineConfig with_startable_threads(EngineConfig config, int ranks);
+// kUnsupported for a model that no kernel of the device computes with: why. Before its weights are read.
+void check_model_fits(const ModelConfig& model, Device device);
 
 // From files to one rank: its groups, its part of the weights. `world` null: one rank alone.
-RankParts load_rank(const EngineConfig& config, std::unique_ptr<Transport> world);
+RankParts load_rank(const RankConfig& config, std::unique_ptr<Transport> world);
 // The rank with the memory that it runs with, but its parts, which must outlive it. All ranks call it
 // together: they agree on the size of the cache, which is what the rank with the least memory can have, learn
 // how many bytes of weights they all hold, and return once all have what they need. kResource where one
 // cannot.
-std::unique_ptr<Worker> make_worker(RankParts& parts, const EngineConfig& config,
-                                    int64_t& total_weight_bytes);
+std::unique_ptr<Worker> make_worker(RankParts& parts, const RankConfig& config, int64_t& total_weight_bytes);
 
 // Runs the steps that rank 0 announces until that stops. Throws what a step throws, and what Transport throws
 // when another rank is gone; the others then know.
-void serve_rank(RankParts&& parts, const EngineConfig& config);
+void serve_rank(RankParts&& parts, const RankConfig& config);
 
 // The ranks of this process but the first, a thread each.
 class Followers {

@@ -12,8 +12,8 @@
 #include <thread>
 
 #include "engine/engine_fixture.h"
+#include "engine/resolve.h"
 #include "support/expect_error.h"
-#include "worker/check.h"
 
 namespace {
 
@@ -330,9 +330,9 @@ TEST(EngineFaults, ConfigurationsThatCannotBe) {
   const auto expect = [](const std::string& part, auto change) {
     EngineConfig config;
     change(config);
-    EXPECT_ERROR(check_config(config), ErrorCode::kUsage, part);
+    EXPECT_ERROR(resolve(config), ErrorCode::kUsage, part);
   };
-  EXPECT_NO_THROW(check_config({}));
+  EXPECT_NO_THROW(resolve({}));
   expect("max_batch_size is 0", [](EngineConfig& c) { c.max_batch_size = 0; });
   expect("max_chunk_tokens is -4", [](EngineConfig& c) { c.max_chunk_tokens = -4; });
   expect("page_size is 0", [](EngineConfig& c) { c.page_size = 0; });
@@ -351,6 +351,39 @@ TEST(EngineFaults, ConfigurationsThatCannotBe) {
   EXPECT_ERROR(measure_roof("tpu", "fp32", 1), ErrorCode::kUsage, "unknown device");
   EXPECT_ERROR(measure_roof("cpu", "fp12", 1), ErrorCode::kUsage, "unknown data type");
   EXPECT_ERROR(measure_roof("cpu", "fp32", -1), ErrorCode::kUsage, "threads");
+}
+
+TEST(EngineConfigs, AreResolvedIntoWhatRanksRunWith) {
+  RankConfig config = resolve({.model = "m", .data_type = "bf16", .weight_scheme = "int8"});
+  EXPECT_EQ(config.device, Device::kCpu);
+  EXPECT_EQ(config.model.path, "m");
+  EXPECT_EQ(config.model.data_type, DType::kBF16);
+  EXPECT_EQ(config.model.scheme->name, "int8");
+  EXPECT_EQ(config.chunk_tokens, 512);
+  EXPECT_EQ(config.ranks(), 1);
+  EXPECT_FALSE(config.gemm_config);
+  config = resolve({.threads = 3,
+                    .max_batch_size = 7,
+                    .max_kv_tokens = 640,
+                    .page_size = 32,
+                    .max_chunk_tokens = 5,
+                    .cuda_graphs = false,
+                    .gemm_config = "none",
+                    .tensor_para_size = 2,
+                    .pipeline_para_size = 3,
+                    .comm_timeout = 2.5,
+                    .all_reduce = "host"});
+  EXPECT_FALSE(config.model.data_type);
+  EXPECT_EQ(config.model.scheme, &kDenseScheme);
+  EXPECT_EQ(config.threads, 3);
+  EXPECT_EQ(config.max_batch_size, 7);
+  EXPECT_EQ(config.max_kv_tokens, 640);
+  EXPECT_EQ(config.page_size, 32);
+  EXPECT_EQ(config.chunk_tokens, 5);
+  EXPECT_FALSE(config.graphs);
+  EXPECT_EQ(config.ranks(), 6);
+  EXPECT_EQ(config.comm_timeout.count(), 2.5);
+  EXPECT_EQ(config.all_reduce, AllReduce::kHost);
 }
 
 TEST(EngineFaults, ModelsThatNoKernelComputesWith) {

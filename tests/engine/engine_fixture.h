@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/fake_model.h"
 #include "engine/fake_tokenizer.h"
+#include "engine/resolve.h"
 
 namespace bolide {
 
@@ -28,13 +29,14 @@ struct EngineUnderTest {
   std::unique_ptr<LocalEngine> make() {
     config.threads = 1;
     if (config.max_kv_tokens == 0) config.max_kv_tokens = 4096;
+    const RankConfig resolved = resolve(config);
     std::vector<std::unique_ptr<Transport>> world(1);
     if (kRanks > 1) world = make_thread_transports(kRanks, std::chrono::seconds(20));
     std::vector<std::function<void()>> others;
     for (int rank = 1; rank < kRanks; ++rank) {
       auto parts = std::make_shared<RankParts>();
       load(std::move(world[static_cast<size_t>(rank)]), *parts);
-      others.push_back([parts, config = config] { serve_rank(std::move(*parts), config); });
+      others.push_back([parts, resolved] { serve_rank(std::move(*parts), resolved); });
     }
     EngineParts parts;
     load(std::move(world.front()), parts);
@@ -42,7 +44,7 @@ struct EngineUnderTest {
     if (!others.empty()) parts.followers = std::make_unique<Followers>(std::move(others));
     if (with_tokenizer) parts.tokenizer = std::make_unique<FakeTokenizer>();
     parts.run_ahead = run_ahead;
-    return std::make_unique<LocalEngine>(std::move(parts), config);
+    return std::make_unique<LocalEngine>(std::move(parts), resolved);
   }
   FakeModel twin() const { return FakeModel(options); }
 

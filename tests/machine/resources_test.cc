@@ -77,12 +77,6 @@ TEST(Machine, CoresAreCutToTheQuota) {
 
 TEST(Machine, ThisMachineHasMemory) { EXPECT_GT(available_memory(), 1 << 20); }
 
-TEST(Machine, DefaultCacheSize) {
-  EXPECT_EQ(default_kv_tokens(64, 16, 1000, int64_t{1} << 40), 64 * 2048);
-  EXPECT_EQ(default_kv_tokens(64, 16, 1000, 1000000), 496);  // half the memory, whole pages
-  EXPECT_EQ(default_kv_tokens(64, 16, 1000, 0), 16);
-}
-
 TEST(Machine, APlaceIsTheSameForAllOfAMachineAndTellsCoresApart) {
   const Place place = this_place();
   EXPECT_FALSE(place.machine.empty());

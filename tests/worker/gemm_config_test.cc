@@ -211,32 +211,24 @@ TEST(GemmConfig, OneForSomethingElseIsRefused) {
   refused([](GemmConfig& c) { c.head_size = 128; }, "16 heads of 128");
 }
 
-TEST(GemmConfig, OnlyAnEngineThatUsesTheLibraryReadsIt) {
+TEST(GemmConfig, IsTheNamedFileOrThatOfTheFolder) {
   const fs::path path = fs::temp_directory_path() / ("bolide_gemm_config_" + std::to_string(::getpid()));
   std::ofstream(path) << format_gemm_config(example());
-  EngineConfig config;
-  config.gemm_config = path;
-  EXPECT_FALSE(read_gemm_config(config));  // on the CPU
-  config.device = "cuda";
-  const std::optional<GemmConfig> read = read_gemm_config(config);
-  ASSERT_TRUE(read);
-  EXPECT_EQ(read->where, path.string());
-  EXPECT_EQ(read->rows.size(), example().rows.size());
-  config.deterministic_batching = true;
-  EXPECT_FALSE(read_gemm_config(config));
-  config.deterministic_batching = false;
-  config.gemm_config = "none";
-  EXPECT_FALSE(read_gemm_config(config));
-  config.gemm_config = path.string() + ".not-there";
-  EXPECT_ERROR(read_gemm_config(config), ErrorCode::kNotFound, path.string());
+  EXPECT_EQ(find_gemm_config(path), path);
+  EXPECT_FALSE(find_gemm_config("none"));
+  const GemmConfig read = read_gemm_config(path);
+  EXPECT_EQ(read.where, path.string());
+  EXPECT_EQ(read.rows.size(), example().rows.size());
+  const fs::path other = path.string() + ".not-there";
+  EXPECT_EQ(find_gemm_config(other), other);
+  EXPECT_ERROR(read_gemm_config(other), ErrorCode::kNotFound, path.string());
 
   const fs::path before = fs::current_path(), folder = path.string() + "_folder";
   fs::create_directories(folder);
   fs::current_path(folder);
-  config.gemm_config.clear();
-  EXPECT_FALSE(read_gemm_config(config));
+  EXPECT_FALSE(find_gemm_config(""));
   fs::rename(path, folder / "gemm_config.in");
-  EXPECT_TRUE(read_gemm_config(config));
+  EXPECT_EQ(find_gemm_config(""), "gemm_config.in");
   fs::current_path(before);
   fs::remove_all(folder);
 }

@@ -22,13 +22,14 @@ TEST(Alike, EveryRankNamesTheFirstThatDiffers) {
 }
 
 TEST(Alike, SettingsHoldWhatChangesTheWork) {
-  EngineConfig config{.model = BOLIDE_SOURCE_DIR "/tests/golden/heads3_fp32"};
+  RankConfig config;
+  config.model.path = BOLIDE_SOURCE_DIR "/tests/golden/heads3_fp32";
   const std::string before = common_settings(config);
   EXPECT_EQ(before, common_settings(config));
-  config.data_type = "fp16";
+  config.model.data_type = DType::kF16;
   EXPECT_NE(before, common_settings(config));
-  config.data_type = "";
-  config.model = BOLIDE_SOURCE_DIR "/tests/golden/heads3_postln_fp32";
+  config.model.data_type.reset();
+  config.model.path = BOLIDE_SOURCE_DIR "/tests/golden/heads3_postln_fp32";
   EXPECT_NE(before, common_settings(config));
 }
 

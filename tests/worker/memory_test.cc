@@ -67,6 +67,13 @@ TEST(GpuCache, TooLittleNamesTheGpuAndItsRanks) {
                "0 bytes left");
 }
 
+// On the CPU, where nobody asks for a size.
+TEST(CpuCache, HoldsWholePagesInHalfTheMemory) {
+  EXPECT_EQ(default_kv_tokens(64, 16, 1000, int64_t{1} << 40), 64 * 2048);
+  EXPECT_EQ(default_kv_tokens(64, 16, 1000, 1000000), 496);  // half the memory, whole pages
+  EXPECT_EQ(default_kv_tokens(64, 16, 1000, 0), 16);
+}
+
 // Of int8 weights a share is widened at a time.
 TEST(StepMemory, CountsWhatProductsWiden) {
   ModelConfig model;

@@ -10,6 +10,7 @@
 #include "sched/scheduler.h"
 #include "worker/rank.h"
 #include "worker/step.h"
+#include "worker/world.h"
 
 namespace bolide {
 namespace {
@@ -111,15 +112,15 @@ struct Ran {
 };
 // What rank 0 knows when a prompt of five tokens and 20 more, a step at a time, are done.
 void run_alone(int stages, bool graphs, std::vector<Ran>& steps, std::vector<StageSample>& samples) {
-  EngineConfig config{
-      .model = std::string(BOLIDE_SOURCE_DIR) + "/tests/golden/heads4_fp16_bin_sharded_bigscience",
-      .device = TEST_DEVICE,
-      .threads = 1,
-      .max_batch_size = 2,
-      .max_kv_tokens = 256,
-      .cuda_graphs = graphs,
-      .pipeline_para_size = stages};
-  if (kOnGpu) config.devices.assign(static_cast<size_t>(stages), 0);
+  RankConfig config{.model = {.path = BOLIDE_SOURCE_DIR "/tests/golden/heads4_fp16_bin_sharded_bigscience"},
+                    .device = kOnGpu ? Device::kCuda : Device::kCpu,
+                    .pipeline_size = stages,
+                    .threads = 1,
+                    .max_batch_size = 2,
+                    .max_kv_tokens = 256,
+                    .graphs = graphs};
+  config.model.path = BOLIDE_SOURCE_DIR "/tests/golden/heads4_fp16_bin_sharded_bigscience";
+  if (kOnGpu) config.gpus.assign(static_cast<size_t>(stages), 0);
   std::vector<std::unique_ptr<Transport>> world = join_world(config);
   std::vector<std::function<void()>> others;
   for (int rank = 1; rank < stages; ++rank) {
