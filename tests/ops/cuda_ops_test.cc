@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <future>
 
 #include "ops/attention.h"
+#include "ops/candidates.h"
 #include "ops/cuda/matmul_kernels.h"
 #include "ops/guarded.h"
 #include "ops/pack_checks.h"
@@ -268,6 +270,32 @@ TEST_F(CudaOps, BestOfAHeadNeedsNoLogits) {
       synchronize(on_gpu);
     }
   }
+}
+
+// Ranks of one process launch the same kernels at the same time, for parts of the vocabulary that differ.
+TEST_F(CudaOps, ThreadsLaunchWithDifferentSharedMemory) {
+  const auto draw = [](int64_t columns) {
+    use_cuda_device(0);
+    const Stream stream(Device::kCuda);
+    Arena arena(Device::kCuda);
+    const Context on_gpu = {.device = Device::kCuda, .stream = stream.get(), .arena = &arena};
+    Source source(79);
+    const Guarded logits = Guarded::random(2, columns, 0, source);
+    const Mirrored rows(std::vector<SampleRow>(2, SampleRow{.top_k = 3}));
+    const Guarded values(2, 3, 0), ids(2, 3, 0, DType::kI32);
+    for (int i = 0; i < 3000; ++i) {
+      candidates(on_gpu, {.logits = logits.view(on_gpu),
+                          .rows = rows.span<const SampleRow>(on_gpu),
+                          .values = values.view(on_gpu),
+                          .ids = ids.view(on_gpu)});
+    }
+    synchronize(on_gpu);
+  };
+  // Up to 4096 logits are held in 16 KiB, and up to 8192 in 32.
+  std::vector<std::future<void>> threads;
+  for (const int64_t columns : {4096, 4097, 4095, 8192})
+    threads.push_back(std::async(std::launch::async, draw, columns));
+  for (std::future<void>& thread : threads) EXPECT_NO_THROW(thread.get());
 }
 
 // In deterministic mode a prompt gives the same bits taken whole, cut into chunks, and beside others.

@@ -52,13 +52,11 @@ struct LaunchShape {
   Division division = Division::kDriversChoice;
 };
 
-// Up to 48 KiB, the kernel's own arrays included, need no permission, and a smaller one given would take it
-// away. Those arrays have at most 16 KiB where there is dynamic memory, too.
-inline void allow_shared_memory(const void* kernel, const char* name, size_t bytes) {
-  if (bytes <= 32 * 1024) return;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-        name);
-}
+// Lets `kernel` have so much dynamic shared memory on this thread's GPU. Up to 48 KiB, the kernel's own
+// arrays included, need no permission; those arrays have at most 16 KiB where there is dynamic memory, too. A
+// permission only grows: a smaller one would take away what another thread is about to launch with.
+// Thread-safe.
+void allow_shared_memory(const void* kernel, const char* name, size_t bytes);
 
 // Launches with programmatic dependent launch: the kernel may start while its predecessor on the stream still
 // runs, so EVERY kernel launched by this function must call wait_for_previous() (device/grid.cuh) in every

@@ -18,7 +18,7 @@ enum class Done : uint8_t { kNothing, kProduct, kArgmax };
 // shortest from the end of the previous kernel to its own, but its sums have an order of their own.
 bool few_rows_matmul(const Context& context, const MatmulArgs& args);
 
-// 9 to 192 rows, 5 to 64 of a head, or 9 to 128 of int8 weights, by Hopper's warpgroup products, after a norm
+// 9 to 192 rows, 5 to 64 of a head, or 5 to 128 of int8 weights, by Hopper's warpgroup products, after a norm
 // kernel where there is a norm; kNothing when it does not take the case. It finds a head's
 // MatmulArgs::argmax. (skinny_matmul(), which takes up to 4 rows, does not: on an H200 that cost 6 us more
 // with bloom-560m's head and one row.) A row is the same bits whatever the others are and wherever it stands,
