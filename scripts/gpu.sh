@@ -79,6 +79,7 @@ sharded() {
 }
 step "op tests" sharded 8 $bin/tests/ops/cuda_ops_test --gtest_brief=1
 step "goldens" sharded 3 $bin/tests/engine/cuda_golden_test --gtest_brief=1
+step "planned memory" $bin/tests/worker/cuda_step_memory_test --gtest_brief=1
 step "times of stages" $bin/tests/worker/cuda_stage_times_test --gtest_brief=1
 step "tune" $bin/tests/tools/cuda_tune_test --gtest_brief=1
 # One GPU stands for several; what needs more is skipped, and says so.

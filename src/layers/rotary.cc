@@ -93,9 +93,7 @@ Rotary::Rotary(int64_t dims, const RopeParameters& rope) : dims_(dims), rope_(ro
 void Rotary::prepare(const Context& context) {
   if (dims_ == 0) return;
   const std::vector<float> frequencies = rope_frequencies(rope_, dims_);
-  frequencies_ = Tensor::allocate({dims_ / 2}, DType::kF32, context.device);
-  copy_to_device(context, frequencies_.view().data, frequencies.data(), frequencies_.bytes());
-  synchronize(context);
+  frequencies_ = tensor_of(context, frequencies);
 }
 
 RotaryAngles Rotary::angles(const Context& context, const BatchView& batch) const {

@@ -43,9 +43,8 @@ class Decoder final : public Model {
     if (!graph_.alibi) return;
     const Dist::Range heads = dist_.tensor_part(config_.heads);
     const std::vector<float> slopes = alibi_slopes(config_.heads);
-    const Tensor local = Tensor::allocate({heads.size()}, DType::kF32, context.device);
-    copy_to_device(context, local.view().data, slopes.data() + heads.begin, local.bytes());
-    synchronize(context);
+    const Tensor local = tensor_of(context, std::span(slopes).subspan(static_cast<size_t>(heads.begin),
+                                                                      static_cast<size_t>(heads.size())));
     for (Block& block : blocks_) block.attention.alibi = local;
   }
 
@@ -89,11 +88,7 @@ void Decoder::add_norm(const std::string& name, LayerNorm& norm, std::vector<Wei
 // Of norms that have none of their own.
 void Decoder::make_norms(const Context& context) {
   const auto vector_of = [&](float value) {
-    const std::vector<float> values(static_cast<size_t>(config_.hidden_size), value);
-    const Tensor made = Tensor::allocate({config_.hidden_size}, DType::kF32, context.device);
-    copy_to_device(context, made.view().data, values.data(), made.bytes());
-    synchronize(context);
-    return made;
+    return tensor_of(context, std::vector<float>(static_cast<size_t>(config_.hidden_size), value));
   };
   const Tensor ones = vector_of(1), zeros = graph_.rms_norm ? Tensor() : vector_of(0);
   const auto fill = [&](LayerNorm& norm) {

@@ -39,8 +39,6 @@ struct ModelConfig {
   // What the files say and the model does not follow, a line each; who loads it tells the user once.
   std::vector<std::string> warnings;
 
-  // Values of one token that an MLP holds at once; of a gated one gate, up and their product.
-  int64_t mlp_width() const { return gated_mlp ? 3 * inter_size : inter_size; }
   // No layer sees keys that are so many away or further; 0: some layer sees all.
   int64_t cache_window() const {
     const auto [least, most] = std::minmax_element(windows.begin(), windows.end());

@@ -77,7 +77,7 @@ void kv_write(const Context& context, const KvWriteArgs& args) {
     for (int64_t slot : args.slots)
       BOLIDE_CHECK(slot >= 0 && slot < args.k_pages.shape[0] * args.k_pages.shape[2], "slot {}", slot);
   }
-  if (tokens == 0) return;
+  if (tokens == 0 || context.counting()) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::kv_write(context, args);
   }
@@ -107,7 +107,7 @@ void attention(const Context& context, const AttentionArgs& args) {
   check_score(context, args, sequences);
   BOLIDE_CHECK(static_cast<int64_t>(args.query_offsets.size()) == sequences + 1 &&
                static_cast<int64_t>(args.kv.page_table.size()) >= sequences * args.kv.max_pages);
-  if (tokens == 0) return;
+  if (tokens == 0 || context.counting()) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::attention(context, args);
   }

@@ -18,7 +18,7 @@ void candidates(const Context& context, const CandidatesArgs& args) {
   check_matrix(context, "values", args.values, rows, k);
   check_matrix(context, "ids", args.ids, rows, k, DType::kI32);
   if (!args.totals.empty()) check_matrix(context, "totals", args.totals, rows, 2);
-  if (rows == 0) return;
+  if (rows == 0 || (context.counting() && context.device == Device::kCuda)) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::candidates(context, args);
   }

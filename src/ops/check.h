@@ -11,7 +11,8 @@ namespace bolide {
 
 inline void check_context(const Context& context) {
   BOLIDE_CHECK(context.threads >= 1, "threads = {}", context.threads);
-  BOLIDE_CHECK(context.device == Device::kCpu || kHasCuda, "this build has no CUDA backend");
+  BOLIDE_CHECK(context.device == Device::kCpu || kHasCuda || context.counting(),
+               "this build has no CUDA backend");
 }
 
 inline void check_vector(const Context& context, std::string_view name, const View& v, int64_t count,

@@ -12,7 +12,7 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
   const bool normed = !args.norm.weight.empty();
   BOLIDE_CHECK(!normed || !args.accumulate);
   if (normed) check_norm(context, args.norm, args.table->cols);
-  if (args.ids.empty()) return;
+  if (args.ids.empty() || context.counting()) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::embedding(context, args);
   }

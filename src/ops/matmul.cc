@@ -4,6 +4,7 @@
 
 #include "ops/candidates.h"
 #include "ops/check.h"
+#include "ops/cuda/matmul_kernels.h"
 #include "ops/gate.h"
 
 namespace bolide {
@@ -17,9 +18,26 @@ void check_argmax(const Context& context, const MatmulArgs& args) {
   BOLIDE_CHECK(args.y.dtype == DType::kF32 && !args.accumulate, "the largest of an fp32 product alone");
 }
 
+// The scratch that a GPU's kernels take. What cuBLASLt wants is the most, so where it serves so many rows
+// this is what is taken, and for fewer no less.
+void count_on_gpu(const Context& context, const MatmulArgs& args) {
+  const PackedMatrix& w = *args.w;
+  const DType dtype = cuda::x_dtype(w);
+  const int64_t tokens = args.x.shape[0];
+  const Arena::Scope scope(*context.arena);
+  if (cuda::cublaslt_copies(args)) context.arena->take({tokens, w.padded_cols()}, dtype);
+  if (context.deterministic || !cuda::cublaslt_wins(w, tokens)) return;
+  if (w.dtype == DType::kI8) context.arena->take({cuda::share_of_rows(w), w.padded_cols()}, dtype);
+  context.arena->take({kMatmulWorkspaceBytes}, DType::kU8);
+}
+
 // True if it has found args.argmax, too.
 bool product(const Context& context, const MatmulArgs& args) {
   if (args.w->rows == 0) return false;
+  if (context.counting() && context.device == Device::kCuda) {
+    count_on_gpu(context, args);
+    return false;
+  }
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::matmul(context, args);
   }
@@ -27,10 +45,19 @@ bool product(const Context& context, const MatmulArgs& args) {
   return false;
 }
 
+// Whether a GPU's kernels multiply first and gate then. (Of a matrix whose rows do not fit into shared memory
+// own kernels do, too, which is why deterministic engines count it.)
+bool gates_after(const Context& context, const MatmulArgs& args) {
+  return context.deterministic || cuda::x_dtype(*args.w) == DType::kF32 ||
+         cuda::cublaslt_wins(*args.w, args.x.shape[0]);
+}
+
 void gated(const Context& context, const MatmulArgs& args) {
   if (args.w->rows == 0) return;
+  if (context.counting() && context.device == Device::kCuda && !gates_after(context, args))
+    return count_on_gpu(context, args);
   if constexpr (kHasCuda) {
-    if (context.device == Device::kCuda && cuda::gated_matmul(context, args)) return;
+    if (context.device == Device::kCuda && !context.counting() && cuda::gated_matmul(context, args)) return;
   }
   gate_after_matmul(context, args, args.w->rows, [&](const MatmulArgs& both) { product(context, both); });
 }

@@ -48,6 +48,14 @@ PackedMatrix allocate_packed_int8(int64_t rows, int64_t cols, DType x_dtype, Dev
   return matrix;
 }
 
+PackedMatrix packed_without_memory(int64_t rows, int64_t cols, DType dtype, DType x_dtype, Device device) {
+  PackedMatrix matrix = sized(rows, cols, dtype, device);
+  matrix.data = Tensor::without_memory(shape_of(matrix), dtype, device);
+  if (dtype == DType::kI8) matrix.scales = Tensor::without_memory({rows}, DType::kF32, device);
+  matrix.x_dtype = x_dtype;
+  return matrix;
+}
+
 void quantize_rows(const Context& context, const QuantizeRowsArgs& args) {
   check_context(context);
   BOLIDE_CHECK(args.from && args.to && args.from->dtype == DType::kF32 && args.to->dtype == DType::kI8);

@@ -52,6 +52,9 @@ int64_t packed_bytes(int64_t rows, int64_t cols, DType dtype, Device device);
 PackedMatrix allocate_packed(int64_t rows, int64_t cols, DType dtype, Device device = Device::kCpu);
 // Zero-filled int8.
 PackedMatrix allocate_packed_int8(int64_t rows, int64_t cols, DType x_dtype, Device device = Device::kCpu);
+// As allocate_packed() or, of int8, allocate_packed_int8() would make it, but for its memory: for counting
+// runs (Context::counting()).
+PackedMatrix packed_without_memory(int64_t rows, int64_t cols, DType dtype, DType x_dtype, Device device);
 
 // Puts a block of W into `matrix`: W[row0 : row0 + n, col0 : col0 + k] = block, where block is [n, k], or [k,
 // n] when `transposed`, with strided rows, in the memory of the matrix's device. The block's dtype (fp32,

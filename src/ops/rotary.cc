@@ -12,7 +12,7 @@ void rotary(const Context& context, const RotaryArgs& args) {
   check_activations(context, "x", args.x, tokens, args.x.shape[1]);
   check_matrix(context, "cos", args.cos, tokens, pairs);
   check_matrix(context, "sin", args.sin, tokens, pairs);
-  if (args.x.shape.count() == 0 || pairs == 0) return;
+  if (args.x.shape.count() == 0 || pairs == 0 || context.counting()) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::rotary(context, args);
   }
@@ -31,7 +31,7 @@ void rotary_angles(const Context& context, const RotaryAnglesArgs& args) {
     BOLIDE_CHECK(pairs > 1 && !args.prompt_lengths.empty() &&
                  args.query_offsets.size() == args.prompt_lengths.size() + 1);
   }
-  if (args.cos.shape.count() == 0) return;
+  if (args.cos.shape.count() == 0 || context.counting()) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::rotary_angles(context, args);
   }

@@ -20,7 +20,7 @@ void sample(const Context& context, const SampleArgs& args) {
                       totals.shape.rank() == 3 && totals.shape[1] == rows && totals.shape[2] == 2),
                  "totals: {} {}", name_of(totals.dtype), totals.shape.str());
   }
-  if (rows == 0) return;
+  if (rows == 0 || (context.counting() && context.device == Device::kCuda)) return;
   if constexpr (kHasCuda) {
     if (context.device == Device::kCuda) return cuda::sample(context, args);
   }

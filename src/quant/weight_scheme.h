@@ -39,14 +39,13 @@ class StoredWeight {
 // A way to store weights. Another one is a folder beside dense/ and a row in weight_scheme.cc.
 struct WeightScheme {
   std::string_view name;  // of --weight-scheme
-  // `dtype` is what x meets the weights as. Zero-filled.
-  std::unique_ptr<StoredWeight> (*allocate)(int64_t rows, int64_t cols, DType dtype, Device device);
+  // `dtype` is what x meets the weights as. Zero-filled, on the context's device; without memory where the
+  // context counts.
+  std::unique_ptr<StoredWeight> (*allocate)(const Context& context, int64_t rows, int64_t cols, DType dtype);
   // Memory of a loaded matrix; and what it takes besides from its first store() to finish().
   int64_t (*bytes)(int64_t rows, int64_t cols, DType dtype, Device device);
   int64_t (*loading_bytes)(int64_t rows, int64_t cols, Device device);
   bool whole_rows = false;  // a rank that holds some columns of a row must see all of them
-  // Scratch that its products take on a GPU, beside kMatmulWorkspaceBytes.
-  int64_t scratch_bytes = 0;
 };
 
 extern const WeightScheme kDenseScheme;
@@ -66,8 +65,8 @@ struct WeightStorage {
 class Weight {
  public:
   Weight() = default;
-  Weight(int64_t rows, int64_t cols, const WeightStorage& storage, Device device)
-      : rows_(rows), cols_(cols), stored_(storage.scheme->allocate(rows, cols, storage.dtype, device)) {}
+  Weight(int64_t rows, int64_t cols, const WeightStorage& storage, const Context& context)
+      : rows_(rows), cols_(cols), stored_(storage.scheme->allocate(context, rows, cols, storage.dtype)) {}
 
   bool empty() const { return stored_ == nullptr; }
   int64_t rows() const { return rows_; }

@@ -13,6 +13,16 @@ namespace bolide {
 class Arena {
  public:
   explicit Arena(Device device = Device::kCpu) : device_(device) {}
+  // Has no memory and counts what is taken: for a run that is to tell how much it would need (see
+  // Context::counting()). Throws kUsage where that is more than 2^63 bytes.
+  static Arena for_counting(Device device) {
+    Arena arena(device);
+    arena.counting_ = true;
+    return arena;
+  }
+  bool counting() const { return counting_; }
+  // The most bytes that were ever taken at once.
+  size_t peak() const { return peak_; }
   // Uninitialised; 64-byte aligned on the CPU, 256-byte on a GPU.
   View take(Shape shape, DType dtype);
   // Takes memory for blocks of `bytes` in all, so that no step has to. Before the first take().
@@ -42,8 +52,11 @@ class Arena {
   };
 
  private:
+  View count(Shape shape, DType dtype);
+
   std::vector<Tensor> blocks_;
   Device device_;
+  bool counting_ = false;
   size_t block_ = 0;  // index of the block being filled
   size_t used_ = 0;   // bytes used in it
   size_t taken_ = 0;  // bytes used in all

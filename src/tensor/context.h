@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "tensor/arena.h"
 
 namespace bolide {
@@ -13,6 +15,10 @@ constexpr DType activation_dtype(Device device, DType weights) {
 
 // Where and how ops run. Passed down, never global. One Context belongs to one thread at a time.
 struct Context {
+  // Of a run that only counts the scratch memory it would take: ops check their arguments, take scratch and
+  // return, and nothing is read, written or launched.
+  bool counting() const { return arena && arena->counting(); }
+
   Device device = Device::kCpu;
   int device_index = 0;    // which GPU, as CUDA counts those that the process may see
   int threads = 1;         // OpenMP threads that a CPU op may use
@@ -25,5 +31,8 @@ struct Context {
   Arena* arena = nullptr;               // scratch for activations; never null inside a model
   Communicator* tensor_comm = nullptr;  // the ranks that share each layer's weights; null: this one alone
 };
+
+// Of such a context, a tensor without memory; else on its device, with these values.
+Tensor tensor_of(const Context& context, std::span<const float> values);
 
 }  // namespace bolide

@@ -72,10 +72,25 @@ Tensor Tensor::allocate(Shape shape, DType dtype, Device device) {
   return made;
 }
 
+Tensor Tensor::without_memory(Shape shape, DType dtype, Device device) {
+  Tensor made;
+  made.view_ = View(kNoMemory, dtype, shape, device);
+  return made;
+}
+
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
   Tensor made = allocate(shape, dtype, device);
   const Context context{.device = device};
   fill_zero(context, made.view_.data, made.bytes());
+  synchronize(context);
+  return made;
+}
+
+Tensor tensor_of(const Context& context, std::span<const float> values) {
+  const Shape shape = {static_cast<int64_t>(values.size())};
+  if (context.counting()) return Tensor::without_memory(shape, DType::kF32, context.device);
+  Tensor made = Tensor::allocate(shape, DType::kF32, context.device);
+  copy_to_device(context, made.view().data, values.data(), made.bytes());
   synchronize(context);
   return made;
 }

@@ -17,6 +17,10 @@ inline constexpr bool kHasCuda = true;
 inline constexpr bool kHasCuda = false;
 #endif
 
+// Where memory begins that is only counted: views of it are not empty, nor do they overlap, and whoever reads
+// through one is caught by the hardware.
+inline std::byte* const kNoMemory = reinterpret_cast<std::byte*>(uintptr_t{1} << 63);  // NOLINT
+
 // Borrowed memory. Contiguous in C order, except that consecutive indices of axis 0 may be `row_stride`
 // elements apart (a column block of a wider matrix). Cheap to copy; never owns.
 struct View {
@@ -56,6 +60,8 @@ class Tensor {
   Tensor() = default;
   static Tensor allocate(Shape shape, DType dtype, Device device = Device::kCpu);
   static Tensor zeros(Shape shape, DType dtype, Device device = Device::kCpu);
+  // A shape that takes no memory, for counting runs (Context::counting()); its address is nobody's.
+  static Tensor without_memory(Shape shape, DType dtype, Device device);
 
   const View& view() const { return view_; }
   operator const View&() const { return view_; }  // NOLINT: a Tensor is usable wherever memory is borrowed

@@ -4,13 +4,33 @@
 #include "engine/resolve.h"
 #include "models/load_model.h"
 #include "models/open_checkpoint.h"
+#include "weights/loader.h"
 #include "worker/exact.h"
 #include "worker/memory.h"
 #include "worker/rank.h"
+#include "worker/step.h"
 #include "worker/worker.h"
 
 namespace bolide {
 namespace {
+
+// What steps of `batch` sequences take, their prompts in chunks of the default size.
+int64_t step_bytes(const Checkpoint& checkpoint, const Dist& dist, const WeightStorage& storage,
+                   Device device, int64_t batch, int64_t prompt_tokens) {
+  const ModelConfig& config = checkpoint.config;
+  Arena arena = Arena::for_counting(device);
+  const Context context = counting_context(arena, device, storage.dtype, 1);
+  const std::unique_ptr<Model> model = checkpoint.family->build(config, dist);
+  shape_weights(context, model->weights(), dist, storage);
+  model->prepare(context);
+  const int64_t sequences = padded_sequences(batch);
+  return step_memory(
+             *model, dist, storage.dtype,
+             {.device = device,
+              .tokens = sequences + std::min(prompt_tokens, default_chunk_tokens(device)),
+              .logit_rows = std::min(Worker::logit_block(config, WorkerConfig::kLogitBlockBytes), sequences)})
+      .total();
+}
 
 // Of tensor rank 0, whose slice of the vocabulary is the largest.
 CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Dist& dist,
@@ -25,16 +45,11 @@ CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Di
   const int64_t pages = pages_at_once(options.length, config.cache_window(),
                                       default_chunk_tokens(Device::kCuda), cache.page_size);
   memory.kv_bytes = (batch * pages * cache.page_bytes()).value();
-  // hidden, normed, delta and the larger of qkv + mixed and the MLP's inner width, a token; logits, a
-  // sequence.
-  const int64_t heads = dist.tensor_part(config.heads).size();
-  const int64_t widest = std::max((2 * heads + 2 * cache.kv_heads) * config.head_size,
-                                  dist.tensor_part(config.mlp_width()).size());
-  const int64_t ids = dist.last_stage() ? dist.vocab_part(config.vocab_size).size() : 0;
-  memory.activation_bytes = ((batch * length * (3 * config.hidden_size + widest) + batch * ids) * 4).value();
-  const int64_t chunk = std::min((batch * length).value(), default_chunk_tokens(Device::kCuda));
-  memory.gpu_step_bytes =
-      step_memory(config, dist, storage, (batch + chunk).value(), options.batch_size).total();
+  const auto bytes_on = [&](Device device) {
+    return step_bytes(checkpoint, dist, storage, device, options.batch_size, (batch * length).value());
+  };
+  memory.activation_bytes = bytes_on(Device::kCpu);
+  memory.gpu_step_bytes = bytes_on(Device::kCuda);
   // What is told is the sum of all, over all ranks.
   (void)((Exact(memory.weight_bytes) + memory.kv_bytes + memory.activation_bytes + memory.gpu_step_bytes) *
          dist.tensor_size * dist.pipeline_size);

@@ -30,10 +30,11 @@ void allocate(const Context& context, const WeightSpec& spec, const Dist& dist,
               const WeightStorage& storage) {
   const Shape shape = local_shape(spec, dist);
   if (spec.is_matrix()) {
-    *std::get<Weight*>(spec.into) = Weight(shape[0], shape[1], storage_of(spec, storage), context.device);
+    *std::get<Weight*>(spec.into) = Weight(shape[0], shape[1], storage_of(spec, storage), context);
   } else {
-    *std::get<Tensor*>(spec.into) =
-        Tensor::zeros(shape, spec.as_activation ? context.activation : DType::kF32, context.device);
+    const DType dtype = spec.as_activation ? context.activation : DType::kF32;
+    *std::get<Tensor*>(spec.into) = context.counting() ? Tensor::without_memory(shape, dtype, context.device)
+                                                       : Tensor::zeros(shape, dtype, context.device);
   }
 }
 
@@ -309,6 +310,12 @@ void load_dummy_weights(const Context& context, std::span<const WeightSpec> spec
       }
     }
   });
+}
+
+void shape_weights(const Context& context, std::span<const WeightSpec> specs, const Dist& dist,
+                   const WeightStorage& storage) {
+  BOLIDE_CHECK(context.counting());
+  for (const WeightSpec& spec : specs) allocate(context, spec, dist, storage);
 }
 
 }  // namespace bolide

@@ -31,4 +31,8 @@ void load_dummy_weights(const Context& context, std::span<const WeightSpec> spec
 int64_t loading_bytes(std::span<const WeightSpec> specs, const Dist& dist, const WeightStorage& storage,
                       Device device, int threads);
 
+// Gives every weight its shape and no memory: `context` counts.
+void shape_weights(const Context& context, std::span<const WeightSpec> specs, const Dist& dist,
+                   const WeightStorage& storage);
+
 }  // namespace bolide

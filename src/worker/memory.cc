@@ -1,42 +1,122 @@
 #include "worker/memory.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <map>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
-#include "ops/matmul.h"
+#include "comm/communicator.h"
+#include "decode/slices.h"
 #include "worker/exact.h"
+#include "worker/forward.h"
+#include "worker/worker.h"
 
 namespace bolide {
 
-StepMemory step_memory(const ModelConfig& model, const Dist& dist, const WeightStorage& storage,
-                       int64_t step_tokens, int64_t rows) {
-  const Exact tokens = step_tokens, logit_rows = rows;
-  constexpr int64_t kRounding = 4096;  // of a few dozen blocks to whole lines
-  const int64_t hidden = model.hidden_size, projected = model.projected_embedding,
-                bytes = static_cast<int64_t>(size_of(storage.dtype));
-  const int64_t heads = dist.tensor_part(model.heads).size(),
-                inter = dist.tensor_part(model.mlp_width()).size();
-  const int64_t kv_heads = dist.head_part(model.kv_heads).size(),
-                ids = dist.last_stage() ? dist.vocab_part(model.vocab_size).size() : 0;
-  const int64_t attention = (2 * heads + 2 * kv_heads) * model.head_size;
-  // The residual stream; then of the sublayers the wider one, with a normed copy of its input or, where ranks
-  // share it, this rank's part of the sum; or the head's rows.
-  const Exact sublayer = tokens * (std::max(attention, inter) + hidden) * bytes;
-  // Rows of logits of all ranks, where somebody wants whole ones: each rank's part on its way, and the whole.
-  const Exact whole = dist.tensor_size == 1 ? 0 : logit_rows * (2 * ids * dist.tensor_size) * 4;
-  const Exact head = logit_rows * (hidden + projected) * (4 + bytes) + whole;
-  const Exact embedding = tokens * projected * (4 + bytes);
-  const Exact logits = logit_rows * ids * 4;
-  const Exact angles = tokens * model.rotary_dims * 4;  // a cosine and a sine a pair
-  const Exact scratch = tokens * hidden * 4 + angles +
-                        std::max({sublayer.value(), head.value(), embedding.value()}) +
-                        kMatmulWorkspaceBytes + storage.scheme->scratch_bytes + kRounding;
-  (void)(scratch + logits);  // StepMemory::total()
-  return {.scratch = scratch.value(), .logits = logits.value()};
+namespace {
+
+// The other tensor ranks of a counting run: nobody.
+class CountedGroup final : public Communicator {
+ public:
+  explicit CountedGroup(const Dist& dist) : dist_(dist) {}
+  int size() const override { return dist_.tensor_size; }
+  int rank() const override { return dist_.tensor_rank; }
+  std::string_view name() const override { return "none"; }
+  void all_reduce(const Context&, const View&) override {}
+  void all_gather(const Context&, const View&, const View&) override {}
+  void reduce_scatter(const Context&, const View&, const View&) override {}
+  void broadcast(const Context&, const View&, int) override {}
+  void send(const Context&, const View&, int) override {}
+  void receive(const Context&, const View&, int) override {}
+  void barrier(const Context&) override {}
+  void reduce_add(const Context&, const View&, const View&, const View&) override {}
+
+ private:
+  Dist dist_;
+};
+
+// Of what is not the arena's: ops refuse views that overlap.
+std::byte* const kBeside = kNoMemory + (int64_t{1} << 62);
+
+// `count` elements that nobody reads.
+template <class T>
+std::span<T> unread(int64_t count) {
+  return {reinterpret_cast<T*>(kBeside), static_cast<size_t>(count)};
+}
+
+}  // namespace
+
+Context counting_context(Arena& arena, Device device, DType data_type, int threads) {
+  return {.device = device,
+          .threads = threads,
+          .activation = activation_dtype(device, data_type),
+          .arena = &arena};
+}
+
+StepMemory step_memory(const Model& model, const Dist& dist, DType data_type, const StepSize& size) {
+  const ModelConfig& config = model.config();
+  Arena arena = Arena::for_counting(size.device);
+  Context context = counting_context(arena, size.device, data_type, size.threads);
+  context.deterministic = size.deterministic;
+  CountedGroup group(dist);
+  if (dist.tensor_size > 1) context.tensor_comm = &group;
+  KvCacheConfig cache = cache_config(config, dist, data_type, 1, 1);
+  const std::vector<View> pages(
+      static_cast<size_t>(cache.layers),
+      View(kNoMemory, data_type, {1, cache.kv_heads, 1, cache.head_size}, size.device));
+
+  const int64_t rows = size.logit_rows;
+  const BatchView batch = {.token_ids = unread<const int32_t>(size.tokens),
+                           .positions = unread<const int32_t>(size.tokens),
+                           .query_offsets = unread<const int32_t>(rows + 1),
+                           .kv_lengths = unread<const int32_t>(rows),
+                           .page_table = unread<const int32_t>(rows),
+                           .logit_rows = unread<const int32_t>(rows),
+                           .prompt_lengths = unread<const int32_t>(rows),
+                           .previous_ids = unread<const int32_t>(rows),
+                           .slots = unread<const int64_t>(size.tokens),
+                           .max_pages = 1,
+                           .max_query = 1,
+                           .max_kv_length = 1};
+  const std::vector<SampleRow> sampled(static_cast<size_t>(rows));
+  const std::vector<LogitUse> kept(static_cast<size_t>(rows), {.sequence = 0, .keep = true});
+  const int64_t ids = dist.last_stage() ? dist.vocab_part(config.vocab_size).size() : 0;
+  const PassMemory memory = {.cache = {pages, pages, batch},
+                             .logits =
+                                 [&](int64_t count) {
+                                   return View(kBeside, DType::kF32, {count, ids}, size.device);
+                                 },
+                             .logit_block = rows,
+                             .draws = unread<int32_t>(rows),
+                             .log_probs = unread<float>(rows)};
+  // The ways in which rows are drawn or kept: the largest alone; among candidates, and with all of a row,
+  // each with log-probabilities; whole rows for a caller.
+  const int64_t candidates = std::min(kMaxCandidates, config.vocab_size - 1);
+  StepResult result;
+  result.faults.resize(1);
+  Pass pass;
+  pass.input = {.batch = batch, .sample_rows = sampled};
+  pass.result = &result;
+  const auto run = [&](bool greedy, int64_t among, std::span<const LogitUse> uses) {
+    pass.greedy = greedy;
+    pass.log_probs = !greedy;
+    pass.candidates = among;
+    pass.uses = uses;
+    const Arena::Scope scope(arena);
+    forward(context, model, dist, memory, pass, arena.take({size.tokens, config.hidden_size}, DType::kF32));
+  };
+  run(true, 1, {});
+  run(false, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(candidates, 1)))),
+      {});
+  run(false, 0, {});
+  run(false, 0, kept);
+  StepMemory memory_of_step = {.scratch = static_cast<int64_t>(arena.peak()),
+                               .logits = (Exact(rows) * ids * 4).value()};
+  (void)(Exact(memory_of_step.scratch) + memory_of_step.logits);  // StepMemory::total()
+  return memory_of_step;
 }
 
 int64_t default_kv_tokens(int64_t max_batch_size, int64_t page_size, int64_t bytes_per_token,

@@ -7,17 +7,26 @@
 
 namespace bolide {
 
-// What an engine takes of a GPU's memory besides weights and cache. The engine takes it all when it starts,
-// so this is what it will have taken.
+// What steps take besides weights and cache. On a GPU the engine takes it all when it starts, so this is what
+// it will have taken.
 struct StepMemory {
   int64_t scratch = 0;  // activations of one layer at a time, and the libraries' workspace
   int64_t logits = 0;
   int64_t total() const { return scratch + logits; }
 };
-// Of one rank, for steps of up to `tokens` tokens, with `logit_rows` rows of logits at once. kUsage where
-// that is beyond 2^63 bytes.
-StepMemory step_memory(const ModelConfig& model, const Dist& dist, const WeightStorage& storage,
-                       int64_t tokens, int64_t logit_rows);
+// The largest step that is planned for.
+struct StepSize {
+  Device device = Device::kCpu;
+  int threads = 1;
+  bool deterministic = false;
+  int64_t tokens = 0;
+  int64_t logit_rows = 0;  // rows of logits at once
+};
+// Of one rank, found by running its part of the model once by a context that only counts. The model's weights
+// have their shapes; their memory is of no matter. kUsage where that is beyond 2^63 bytes.
+StepMemory step_memory(const Model& model, const Dist& dist, DType data_type, const StepSize& size);
+// The context of such a run.
+Context counting_context(Arena& arena, Device device, DType data_type, int threads);
 
 // The size of the cache in tokens when the user gives none: 2048 tokens for each of max_batch_size sequences,
 // but at most half of the available memory, and at least one page. Untouched pages cost nothing.

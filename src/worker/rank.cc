@@ -19,12 +19,16 @@
 namespace bolide {
 namespace {
 
+// What the largest steps take.
 StepMemory step_memory(const RankConfig& config, const RankParts& parts) {
-  const ModelConfig& model = parts.model->config();
   const int64_t sequences = padded_sequences(config.max_batch_size);
-  const WeightStorage storage(parts.data_type, *config.model.scheme);
-  return step_memory(model, parts.ranks.dist, storage, config.chunk_tokens + sequences,
-                     std::min(Worker::logit_block(model, parts.logit_block_bytes), sequences));
+  return step_memory(*parts.model, parts.ranks.dist, parts.data_type,
+                     {.device = config.device,
+                      .threads = parts.threads,
+                      .deterministic = config.deterministic,
+                      .tokens = config.chunk_tokens + sequences,
+                      .logit_rows = std::min(
+                          Worker::logit_block(parts.model->config(), parts.logit_block_bytes), sequences)});
 }
 
 WorkerConfig worker_config(const RankParts& parts, const RankConfig& config) {

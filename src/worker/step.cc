@@ -4,120 +4,11 @@
 #include <bit>
 
 #include "decode/slices.h"
-#include "ops/gather_rows.h"
 #include "tensor/allocator.h"
+#include "worker/forward.h"
 
 namespace bolide {
 namespace {
-
-// A pass of the model: what the kernels see, and what the host wants of it.
-struct Pass {
-  StepInput::Arrays input;
-  bool every_row = false;          // the rows whose logits are wanted are all rows in their order
-  std::span<const LogitUse> uses;  // empty: each wanted row is drawn from, and no more, see draws_only()
-  std::span<RequestState* const> sequences;
-  bool greedy = false, log_probs = false;
-  int64_t candidates = 0;  // see decode/slices.h
-  int64_t tokens = 0;      // of the plan, without padding
-  // Of a bucket: what its kernels need is loaded on the way, so that its time says nothing about later ones.
-  bool first = false;
-  StepResult* result = nullptr;
-};
-
-// Appends rows to the logits that a request asked for. Not resize(): that would write the memory twice.
-void keep(const float* row, int64_t vocab, RequestState& state) {
-  if (state.logits.empty()) state.logits.reserve(state.prompt_tokens * vocab);
-  state.logits.insert(state.logits.end(), row, row + vocab);
-}
-
-void keep_rows(Worker& worker, const View& local, std::span<const LogitUse> uses, const Pass& pass) {
-  if (std::none_of(uses.begin(), uses.end(), [](const LogitUse& use) { return use.keep; })) return;
-  const Context& context = worker.context();
-  const Arena::Scope scope(*context.arena);
-  View logits = local;
-  if (context.tensor_comm) {
-    logits = context.arena->take({local.shape[0], worker.model().config().vocab_size}, DType::kF32);
-    gather_logits(context, local, logits);
-    if (worker.dist().tensor_rank > 0) return;
-  }
-  const size_t row_bytes = static_cast<size_t>(logits.shape[1]) * sizeof(float);
-  Tensor on_host;
-  for (size_t i = 0; i < uses.size(); ++i) {
-    const int32_t s = uses[i].sequence;
-    std::exception_ptr& fault = pass.result->faults[s];
-    if (!uses[i].keep || fault) continue;
-    try {
-      const float* row = logits.as<float>() + static_cast<int64_t>(i) * logits.row_stride;
-      if (context.device == Device::kCuda) {
-        if (on_host.empty()) on_host = Tensor::allocate({logits.shape[1]}, DType::kF32);
-        copy_to_host(context, on_host.view().data, row, row_bytes);
-        synchronize(context);
-        row = on_host.as<float>();
-      }
-      keep(row, logits.shape[1], *pass.sequences[s]);
-    } catch (const std::exception&) {  // bad_alloc, or length_error for more than a vector can hold
-      fault = std::make_exception_ptr(Error(
-          ErrorCode::kResource,
-          fmt::format("out of memory for the logits of {} prompt tokens x {} ids: send a shorter prompt",
-                      pass.sequences[s]->prompt_tokens, logits.shape[1])));
-    }
-  }
-}
-
-// Draws for rows [begin, end) of `logits`, which are the draws [drawn, ...) of the step.
-void draw(Worker& worker, const Pass& pass, const View& logits, int64_t begin, int64_t end, int64_t drawn) {
-  const size_t first = static_cast<size_t>(drawn), count = static_cast<size_t>(end - begin);
-  sample_slices(
-      worker.context(),
-      {.logits = logits.slice_rows(begin, end),
-       .rows = pass.input.sample_rows.subspan(first, count),
-       .ids = worker.draws().subspan(first, count),
-       .log_probs = pass.log_probs ? worker.draw_log_probs().subspan(first, count) : std::span<float>(),
-       .all_greedy = pass.greedy},
-      worker.model().config().vocab_size, pass.candidates);
-}
-
-// Final norm, head, kept rows and draws, a block of rows at a time, so that a prompt whose every row is
-// wanted takes no more scratch memory than a batch.
-void run_head(Worker& worker, const Pass& pass, const View& hidden) {
-  const Context& context = worker.context();
-  const auto wanted = pass.input.batch.logit_rows;
-  const int64_t rows = static_cast<int64_t>(wanted.size());
-  const bool best = pass.uses.empty() && pass.greedy && !pass.log_probs;
-  int64_t drawn = 0;
-  for (int64_t begin = 0; begin < rows; begin += worker.logit_block()) {
-    const int64_t count = std::min(worker.logit_block(), rows - begin);
-    const Arena::Scope scope(*context.arena);
-    View x = pass.every_row ? hidden.slice_rows(begin, begin + count) : View();
-    if (x.empty()) {
-      x = context.arena->take({count, hidden.shape[1]}, DType::kF32);
-      gather_rows(context, {.x = hidden, .rows = wanted.subspan(begin, count), .y = x});
-    }
-    const View logits = worker.logits(count);
-    if (best) {
-      const auto first = static_cast<size_t>(begin), rows_here = static_cast<size_t>(count);
-      greedy_slices(context, pass.input.sample_rows.subspan(first, rows_here),
-                    worker.draws().subspan(first, rows_here), worker.model().config().vocab_size,
-                    [&](const Argmax& found) { worker.model().logits(context, x, logits, found); });
-      continue;
-    }
-    worker.model().logits(context, x, logits, {});
-    if (pass.uses.empty()) {
-      draw(worker, pass, logits, 0, count, drawn);
-      drawn += count;
-      continue;
-    }
-    const auto uses = pass.uses.subspan(begin, count);
-    keep_rows(worker, logits, uses, pass);
-    for (int64_t i = 0; i < count;) {
-      int64_t end = i;
-      while (end < count && uses[end].sample) ++end;
-      if (end > i) draw(worker, pass, logits, i, end, drawn);
-      drawn += end - i;
-      i = std::max(end, i + 1);
-    }
-  }
-}
 
 // With a graph this stage's part is launched as one, and recorded first where the graph is empty. The
 // exchange with other stages stays outside of it: only so can be told how long a stage computes, with
@@ -129,9 +20,13 @@ void run_pass(Worker& worker, const Pass& pass, Graph* graph = nullptr) {
   const Arena::Scope scope(*context.arena);
   const View hidden = context.arena->take({batch.tokens(), worker.model().config().hidden_size}, DType::kF32);
   const auto compute = [&] {
-    if (dist.first_stage()) worker.model().embed(context, batch, hidden);
-    worker.model().run_layers(context, worker.cache().view(batch), hidden);
-    if (dist.last_stage()) run_head(worker, pass, hidden);
+    forward(context, worker.model(), dist,
+            {.cache = worker.cache().view(batch),
+             .logits = [&](int64_t rows) { return worker.logits(rows); },
+             .logit_block = worker.logit_block(),
+             .draws = worker.draws(),
+             .log_probs = worker.draw_log_probs()},
+            pass, hidden);
   };
   if (graph && graph->empty()) graph->capture(context, compute);
   StageClock* const clock = pass.first ? nullptr : worker.stage_clock();

@@ -74,35 +74,5 @@ TEST(CpuCache, HoldsWholePagesInHalfTheMemory) {
   EXPECT_EQ(default_kv_tokens(64, 16, 1000, 0), 16);
 }
 
-// Of int8 weights a share is widened at a time.
-TEST(StepMemory, CountsWhatProductsWiden) {
-  ModelConfig model;
-  model.vocab_size = 1000;
-  model.hidden_size = 64;
-  model.inter_size = 256;
-  model.layers = 2;
-  model.heads = model.kv_heads = 4;
-  model.head_size = 16;
-  const auto scratch = [&](std::string_view scheme) {
-    return step_memory(model, {}, {DType::kF16, find_weight_scheme(scheme)}, 100, 8).scratch;
-  };
-  EXPECT_EQ(scratch("int8") - scratch("dense"), kWidenedBytes);
-}
-
-// Of a projected embedding its rows in fp32 and as the product reads them; here more than the layers take.
-TEST(StepMemory, CountsAProjectedEmbedding) {
-  ModelConfig model;
-  model.vocab_size = 1000;
-  model.hidden_size = model.inter_size = 16;
-  model.layers = 2;
-  model.heads = model.kv_heads = 1;
-  model.head_size = 16;
-  const auto scratch = [&](int64_t projected) {
-    model.projected_embedding = projected;
-    return step_memory(model, {}, DType::kF16, 100, 8).scratch;
-  };
-  EXPECT_EQ(scratch(4096) - scratch(2048), 100 * 2048 * (4 + 2));
-}
-
 }  // namespace
 }  // namespace bolide

@@ -18,6 +18,7 @@ void candidates(const Context& context, const CandidatesArgs& args) {
   const Arena::Scope scope(arena);
   const View weights = arena.take({args.totals.empty() ? 0 : context.threads, columns}, DType::kF32),
              scratch = arena.take({k > 1 ? context.threads : 0, columns}, DType::kI32);
+  if (context.counting()) return;
   parallel_ranges(context, args.logits.shape[0], [&](int64_t begin, int64_t end) {
     const int64_t mine = omp_get_thread_num() * columns;
     for (int64_t r = begin; r < end; ++r) {

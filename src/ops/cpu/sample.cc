@@ -127,13 +127,14 @@ void sample(const Context& context, const SampleArgs& args) {
   const int64_t count = args.logits.shape[1], rows = static_cast<int64_t>(args.rows.size());
   const bool whole = args.ids_of.empty();
   const auto drawn = [&](int64_t r) { return args.rows[r].top_k > 0 || args.rows[r].top_p > 0; };
-  bool work = !args.log_probs.empty();
-  for (int64_t r = 0; r < rows; ++r) work |= drawn(r);
+  bool work = !args.log_probs.empty() || context.counting();
+  for (int64_t r = 0; r < rows && !work; ++r) work = drawn(r);
   Arena own;
   Arena& arena = context.arena ? *context.arena : own;
   const Arena::Scope scope(arena);
   const Shape shape = {work ? context.threads : 0, count};
   const View weights = arena.take(shape, DType::kF32), ids = arena.take(shape, DType::kI32);
+  if (context.counting()) return;
   // The column drawn, and its log-probability.
   const auto draw = [&](int64_t r, const float* logits, float max, int32_t largest) {
     const SampleRow& row = args.rows[r];

@@ -52,26 +52,6 @@ void convert_rows(const Context& context, const View& x, const View& to) {
   });
 }
 
-// The largest power of two, up to 16, that divides the addresses of all rows.
-uint32_t row_alignment(const View& view) {
-  const uintptr_t step =
-      view.shape[0] > 1 ? static_cast<uintptr_t>(view.row_stride) * size_of(view.dtype) : 0;
-  const uintptr_t bits = reinterpret_cast<uintptr_t>(view.data) | step | 16;
-  return static_cast<uint32_t>(bits & (~bits + 1));
-}
-
-// How many rows of W one product takes: all, or of int8 weights what is widened at a time, in equal shares,
-// since each size has an algorithm of its own.
-int64_t share_of_rows(const PackedMatrix& w) {
-  if (w.dtype != DType::kI8) return w.rows;
-  const int64_t row = w.padded_cols() * static_cast<int64_t>(size_of(w.x_dtype));
-  // Of the library's kernels; of rows so long that 256 do not fit, 8.
-  const int64_t kTile = 256 * row <= kWidenedBytes ? 256 : 8;
-  const int64_t fit = std::max(kWidenedBytes / row / kTile * kTile, kTile), shares = (w.rows + fit - 1) / fit;
-  const int64_t even = (w.rows + shares - 1) / shares;
-  return std::min((even + kTile - 1) / kTile * kTile, w.rows);
-}
-
 }  // namespace
 
 void cublaslt_matmul(const Context& context, const MatmulArgs& args) {
@@ -94,7 +74,7 @@ void cublaslt_matmul(const Context& context, const MatmulArgs& args) {
     Context typed = context;
     typed.activation = dtype;
     cuda::layer_norm(typed, {.x = args.x, .norm = args.norm, .y = x});
-  } else if (x.dtype != dtype || row_alignment(x) < 16) {
+  } else if (cublaslt_copies(args)) {
     x = scratch();
     convert_rows(context, args.x, x);
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "ops/matmul.h"
 
 // The ways in which cuda::matmul() computes: it chooses by the number of rows.
@@ -36,6 +38,31 @@ bool skinny_gates(const PackedMatrix& w);
 inline bool cublaslt_wins(const PackedMatrix& w, int64_t rows) {
   if (w.dtype == DType::kF32 || w.dtype == DType::kI8) return rows > kSkinnyRows;
   return rows > (w.data.bytes() <= size_t{16} << 20 ? 20 : 4);
+}
+
+// The largest power of two, up to 16, that divides the addresses of all rows.
+inline uint32_t row_alignment(const View& view) {
+  const uintptr_t step =
+      view.shape[0] > 1 ? static_cast<uintptr_t>(view.row_stride) * size_of(view.dtype) : 0;
+  const uintptr_t bits = reinterpret_cast<uintptr_t>(view.data) | step | 16;
+  return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
+// How many rows of W one product of cuBLASLt takes: all, or of int8 weights what is widened at a time, in
+// equal shares, since each size has an algorithm of its own.
+inline int64_t share_of_rows(const PackedMatrix& w) {
+  if (w.dtype != DType::kI8) return w.rows;
+  const int64_t row = w.padded_cols() * static_cast<int64_t>(size_of(w.x_dtype));
+  // Of the library's kernels; of rows so long that 256 do not fit, 8.
+  const int64_t tile = 256 * row <= kWidenedBytes ? 256 : 8;
+  const int64_t fit = std::max(kWidenedBytes / row / tile * tile, tile), shares = (w.rows + fit - 1) / fit;
+  const int64_t even = (w.rows + shares - 1) / shares;
+  return std::min((even + tile - 1) / tile * tile, w.rows);
+}
+
+// Whether it wants x in memory of its own.
+inline bool cublaslt_copies(const MatmulArgs& args) {
+  return !args.norm.weight.empty() || args.x.dtype != x_dtype(*args.w) || row_alignment(args.x) < 16;
 }
 
 // cuBLASLt, with bias, GELU (tanh) and accumulation in its epilogue; a norm before it and other activations

@@ -12,8 +12,10 @@ class DenseWeight final : public PackedWeight {
   }
 };
 
-std::unique_ptr<StoredWeight> allocate(int64_t rows, int64_t cols, DType dtype, Device device) {
-  return std::make_unique<DenseWeight>(allocate_packed(rows, cols, dtype, device));
+std::unique_ptr<StoredWeight> allocate(const Context& context, int64_t rows, int64_t cols, DType dtype) {
+  return std::make_unique<DenseWeight>(context.counting()
+                                           ? packed_without_memory(rows, cols, dtype, dtype, context.device)
+                                           : allocate_packed(rows, cols, dtype, context.device));
 }
 
 int64_t bytes(int64_t rows, int64_t cols, DType dtype, Device device) {

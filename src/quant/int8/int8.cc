@@ -52,8 +52,10 @@ class Int8Weight final : public PackedWeight {
   std::vector<float> at_least_;
 };
 
-std::unique_ptr<StoredWeight> allocate(int64_t rows, int64_t cols, DType dtype, Device device) {
-  return std::make_unique<Int8Weight>(allocate_packed_int8(rows, cols, dtype, device));
+std::unique_ptr<StoredWeight> allocate(const Context& context, int64_t rows, int64_t cols, DType dtype) {
+  return std::make_unique<Int8Weight>(
+      context.counting() ? packed_without_memory(rows, cols, DType::kI8, dtype, context.device)
+                         : allocate_packed_int8(rows, cols, dtype, context.device));
 }
 
 int64_t bytes(int64_t rows, int64_t cols, DType, Device device) {
@@ -66,6 +68,6 @@ int64_t loading_bytes(int64_t rows, int64_t cols, Device device) {
 
 }  // namespace
 
-const WeightScheme kInt8Scheme = {"int8", allocate, bytes, loading_bytes, true, kWidenedBytes};
+const WeightScheme kInt8Scheme = {"int8", allocate, bytes, loading_bytes, true};
 
 }  // namespace bolide
