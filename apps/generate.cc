@@ -25,6 +25,8 @@
 #include "apps/terminal.h"
 #include "bolide/engine.h"
 #include "bolide/error.h"
+#include "bolide/generation_config.h"
+#include "bolide/log.h"
 
 namespace bolide::apps {
 namespace {
@@ -34,10 +36,12 @@ using nlohmann::ordered_json;
 struct Flags {
   ModelFlags model;
   std::vector<std::string> prompts;
-  std::string input, sample_input_file, output;
+  std::string input, sample_input_file, output, generation_config = "auto";
   int64_t batch_size = 32;
   bool stream = false, ignore_eos = false;
   Request defaults;
+  // Of those that are given on the command line, generation_config.json has no say.
+  const CLI::Option *temperature = nullptr, *top_k = nullptr, *top_p = nullptr, *max_new_tokens = nullptr;
 };
 
 std::string json_line(const ordered_json& object) {
@@ -148,9 +152,37 @@ void check_tokenizer(const Flags& flags, const Engine& engine) {
       fmt::format("{} needs a tokenizer and the model's folder has none: give --tokenizer-path", flag));
 }
 
-int generate(const Flags& flags) {
+// What the model's makers recommend, where no flag says otherwise; and a line about it.
+std::string recommend(Flags& flags) {
+  const GenerationConfig made = read_generation_config(flags.model.model, flags.generation_config);
+  if (!made.left_out.empty()) {
+    Warnings warnings;
+    warnings.add([&] {
+      return fmt::format("{} asks for {}: this version does not have that, and leaves it out", made.file,
+                         fmt::join(made.left_out, ", "));
+    });
+    warnings.log();
+  }
+  SamplingParams& sampling = flags.defaults.sampling;
+  std::vector<std::string> taken;
+  const auto take = [&](const char* name, const CLI::Option* flag, const auto& from, auto& to) {
+    if (flag->count() > 0 || !from) return;
+    to = *from;
+    taken.push_back(fmt::format("{} {}", name, *from));
+  };
+  take("temperature", flags.temperature, made.temperature, sampling.temperature);
+  take("top-k", flags.top_k, made.top_k, sampling.top_k);
+  take("top-p", flags.top_p, made.top_p, sampling.top_p);
+  take("new tokens at most", flags.max_new_tokens, made.max_new_tokens, flags.defaults.max_new_tokens);
+  if (made.end_ids && !flags.ignore_eos) flags.defaults.end_ids = made.end_ids;
+  if (taken.empty()) return "";
+  return fmt::format("{} ({}; --generation-config none turns it off)", fmt::join(taken, ", "), made.file);
+}
+
+int generate(Flags flags) {
   const EngineConfig config = engine_config(flags.model, flags.batch_size);
   if (followed(config)) return 0;
+  const std::string recommended = recommend(flags);
   const std::unique_ptr<RequestSource> source = open_source(flags);
   const bool as_text = !flags.prompts.empty() && flags.output.empty();
   check_modes(flags, as_text);
@@ -162,6 +194,8 @@ int generate(const Flags& flags) {
   JsonlWriter writer(out);
   const std::unique_ptr<Engine> engine = load_engine(config, flags.model.quiet);
   check_tokenizer(flags, *engine);
+  if (!recommended.empty() && !flags.model.quiet && is_terminal(STDERR_FILENO))
+    fmt::print(stderr, "sampling: {}\n", recommended);
 
   std::optional<RunSummary> summary;
   if (!flags.model.quiet && is_terminal(STDERR_FILENO)) summary.emplace(*engine);
@@ -203,24 +237,30 @@ int generate(const Flags& flags) {
 
 void add_sampling_flags(CLI::App& app, Flags& flags) {
   Request& defaults = flags.defaults;
-  app.add_option("-n,--max-new-tokens,--max-tokens,--output-len,--n-predict", defaults.max_new_tokens,
-                 "new tokens at most (default 32)")
-      ->type_name("N")
-      ->check(at_least(1));
   app.add_option(
-         "--temperature,--temp", defaults.sampling.temperature,
-         "divides the logits; above 0 it draws, 0 is greedy (default: 1 with --top-k or --top-p, else "
-         "greedy)")
-      ->type_name("T")
-      ->check(fraction(0, std::numeric_limits<float>::max()));
-  app.add_option("--top-k", defaults.sampling.top_k,
-                 "draw from the K likeliest ids (default 0: off, as is -1; 1 is greedy)")
-      ->type_name("K")
-      ->check(at_least(-1));
-  app.add_option("--top-p", defaults.sampling.top_p,
-                 "draw from the likeliest ids that hold probability P (default 0: off)")
-      ->type_name("P")
-      ->check(fraction(0, 1));
+         "--generation-config", flags.generation_config,
+         "defaults of sampling, length and end ids: auto (the model's generation_config.json), none, or "
+         "another file or folder (default auto)")
+      ->type_name("auto|none|F");
+  flags.max_new_tokens = app.add_option("-n,--max-new-tokens,--max-tokens,--output-len,--n-predict",
+                                        defaults.max_new_tokens, "new tokens at most (default 32)")
+                             ->type_name("N")
+                             ->check(at_least(1));
+  flags.temperature =
+      app.add_option(
+             "--temperature,--temp", defaults.sampling.temperature,
+             "divides the logits; above 0 it draws, 0 is greedy (default: 1 with --top-k or --top-p, else "
+             "greedy)")
+          ->type_name("T")
+          ->check(fraction(0, std::numeric_limits<float>::max()));
+  flags.top_k = app.add_option("--top-k", defaults.sampling.top_k,
+                               "draw from the K likeliest ids (default 0: off, as is -1; 1 is greedy)")
+                    ->type_name("K")
+                    ->check(at_least(-1));
+  flags.top_p = app.add_option("--top-p", defaults.sampling.top_p,
+                               "draw from the likeliest ids that hold probability P (default 0: off)")
+                    ->type_name("P")
+                    ->check(fraction(0, 1));
   app.add_option("-s,--seed", defaults.sampling.seed, "of the draws (default 0)")
       ->type_name("S")
       ->check(whole_number());

@@ -10,6 +10,7 @@
 #include "apps/output.h"
 #include "apps/terminal.h"
 #include "bolide/checkpoint.h"
+#include "bolide/generation_config.h"
 
 namespace bolide::apps {
 namespace {
@@ -41,7 +42,35 @@ ordered_json end_ids(const CheckpointSummary& summary) {
   return summary.end_ids.size() == 1 ? ordered_json(summary.end_ids.front()) : ordered_json(summary.end_ids);
 }
 
-std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
+// What the makers recommend, and `generate` follows; empty where they recommend nothing.
+ordered_json recommended(const GenerationConfig& made) {
+  ordered_json object = ordered_json::object();
+  if (made.file.empty()) return object;
+  object["file"] = made.file;
+  const auto add = [&](const char* key, const auto& value) {
+    if (value) object[key] = *value;
+  };
+  add("temperature", made.temperature);
+  add("top_k", made.top_k);
+  add("top_p", made.top_p);
+  add("max_new_tokens", made.max_new_tokens);
+  object["left_out"] = made.left_out;
+  return object;
+}
+
+// The same as a row of a table.
+std::string recommended_row(const GenerationConfig& made) {
+  const ordered_json object = recommended(made);
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : object.items())
+    if (key != "file" && key != "left_out") parts.push_back(fmt::format("{} {}", key, value.dump()));
+  if (parts.empty()) parts.push_back("greedy");
+  for (const std::string& setting : made.left_out) parts.push_back(fmt::format("({} is left out)", setting));
+  return fmt::format("{}, as {} says", fmt::join(parts, ", "),
+                     std::filesystem::path(made.file).filename().string());
+}
+
+std::string as_json(const CheckpointSummary& summary, const GenerationConfig& made, const Flags& flags) {
   ordered_json object = {{"model", flags.model},
                          {"format", summary.format},
                          {"architecture", summary.architecture},
@@ -56,6 +85,7 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
                          {"max_positions", summary.max_positions},
                          {"bos_id", summary.bos_id},
                          {"eos_id", end_ids(summary)},
+                         {"generation_config", recommended(made)},
                          {"file_bytes", summary.file_bytes}};
   const CheckpointSummary::RankMemory all = sum_of(summary, flags);
   object["memory"] = {{"batch_size", flags.batch_size},
@@ -90,7 +120,8 @@ std::string as_json(const CheckpointSummary& summary, const Flags& flags) {
   return object.dump(2, ' ', true, ordered_json::error_handler_t::replace) + "\n";
 }
 
-std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int fd) {
+std::string as_tables(const CheckpointSummary& summary, const GenerationConfig& made, const Flags& flags,
+                      int fd) {
   Table tensors({"tensor", "type", "shape", "bytes", "file"}, true);
   for (const TensorSummary& tensor : summary.tensors) {
     tensors.add({tensor.name, tensor.data_type, fmt::format("{}", fmt::join(tensor.shape, " x ")),
@@ -112,6 +143,7 @@ std::string as_tables(const CheckpointSummary& summary, const Flags& flags, int 
        fmt::format("{} (begin {}, end {})", grouped(summary.vocab_size),
                    summary.bos_id < 0 ? "none" : std::to_string(summary.bos_id),
                    summary.end_ids.empty() ? "none" : fmt::format("{}", fmt::join(summary.end_ids, ", ")))});
+  if (!made.file.empty()) config.add({"generation", recommended_row(made)});
   config.add({"parameters", grouped(summary.parameters)});
   config.add({"files", fmt::format("{} tensors, {}", summary.tensors.size(),
                                    human_bytes(static_cast<double>(summary.file_bytes)))});
@@ -174,7 +206,8 @@ Action add_inspect(CLI::App& app) {
                                                        .length = flags->length,
                                                        .tensor_para_size = flags->tensor_para_size,
                                                        .pipeline_para_size = flags->pipeline_para_size});
-    out.write(flags->json ? as_json(summary, *flags) : as_tables(summary, *flags, out.fd()));
+    const GenerationConfig made = read_generation_config(flags->model);
+    out.write(flags->json ? as_json(summary, made, *flags) : as_tables(summary, made, *flags, out.fd()));
     out.commit();
     return 0;
   };

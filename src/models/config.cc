@@ -1,7 +1,6 @@
 #include "models/config.h"
 
 #include <algorithm>
-#include <optional>
 #include <set>
 
 #include "base/printable.h"
@@ -11,18 +10,6 @@ namespace bolide {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kEndIds = "eos_token_id";
-
-// A number, a list of numbers, or nothing.
-std::vector<int32_t> end_ids_of(const Json& config, std::string_view where) {
-  if (!json_is_given(config, kEndIds, where)) return {};
-  const Json* found = json_find(config, kEndIds, where);
-  if (!found->is_array()) return {json_get<int32_t>(config, kEndIds, where)};
-  std::vector<int32_t> ids;
-  for (const Json& id : *found) ids.push_back(json_get<int32_t>({{kEndIds, id}}, kEndIds, where));
-  return ids;
-}
 
 constexpr int64_t kMaxHeads = 4096, kMaxHidden = int64_t{1} << 17;
 
@@ -171,34 +158,6 @@ std::vector<int32_t> known_ids(const std::vector<int32_t>& ids, const char* what
         unknown.size() == 1 ? "" : fmt::format(" (nor do {} others)", unknown.size() - 1)));
   }
   return known;
-}
-
-std::vector<int32_t> read_end_ids(const Json& config, const fs::path& config_path, int64_t vocab,
-                                  std::vector<std::string>& warnings) {
-  const fs::path path = config_path.parent_path() / "generation_config.json";
-  const std::vector<int32_t> ids = end_ids_of(config, config_path.string());
-  std::optional<JsonTree> tree;
-  try {
-    tree.emplace(read_json_file(path));
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::kCorrupt) {
-      warnings.push_back(fmt::format("{}: it is left out", error.what()));
-    } else if (error.code() != ErrorCode::kNotFound) {
-      throw;
-    }
-    return known_ids(ids, "end id", vocab, warnings);
-  }
-  const Json& generation = **tree;
-  if (!generation.is_object())
-    fail(ErrorCode::kCorrupt, "{}: not an object of settings, but of type {}", path.string(),
-         generation.type_name());
-  const std::vector<int32_t> winning = end_ids_of(generation, path.string());
-  if (winning.empty() && !ids.empty()) {
-    warnings.push_back(
-        fmt::format("{} names no end id, so that {} of config.json ends no text (as in transformers)",
-                    path.string(), ids.front()));
-  }
-  return known_ids(winning, "end id", vocab, warnings);
 }
 
 int64_t ini_int(const Ini& ini, const std::string& section, const std::string& key, int64_t low, int64_t high,

@@ -5,6 +5,7 @@
 #include "base/printable.h"
 #include "models/config.h"
 #include "models/decoder.h"
+#include "models/generation_config.h"
 #include "models/registry.h"
 #include "models/tied_head.h"
 #include "weights/ft_tensors.h"
@@ -138,6 +139,12 @@ void log_warnings(const ModelConfig& config) {
 
 ModelSettings read_model_settings(const fs::path& path) {
   if (!path_exists(path)) fail_no_folder(path);
+  if (is_ft_folder(path)) {
+    const Ini ini = read_ini(path / "config.ini");
+    const std::string where = (path / "config.ini").string();
+    const Family& family = find_family(ini, where);
+    return {&family, family.ft->read_config(ini, where)};
+  }
   const fs::path file = is_folder(path) ? path / "config.json" : path;
   const JsonTree tree = read_json_file(file);
   const Json& json = *tree;

@@ -24,7 +24,8 @@ struct Checkpoint {
 };
 Checkpoint open_checkpoint(const std::filesystem::path& folder);
 
-// A family and a config of it, from a config.json (or the folder that holds it) alone.
+// A family and a config of it, from a config.json (or the folder that holds it), or an FT folder's
+// config.ini, alone.
 struct ModelSettings {
   const Family* family = nullptr;
   ModelConfig config = {};

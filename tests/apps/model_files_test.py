@@ -36,6 +36,63 @@ class ModelFilesTest(CommandTest):
         return config["gpt"]["end_id"]
 
 
+class Recommended(ModelFilesTest):
+    """What generation_config.json recommends is what the flags would say, and they win."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = self.golden_copy(PLAIN)
+        self.prompts = self.jsonl("p.jsonl", [{"input_ids": prompt} for prompt in golden_record(PLAIN)["prompts"]])
+
+    def generate(self, *flags):
+        return self.warned("generate", "--model", self.model, "--input", self.prompts, *flags)
+
+    def test_it_is_followed_and_flags_win(self):
+        greedy = self.generate("-n", 6)
+        self.edit(self.model / "generation_config.json", do_sample=True, temperature=3.0, top_k=20, max_new_tokens=6,
+                  eos_token_id=2)
+        drawn = self.generate()
+        self.assertEqual(drawn, self.generate("--temperature", 3, "--top-k", 20, "-n", 6, "--generation-config", "none"))
+        self.assertNotEqual(drawn, greedy)
+        self.assertEqual(self.generate("--temperature", 0), greedy)
+        self.assertEqual(self.generate("--top-k", 1), greedy)
+        self.assertEqual(self.generate("--generation-config", "none", "-n", 6), greedy)
+        self.assertEqual(self.generate("--generation-config", self.model), drawn)
+        requests = self.jsonl("q.jsonl", [{"input_ids": prompt, "temperature": 0}
+                                          for prompt in golden_record(PLAIN)["prompts"]])
+        self.assertEqual(self.warned("generate", "--model", self.model, "--input", requests), greedy)
+
+    def test_what_is_not_there_is_told(self):
+        self.edit(self.model / "generation_config.json", repetition_penalty=1.3, eos_token_id=2)
+        lines, _ = self.generate()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("generation_config.json asks for repetition_penalty 1.3: this version does not have that", lines[0])
+        self.assertEqual(self.generate("--generation-config", "none")[0], [])
+        self.assertIn("repetition_penalty 1.3 is left out", self.ok("inspect", "--model", self.model))
+
+    def test_end_ids_without_it(self):
+        first = [json.loads(line)["output_ids"][0] for line in self.generate("-n", 1, "--ignore-eos")[1].splitlines()]
+        self.edit(self.model / "generation_config.json", eos_token_id=first)
+        ended = [json.loads(line)["finish_reason"] for line in self.generate("-n", 1)[1].splitlines()]
+        self.assertEqual(set(ended), {"end_id"})
+        ended = [json.loads(line)["finish_reason"]
+                 for line in self.generate("-n", 1, "--generation-config", "none")[1].splitlines()]
+        self.assertIn("length", ended)
+
+    def test_inspect_shows_it(self):
+        self.edit(self.model / "generation_config.json", do_sample=True, temperature=0.5, top_p=0.25, eos_token_id=2)
+        shown = self.inspect(self.model)["generation_config"]
+        self.assertEqual((shown["temperature"], shown["top_k"], shown["top_p"]), (0.5, 50, 0.25))
+        self.assertEqual(shown["file"], str(self.model / "generation_config.json"))
+        self.assertIn("temperature 0.5, top_k 50, top_p 0.25, as generation_config.json says", self.ok("inspect", "--model", self.model))
+
+    def test_faults(self):
+        gone = self.folder / "gone.json"
+        self.refused("generate", "--model", self.model, "--input", self.prompts, "--generation-config", gone, says="gone.json")
+        self.edit(self.model / "generation_config.json", top_p=3)
+        self.refused("generate", "--model", self.model, "--input", self.prompts, says="top_p is 3")
+
+
 class Heads(ModelFilesTest):
     def test_a_head_of_its_own_is_told_once(self):
         prompts = self.jsonl("p.jsonl", [{"input_ids": golden_record(TIED_BUT_APART)["prompts"][1], "max_new_tokens": 2}])
