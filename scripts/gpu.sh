@@ -68,7 +68,8 @@ sharded() {
   local count=$1 index status=0 pids=()
   shift
   for ((index = 0; index < count; ++index)); do
-    OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$((($(nproc) + count - 1) / count)) GTEST_TOTAL_SHARDS=$count GTEST_SHARD_INDEX=$index "$@" >"$scratch/shard.$index" 2>&1 &
+    OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$((($(nproc) + count - 1) / count)) BOLIDE_CASES_SHARD=$index/$count "$@" \
+      "$index" >"$scratch/shard.$index" 2>&1 &
     pids+=($!)
   done
   for ((index = 0; index < count; ++index)); do
@@ -77,9 +78,12 @@ sharded() {
   done
   return $status
 }
-step "op tests" sharded 8 $bin/tests/ops/cuda_ops_test --gtest_brief=1
-step "goldens" sharded 3 $bin/tests/engine/cuda_golden_test --gtest_brief=1
-step "planned memory" $bin/tests/worker/cuda_step_memory_test --gtest_brief=1
+# The lists of cases by their cases, all else by tests.
+op_cases() { $bin/tests/ops/cuda_ops_test --gtest_brief=1 --gtest_filter='CudaOpCases.*'; }
+golden_shard() { GTEST_TOTAL_SHARDS=6 GTEST_SHARD_INDEX=$1 $bin/tests/engine/cuda_golden_test --gtest_brief=1; }
+step "op cases" sharded 16 op_cases
+step "op tests" $bin/tests/ops/cuda_ops_test --gtest_brief=1 --gtest_filter='-CudaOpCases.*'
+step "goldens" sharded 6 golden_shard
 step "times of stages" $bin/tests/worker/cuda_stage_times_test --gtest_brief=1
 step "tune" $bin/tests/tools/cuda_tune_test --gtest_brief=1
 # One GPU stands for several; what needs more is skipped, and says so.

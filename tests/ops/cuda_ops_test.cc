@@ -42,6 +42,15 @@ class CudaOps : public testing::Test {
     return asked ? std::max(1, std::atoi(asked)) : 0;
   }
 
+  // Of every list, BOLIDE_CASES_SHARD=I/N runs the cases I, I + N, ...: processes share them, since most of
+  // their time is the oracles', on the CPU.
+  static std::pair<int64_t, int64_t> case_shard() {
+    int index = 0, count = 1;
+    const char* asked = std::getenv("BOLIDE_CASES_SHARD");
+    if (asked) EXPECT_EQ(std::sscanf(asked, "%d/%d", &index, &count), 2) << asked;
+    return {index, std::max(count, 1)};
+  }
+
   // Right, in either mode, and the same again, and from a graph.
   void expect_right(OpCase& op) const {
     for (bool deterministic : {false, true}) {
@@ -68,10 +77,12 @@ class CudaOps : public testing::Test {
     ASSERT_FALSE(cases.empty());
     const testing::TestResult& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
     const int64_t every = std::max<int64_t>(sampled(), 1);
+    const auto [index, count] = case_shard();
     int failed = 0;
     int64_t turn = 0;
     for (const auto& make : cases) {
-      if (turn++ % every != 0) continue;
+      const int64_t number = turn++;
+      if (number % every != 0 || number % count != index) continue;
       const int before = result.total_part_count();
       const auto start = std::chrono::steady_clock::now();
       const Case op = make();
@@ -115,23 +126,26 @@ class CudaOps : public testing::Test {
   std::unique_ptr<Arena> arena_;
 };
 
-TEST_F(CudaOps, MatmulShapes) { expect_right(matmul_shapes(Device::kCuda)); }
-TEST_F(CudaOps, MatmulRowCounts) { expect_right(matmul_row_counts(Device::kCuda)); }
-TEST_F(CudaOps, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device::kCuda)); }
-TEST_F(CudaOps, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCuda)); }
-TEST_F(CudaOps, MatmulGated) { expect_right(matmul_gated(Device::kCuda)); }
-TEST_F(CudaOps, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCuda)); }
-TEST_F(CudaOps, MatmulArgmax) { expect_right(matmul_argmax(Device::kCuda)); }
-TEST_F(CudaOps, MatmulArgmaxOfHeads) { expect_right(matmul_argmax_of_heads()); }
-TEST_F(CudaOps, Rows) { expect_right(row_ops(Device::kCuda)); }
-TEST_F(CudaOps, SampleParts) { expect_right(sample_parts()); }
-TEST_F(CudaOps, SampleLargeParts) { expect_right(sample_large_parts()); }
-TEST_F(CudaOps, AttentionGroups) { expect_right(attention_groups(Device::kCuda)); }
-TEST_F(CudaOps, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCuda)); }
-TEST_F(CudaOps, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
-TEST_F(CudaOps, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda)); }
-TEST_F(CudaOps, AttentionMasks) { expect_right(attention_masks(Device::kCuda)); }
-TEST_F(CudaOps, AttentionRotary) { expect_right(attention_rotary(Device::kCuda)); }
+// Those that are lists of cases.
+using CudaOpCases = CudaOps;
+
+TEST_F(CudaOpCases, MatmulShapes) { expect_right(matmul_shapes(Device::kCuda)); }
+TEST_F(CudaOpCases, MatmulRowCounts) { expect_right(matmul_row_counts(Device::kCuda)); }
+TEST_F(CudaOpCases, MatmulBiasAndActivation) { expect_right(matmul_epilogues(Device::kCuda)); }
+TEST_F(CudaOpCases, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCuda)); }
+TEST_F(CudaOpCases, MatmulGated) { expect_right(matmul_gated(Device::kCuda)); }
+TEST_F(CudaOpCases, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCuda)); }
+TEST_F(CudaOpCases, MatmulArgmax) { expect_right(matmul_argmax(Device::kCuda)); }
+TEST_F(CudaOpCases, MatmulArgmaxOfHeads) { expect_right(matmul_argmax_of_heads()); }
+TEST_F(CudaOpCases, Rows) { expect_right(row_ops(Device::kCuda)); }
+TEST_F(CudaOpCases, SampleParts) { expect_right(sample_parts()); }
+TEST_F(CudaOpCases, SampleLargeParts) { expect_right(sample_large_parts()); }
+TEST_F(CudaOpCases, AttentionGroups) { expect_right(attention_groups(Device::kCuda)); }
+TEST_F(CudaOpCases, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCuda)); }
+TEST_F(CudaOpCases, AttentionDecode) { expect_right(attention_decode(Device::kCuda)); }
+TEST_F(CudaOpCases, AttentionPrefill) { expect_right(attention_prefill(Device::kCuda)); }
+TEST_F(CudaOpCases, AttentionMasks) { expect_right(attention_masks(Device::kCuda)); }
+TEST_F(CudaOpCases, AttentionRotary) { expect_right(attention_rotary(Device::kCuda)); }
 
 TEST_F(CudaOps, PackBlockAnyPlaceAnyType) { expect_blocks_go_anywhere(context()); }
 TEST_F(CudaOps, PackBlockBlocksMeet) { expect_blocks_meet(context()); }
