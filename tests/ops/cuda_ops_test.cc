@@ -47,7 +47,9 @@ class CudaOps : public testing::Test {
   static std::pair<int64_t, int64_t> case_shard() {
     int index = 0, count = 1;
     const char* asked = std::getenv("BOLIDE_CASES_SHARD");
-    if (asked) EXPECT_EQ(std::sscanf(asked, "%d/%d", &index, &count), 2) << asked;
+    if (asked) {
+      EXPECT_EQ(std::sscanf(asked, "%d/%d", &index, &count), 2) << asked;
+    }
     return {index, std::max(count, 1)};
   }
 
