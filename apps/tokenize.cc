@@ -121,8 +121,10 @@ std::string run_line(const Tokenizer& tokenizer, const Flags& flags, const std::
 
 Action add_tokenize(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("-m,--tokenizer-path,--tokenizer", flags->tokenizer,
-                 "folder of tokenizer.json, or of vocab.json and merges.txt, or one of these files")
+  app.add_option(
+         "-m,--tokenizer-path,--tokenizer", flags->tokenizer,
+         "folder of tokenizer.json, of a sentencepiece or tiktoken file, or of vocab.json and merges.txt, or "
+         "one of these files")
       ->type_name("DIR")
       ->required();
   app.add_flag("--decode", flags->decode, "from a JSON list of ids on each line to text");

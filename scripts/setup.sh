@@ -21,7 +21,7 @@ CHECK_PACKAGES=(git clang clang-format clang-tidy libclang-rt-14-dev libomp-14-d
 PARALLEL_PACKAGES=(openmpi-bin libopenmpi-dev libgloo-dev)  # optional: ranks as processes, over MPI and over Gloo
 NETWORK_PACKAGES=(iproute2)        # optional: without it, the test that plays two hosts is off
 VENV_PACKAGES=(python3-venv)       # optional: without it, tests that compare with Python packages are off
-PYTHON_PACKAGES=(tokenizers)       # what tests compare with; wheels only, nothing is compiled
+PYTHON_PACKAGES=(tokenizers sentencepiece)  # what tests compare with; wheels only, nothing is compiled
 
 say() { printf 'setup: %s\n' "$*"; }
 warn() { printf 'setup: %s\n' "$*" >&2; }

@@ -39,9 +39,9 @@ class DecodeStream {
   virtual void finish(std::string& out) = 0;            ///< appends what is left; once, at the end
 };
 
-/// A Hugging Face tokenizer (tokenizer.json, or vocab.json + merges.txt), in C++. Const methods are
-/// thread-safe. Ids, decoded text and offsets are those of the Python package `tokenizers`, which counts
-/// offsets in characters where this counts bytes. A token that is part of a character spans all of it.
+/// A Hugging Face tokenizer (tokenizer.json, tokenizer.model, or vocab.json + merges.txt), in C++. Const
+/// methods are thread-safe. Ids, decoded text and offsets are those of the Python package `tokenizers`, which
+/// counts offsets in characters where this counts bytes. A token that is part of a character spans all of it.
 ///
 /// A tokenizer.json can ask for truncation or padding, mostly left over from a training run. Neither is done,
 /// as in Hugging Face transformers: lengths are limited per request, and batches are ragged.
@@ -49,12 +49,12 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// Reads the tokenizer of a model folder: tokenizer.json, or else vocab.json and merges.txt (or
-  /// encoder.json and vocab.bpe), which are read as GPT-2's, with <|endoftext|> special. To these come the
-  /// tokens that tokenizer_config.json, special_tokens_map.json and added_tokens.json name, as transformers 5
-  /// adds them. Throws Error:
-  /// kNotFound without one; kUnsupported naming a part of tokenizer.json that Bolide does not have; kCorrupt
-  /// for a damaged file. `folder` may also be one of its files.
+  /// Reads the tokenizer of a model folder: tokenizer.json, else a sentencepiece or tiktoken file
+  /// (tokenizer.model and its like), else vocab.json and merges.txt (or encoder.json and vocab.bpe), which
+  /// are read as GPT-2's, with <|endoftext|> special. To these come the tokens that tokenizer_config.json,
+  /// special_tokens_map.json and added_tokens.json name, as transformers 5 adds them. Throws Error: kNotFound
+  /// without one; kUnsupported naming a part of tokenizer.json, or a class of tokenizer, that Bolide does not
+  /// have; kCorrupt for a damaged file. `folder` may also be one of its files.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& folder, TokenizerOptions options = {});
 
   /// `text` may hold invalid UTF-8: each bad byte sequence is read as U+FFFD, as Python's errors="replace"

@@ -8,33 +8,11 @@
 #include <memory>
 
 #include "base/error.h"
+#include "text/base64.h"
 #include "text/utf8.h"
 
 namespace bolide::text {
 namespace {
-
-// False for what is not base64 with its padding.
-bool decode_base64(std::string_view text, std::string& out) {
-  if (text.size() % 4 != 0) return false;
-  const size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-  const auto digit = [](char c) -> int {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-  };
-  uint32_t bits = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const int value = i >= text.size() - padding ? 0 : digit(text[i]);
-    if (value < 0) return false;
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    if (i % 4 == 3) {
-      for (const int shift : {16, 8, 0}) out.push_back(static_cast<char>(bits >> shift & 0xFF));
-    }
-  }
-  out.resize(out.size() - padding);
-  return true;
-}
 
 // A unit of the trie.
 bool has_leaf(uint32_t unit) { return unit >> 8 & 1; }

@@ -19,21 +19,24 @@ const Json& part(const TokenizerFile& file, std::string_view key) {
   return found ? *found : null;
 }
 
-// What puts the tokens of tokenizer_config.json's add_bos_token and add_eos_token around a text.
+// What puts the tokens that TokenFiles names around a text.
 Json template_of(const TokenFiles& files, const AddedTokens& added) {
   Json single = Json::array(), pair = Json::array(), specials = Json::object();
-  const auto put = [&](const std::string& token, int type_id, Json& out) {
-    const auto id = added.id_of(token);
-    if (!id) return;
-    out.push_back({{"SpecialToken", {{"id", token}, {"type_id", type_id}}}});
-    specials[token] = {{"ids", {*id}}};
-  };
-  for (const int type_id : {0, 1}) {
+  for (const bool second : {false, true}) {
     Json text = Json::array();
-    put(files.bos, type_id, text);
-    text.push_back({{"Sequence", {{"id", type_id == 0 ? "A" : "B"}, {"type_id", type_id}}}});
-    put(files.eos, type_id, text);
-    if (type_id == 0) single = text;
+    const int type_id = second && files.typed ? 1 : 0;
+    const auto put = [&](const std::vector<std::string>& tokens) {
+      for (const std::string& token : tokens) {
+        const auto id = added.id_of(token);
+        if (!id) continue;
+        text.push_back({{"SpecialToken", {{"id", token}, {"type_id", type_id}}}});
+        specials[token] = {{"ids", {*id}}};
+      }
+    };
+    put(second ? files.before_second : files.before);
+    text.push_back({{"Sequence", {{"id", second ? "B" : "A"}, {"type_id", type_id}}}});
+    put(files.behind);
+    if (!second) single = text;
     pair.insert(pair.end(), text.begin(), text.end());
   }
   return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
@@ -150,7 +153,7 @@ HfTokenizer::HfTokenizer(TokenizerFile file, TokenizerOptions options) : options
                                     model_->vocabulary(), normalizer_.get(), where);
   vocab_size_ = static_cast<int64_t>(model_->vocabulary().size());
   for (const AddedToken& token : added_->tokens()) vocab_size_ += !model_->vocabulary().find(token.content);
-  const bool around = !beside.bos.empty() || !beside.eos.empty();
+  const bool around = !beside.before.empty() || !beside.behind.empty();
   post_processor_ =
       std::make_unique<PostProcessor>(around ? template_of(beside, *added_) : part(file, "post_processor"),
                                       where, [this](int32_t id) { return has_id(id); });

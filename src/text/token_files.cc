@@ -123,8 +123,11 @@ struct File {
 
 class Reader {
  public:
-  Reader(const fs::path& folder, const Json& tokenizer)
-      : folder_(folder), tokenizer_(tokenizer), own_(member(tokenizer, "added_tokens")) {}
+  Reader(const fs::path& folder, const Json& tokenizer, const TokenDefaults& defaults)
+      : folder_(folder),
+        tokenizer_(tokenizer),
+        own_(member(tokenizer, "added_tokens")),
+        defaults_(defaults) {}
 
   TokenFiles read() {
     const File config(folder_ / "tokenizer_config.json");
@@ -139,6 +142,7 @@ class Reader {
       read_own();
     }
     take_flags_from_decoder();
+    take_defaults(config);
     // A tokenizer.json that pads says with what.
     const Json& pad = member(member(tokenizer_, "padding"), "pad_token");
     if (pad.is_string() && !config.json.contains("pad_token")) {
@@ -152,9 +156,12 @@ class Reader {
     out.split_special_tokens = says("split_special_tokens");
     out.clean_up = says("clean_up_tokenization_spaces");
     out.clean_up_bpe = says("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output");
+    for (const auto& [key, named] : roles_) out.roles[key] = named.token.content;
+    for (const Named& each : extra_) out.extra.push_back(each.token.content);
     if (tokenizer_.is_null()) {
-      out.bos = content_where(config, "add_bos_token", "bos_token");
-      out.eos = content_where(config, "add_eos_token", "eos_token");
+      if (says("add_bos_token") && roles_.contains("bos_token")) out.before = {out.roles["bos_token"]};
+      if (says("add_eos_token") && roles_.contains("eos_token")) out.behind = {out.roles["eos_token"]};
+      out.before_second = out.before;
     }
     return out;
   }
@@ -289,6 +296,20 @@ class Reader {
     }
   }
 
+  void take_defaults(const File& config) {
+    for (const auto& [key, content] : defaults_.roles) {
+      if (!config.json.contains(key)) roles_.try_emplace(key, bare_token(content));
+    }
+    if (const auto mask = roles_.find("mask_token");
+        defaults_.mask_takes_blanks && mask != roles_.end() && mask->second.bare) {
+      mask->second.token.lstrip = true;
+      mask->second.bare = false;
+    }
+    if (has_extra_ || defaults_.extra.empty()) return;
+    extra_.clear();
+    for (const AddedToken& token : defaults_.extra) extra_.push_back({token, false});
+  }
+
   void collect(std::vector<AddedToken>& out) const {
     std::set<std::string> known, named;
     std::set<Named> taken;
@@ -323,14 +344,9 @@ class Reader {
     for (AddedToken& token : out) token.special = token.special || named.contains(token.content);
   }
 
-  std::string content_where(const File& config, std::string_view flag, const Key& role) const {
-    if (!json_get_or<bool>(config.json, flag, false, config.where)) return "";
-    const auto found = roles_.find(role);
-    return found == roles_.end() ? "" : found->second.token.content;
-  }
-
   const fs::path& folder_;
   const Json &tokenizer_, &own_;  // own_: the tokenizer's "added_tokens"
+  const TokenDefaults& defaults_;
   std::map<Key, Named> roles_;
   Others weak_, others_;             // the first: as objects, or by special_tokens_map.json; the second win
   std::set<Key> objects_of_config_;  // roles that tokenizer_config.json has as objects
@@ -342,8 +358,8 @@ class Reader {
 
 }  // namespace
 
-TokenFiles read_token_files(const fs::path& folder, const Json& tokenizer) {
-  return Reader(folder, tokenizer).read();
+TokenFiles read_token_files(const fs::path& folder, const Json& tokenizer, const TokenDefaults& defaults) {
+  return Reader(folder, tokenizer, defaults).read();
 }
 
 }  // namespace bolide::text

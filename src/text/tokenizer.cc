@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "text/hf_tokenizer.h"
+#include "text/sentencepiece_tokenizer.h"
+#include "text/tiktoken.h"
 #include "text/utf8.h"
 
 namespace bolide {
@@ -54,20 +56,33 @@ class SlowStream : public DecodeStream {
   size_t emitted_ = 0;
 };
 
+// The file of a sentencepiece model, or of tiktoken; empty where there is none.
+fs::path model_file(const fs::path& folder) {
+  for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tiktoken.model"}) {
+    if (path_exists(folder / name)) return folder / name;
+  }
+  if (!is_folder(folder)) return {};
+  for (const fs::path& path : list_folder(folder)) {
+    if (path.extension() == ".tiktoken") return path;
+  }
+  return {};
+}
+
 // FasterTransformer's scripts hand their --tokenizer-path to Hugging Face, which takes one of its files as
 // well.
 fs::path folder_of(const fs::path& path) {
   if (!is_regular(path)) return path;
   constexpr const char* kFiles[] = {"tokenizer.json", "tokenizer_config.json", "vocab.json",
                                     "merges.txt",     "encoder.json",          "vocab.bpe"};
-  if (std::find(std::begin(kFiles), std::end(kFiles), path.filename()) == std::end(kFiles)) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  if (std::find(std::begin(kFiles), std::end(kFiles), path.filename()) == std::end(kFiles) &&
+      path.filename() != model_file(folder).filename()) {
     fail(ErrorCode::kUsage,
-         "'{}' is no file of a tokenizer that is read here: give its folder, with tokenizer.json, or "
-         "vocab.json "
-         "and merges.txt",
+         "'{}' is no file of a tokenizer that is read here: give its folder, with tokenizer.json, "
+         "tokenizer.model, or vocab.json and merges.txt",
          printable(path.string()));
   }
-  return path.has_parent_path() ? path.parent_path() : ".";
+  return folder;
 }
 
 std::unique_ptr<Tokenizer> read_folder(const fs::path& folder, TokenizerOptions options) {
@@ -79,6 +94,13 @@ std::unique_ptr<Tokenizer> read_folder(const fs::path& folder, TokenizerOptions 
     file.beside = text::read_token_files(folder, file.parts);
     return text::make_tokenizer(std::move(file), std::move(options));
   }
+  if (const fs::path path = model_file(folder); !path.empty()) {
+    const std::string bytes = read_text_file(path, text::kMaxTokenizerBytes);
+    refuse_stand_in(bytes, path);
+    return text::make_tokenizer(
+        text::is_tiktoken(bytes) ? text::read_tiktoken(path, bytes) : text::read_sentencepiece(path, bytes),
+        std::move(options));
+  }
   constexpr std::pair<const char*, const char*> kPairs[] = {{"vocab.json", "merges.txt"},
                                                             {"encoder.json", "vocab.bpe"}};
   for (const auto& [vocab, merges] : kPairs) {
@@ -89,8 +111,8 @@ std::unique_ptr<Tokenizer> read_folder(const fs::path& folder, TokenizerOptions 
     return text::make_tokenizer(std::move(file), std::move(options));
   }
   fail(ErrorCode::kNotFound,
-       "{} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt (--tokenizer-path names "
-       "the folder of one)",
+       "{} has no tokenizer: neither tokenizer.json nor tokenizer.model nor vocab.json with merges.txt "
+       "(--tokenizer-path names the folder of one)",
        folder.string());
 }
 

@@ -63,11 +63,11 @@ TEST(TokenFiles, AnyOfThemNamesItsFolder) {
   const TempFolder folder;
   folder.write("tokenizer.json", byte_level_json().dump());
   folder.write("tokenizer_config.json", R"({"eos_token": "<end>"})");
-  folder.write("tokenizer.model", "sentencepiece's");
+  folder.write("other.model", "sentencepiece's");
   for (const char* name : {"", "tokenizer.json", "tokenizer_config.json"})
     EXPECT_EQ(Tokenizer::load(folder.path() / name)->id_of("<end>"), 261) << name;
-  EXPECT_ERROR(Tokenizer::load(folder.path() / "tokenizer.model"), ErrorCode::kUsage,
-               "tokenizer.model' is no file of a tokenizer that is read here");
+  EXPECT_ERROR(Tokenizer::load(folder.path() / "other.model"), ErrorCode::kUsage,
+               "other.model' is no file of a tokenizer that is read here");
   const std::filesystem::path before = std::filesystem::current_path();
   std::filesystem::current_path(folder.path());
   EXPECT_EQ(Tokenizer::load("tokenizer.json")->id_of("<end>"), 261);
