@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "bolide/model_shape.h"
+
 namespace bolide {
 
 /// A tensor that convert() has written.
@@ -52,14 +54,9 @@ struct TensorSummary {
   std::vector<int64_t> shape;
   int64_t bytes = 0;
 };
-struct CheckpointSummary {
+struct CheckpointSummary : ModelShape {
   std::string format;  ///< "Hugging Face" or "FasterTransformer N-gpu"
-  std::string architecture;
-  int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0,
-          parameters = 0;
-  int64_t max_positions = 0;  ///< of a prompt and its new tokens together; 0: the model sets no limit
-  int32_t bos_id = -1;        ///< -1: none
-  std::vector<int32_t> end_ids = {};
+  int64_t parameters = 0;
   std::vector<TensorSummary> tensors = {};
   int64_t file_bytes = 0;
   /// Predicted memory of a rank of each pipeline stage.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bolide/model_shape.h"
 #include "bolide/request.h"
 #include "bolide/tokenizer.h"
 
@@ -84,14 +85,10 @@ int process_rank();
 bool said_by_first_rank();
 
 /// What was loaded.
-struct ModelInfo {
-  std::string architecture, device, data_type, instruction_set;
+struct ModelInfo : ModelShape {
+  std::string device, data_type, instruction_set;
   std::string checkpoint_data_type;  ///< of the files; data_type is what they were converted to
   std::string weight_scheme;         ///< of the matrices
-  int64_t vocab_size = 0, hidden_size = 0, layers = 0, heads = 0, kv_heads = 0, head_size = 0, inter_size = 0;
-  int32_t bos_id = -1;                ///< -1: none
-  std::vector<int32_t> end_ids = {};  ///< any of them ends a request that names none itself
-  double norm_eps = 0;                ///< epsilon of the layer norms
   /// Of the whole model: elements of the matrices that a token is multiplied by, the head among them, and the
   /// bytes that they take.
   int64_t gemm_parameters = 0, gemm_bytes = 0;

@@ -46,7 +46,7 @@ void check_length(const Request& request, int64_t prompt, int64_t max_positions,
 
 }  // namespace
 
-std::vector<int32_t> check_request(const Request& request, const ModelConfig& model,
+std::vector<int32_t> check_request(const Request& request, const ModelShape& model,
                                    const Tokenizer* tokenizer, const SchedulerConfig& scheduler) {
   check_sampling(request.sampling);
   for (const int32_t id : request.end_ids.value_or(std::vector<int32_t>())) {

@@ -38,30 +38,20 @@ std::exception_ptr current_fault() {
 
 ModelInfo make_info(const RankParts& parts, Worker& worker, const RankConfig& config,
                     int64_t total_weight_bytes) {
-  const ModelConfig& model = worker.model().config();
+  const ModelShape& model = worker.model().shape();
   const KvCacheConfig& cache = worker.cache().config();
   ModelInfo info;
-  info.architecture = model.architecture;
+  static_cast<ModelShape&>(info) = model;
   info.device = name_of(config.device);
   info.data_type = name_of(parts.data_type);
-  info.checkpoint_data_type = name_of(model.checkpoint_dtype);
+  info.checkpoint_data_type = name_of(parts.checkpoint_dtype);
   info.weight_scheme = config.model.scheme->name;
   info.instruction_set =
       cache.device == Device::kCuda ? cuda_properties().name : instruction_set(parts.data_type);
-  info.vocab_size = model.vocab_size;
-  info.hidden_size = model.hidden_size;
-  info.layers = model.layers;
-  info.heads = model.heads;
-  info.kv_heads = model.kv_heads;
-  info.head_size = model.head_size;
-  info.inter_size = model.inter_size;
-  info.bos_id = model.bos_id;
-  info.end_ids = model.end_ids;
-  info.norm_eps = model.norm_eps;
   info.weight_bytes = total_weight_bytes;
   info.gemm_parameters = parts.gemm_parameters;
   info.gemm_bytes = parts.gemm_bytes;
-  info.kv_bytes_per_token = cache_config(model, {}, parts.data_type, 1, 1).page_bytes();
+  info.kv_bytes_per_token = cache_config(worker.model(), {}, parts.data_type, 1, 1).page_bytes();
   info.tensor_para_size = worker.dist().tensor_size;
   info.pipeline_para_size = worker.dist().pipeline_size;
   info.threads = worker.config().threads;
@@ -94,7 +84,7 @@ LocalEngine::LocalEngine(EngineParts parts, const RankConfig& config)
       rank_(std::move(parts)),
       made_(make_worker(rank_, config, total_weight_bytes_)),
       worker_(*made_),
-      model_(worker_.model().config()),
+      model_(worker_.model().shape()),
       info_(make_info(rank_, worker_, config, total_weight_bytes_)),
       scheduler_({.max_batch_size = config.max_batch_size,
                   .max_chunk_tokens = config.chunk_tokens,

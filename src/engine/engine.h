@@ -108,7 +108,7 @@ class LocalEngine final : public Engine {
   RankParts rank_;  // the worker stands on it
   std::unique_ptr<Worker> made_;
   Worker& worker_;
-  ModelConfig model_;
+  ModelShape model_;
   ModelInfo info_;
 
   // The engine's thread only.

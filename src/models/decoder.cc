@@ -35,7 +35,7 @@ class Decoder final : public Model {
     }
   }
 
-  const ModelConfig& config() const override { return config_; }
+  const ModelShape& shape() const override { return config_; }
 
   void prepare(const Context& context) override {
     graph_.rotary.prepare(context);

@@ -35,10 +35,10 @@ ModelConfig read_model_config(const ModelOptions& options) {
   return options.dummy ? read_model_settings(options.path).config : open_checkpoint(options.path).config;
 }
 
-std::unique_ptr<Model> build_model(const ModelOptions& options, const Dist& dist) {
-  const auto build = [&](const auto& from) {
+UnloadedModel build_model(const ModelOptions& options, const Dist& dist) {
+  const auto build = [&](const auto& from) -> UnloadedModel {
     check_divides(from.config, dist);
-    return from.family->build(from.config, dist);
+    return {from.family->build(from.config, dist), options.data_type.value_or(from.config.checkpoint_dtype)};
   };
   return options.dummy ? build(read_model_settings(options.path)) : build(open_checkpoint(options.path));
 }
@@ -79,6 +79,7 @@ LoadedModel load_model(const ModelOptions& options, const Context& context, cons
     check_divides(config, dist);
     if (dist.tensor_rank == 0 && dist.pipeline_rank == 0) log_warnings(config);
     LoadedModel loaded;
+    loaded.checkpoint_dtype = config.checkpoint_dtype;
     loaded.data_type = options.data_type.value_or(config.checkpoint_dtype);
     const WeightStorage storage(loaded.data_type, *options.scheme);
     check_memory(family, config, options, context, dist, storage);

@@ -25,7 +25,7 @@ struct ModelOptions {
 };
 struct LoadedModel {
   std::unique_ptr<Model> model;
-  DType data_type;
+  DType data_type, checkpoint_dtype;  // of its weights, and of what they were read from
   int64_t weight_bytes = 0;
   // Of all ranks together: see ModelInfo.
   int64_t gemm_parameters = 0, gemm_bytes = 0;
@@ -35,8 +35,12 @@ void check_divides(const ModelConfig& config, const Dist& dist);
 
 // Throws what check_divides() throws before anything is loaded.
 LoadedModel load_model(const ModelOptions& options, const Context& context, const Dist& dist = {});
-// What load_model() would build, without weights; and its config alone.
-std::unique_ptr<Model> build_model(const ModelOptions& options, const Dist& dist);
+// What load_model() would build and load it as, without weights; and its config alone.
+struct UnloadedModel {
+  std::unique_ptr<Model> model;
+  DType data_type;
+};
+UnloadedModel build_model(const ModelOptions& options, const Dist& dist);
 ModelConfig read_model_config(const ModelOptions& options);
 // Throws what load_model() would before it reads any weights: the folder's faults, and sizes that do not
 // divide the model. For ranks, which all find the same before they wait for each other.

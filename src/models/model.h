@@ -1,11 +1,11 @@
 #pragma once
 
-#include <algorithm>
 #include <any>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "bolide/model_shape.h"
 #include "cache/kv_cache.h"
 #include "ops/matmul.h"
 #include "tensor/context.h"
@@ -13,37 +13,35 @@
 
 namespace bolide {
 
-// What the runtime must know of a model, whatever its family.
-struct ModelConfig {
-  std::string architecture;  // "BloomForCausalLM"
-  int64_t vocab_size = 0;
-  int64_t hidden_size = 0;
-  int64_t layers = 0;
-  int64_t heads = 0;
-  int64_t kv_heads = 0;
-  int64_t head_size = 0;
-  int64_t inter_size = 0;
+// What the files in this folder know of a model: its shape, which is all that the runtime sees, and what
+// several families' graphs need.
+struct ModelConfig : ModelShape {
   // Columns of the token embedding and the head, where projections lead to hidden_size and back; 0: these are
   // hidden_size.
   int64_t projected_embedding = 0;
-  bool gated_mlp = false;             // activation(gate) * up, each of inter_size
-  int64_t rotary_dims = 0;            // of each head, that rotary positions turn
-  int64_t max_positions = 0;          // 0: no limit of the model's own (ALiBi, rotary)
-  std::vector<int64_t> windows = {};  // by layer, see AttentionMask::window; empty: none
-  double norm_eps = 1e-5;
-  int32_t bos_id = -1;           // -1: none
-  std::vector<int32_t> end_ids;  // any of them ends a text
+  bool gated_mlp = false;   // activation(gate) * up, each of inter_size
+  int64_t rotary_dims = 0;  // of each head, that rotary positions turn
   DType checkpoint_dtype = DType::kF32;
   bool tied_head = true;   // the head is the token embedding
   std::any family_config;  // what only the family's own file reads
   // What the files say and the model does not follow, a line each; who loads it tells the user once.
   std::vector<std::string> warnings;
+};
 
-  // No layer sees keys that are so many away or further; 0: some layer sees all.
-  int64_t cache_window() const {
-    const auto [least, most] = std::minmax_element(windows.begin(), windows.end());
-    return windows.empty() || *least == 0 ? 0 : *most;
-  }
+// Keys and values, or what else a model keeps of the tokens that it has seen, over all its layers and ranks.
+enum class CacheKind : uint8_t {
+  kSelf,    // a row a token of the text
+  kCross,   // a row a token of an encoder's text, filled once
+  kWindow,  // of the last tokens alone, in a ring
+  kState,   // as much for any text
+};
+struct CacheSpec {
+  CacheKind kind = CacheKind::kSelf;
+  int64_t layers = 0, kv_heads = 0, head_size = 0;
+};
+// What a model can do.
+struct Abilities {
+  bool embed = true, encode = false, run_layers = true, logits = true, pool = false;
 };
 
 // The part of a model that this rank holds: some layers, and a tensor-parallel slice of each. Immutable after
@@ -51,7 +49,13 @@ struct ModelConfig {
 class Model {
  public:
   virtual ~Model() = default;
-  virtual const ModelConfig& config() const = 0;
+  virtual const ModelShape& shape() const = 0;
+  // What the runtime is to allocate for it, and to drive; what it cannot yet it refuses (worker/rank.h).
+  // These are a decoder's.
+  virtual std::vector<CacheSpec> caches() const {
+    return {{.layers = shape().layers, .kv_heads = shape().kv_heads, .head_size = shape().head_size}};
+  }
+  virtual Abilities abilities() const { return {}; }
   // hidden [T, hidden] = embedded (and, where the family has it, normalised) tokens. First stage only.
   virtual void embed(const Context& context, const BatchView& batch, View hidden) const = 0;
   // This rank's layers, in place; writes the tokens' keys and values into the cache.

@@ -16,7 +16,7 @@ struct SchedulerConfig {
   int64_t max_chunk_tokens = 512;  // prompt tokens of a step
   int64_t pages = 0;
   int64_t page_size = 16;
-  int64_t window = 0;  // ModelConfig::cache_window()
+  int64_t window = 0;  // ModelShape::cache_window()
   // Stages of a pipeline: so many steps are on their way at once, each with a part of the sequences, and a
   // sequence waits until the id that its last step drew is known.
   int stages = 1;

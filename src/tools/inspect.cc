@@ -38,8 +38,10 @@ CheckpointSummary::RankMemory rank_memory(const Checkpoint& checkpoint, const Di
   const ModelConfig& config = checkpoint.config;
   const Dist::Range layers = dist.stage_layers(config.layers);
   CheckpointSummary::RankMemory memory{.first_layer = layers.begin, .layers = layers.size()};
-  memory.weight_bytes = weight_bytes(checkpoint.family->build(config, dist)->weights(), dist, storage);
-  const KvCacheConfig cache = cache_config(config, dist, storage.dtype, 0, KvCacheConfig().page_size);
+  const std::unique_ptr<Model> model = checkpoint.family->build(config, dist);
+  check_driven(*model);
+  memory.weight_bytes = weight_bytes(model->weights(), dist, storage);
+  const KvCacheConfig cache = cache_config(*model, dist, storage.dtype, 0, KvCacheConfig().page_size);
   const Exact batch = options.batch_size, length = options.length;
   (void)(length + (cache.page_size - 1));
   const int64_t pages = pages_at_once(options.length, config.cache_window(),
@@ -71,21 +73,12 @@ CheckpointSummary inspect(const InspectOptions& options) {
   const Checkpoint checkpoint = open_checkpoint(options.model);
   const ModelConfig& config = checkpoint.config;
   const WeightStorage storage(asked.model.data_type.value_or(config.checkpoint_dtype), *asked.model.scheme);
-  CheckpointSummary summary{.format = checkpoint.format == CheckpointFormat::kFasterTransformer
-                                          ? fmt::format("FasterTransformer {}-gpu", checkpoint.ft_ranks)
-                                          : "Hugging Face",
-                            .architecture = config.architecture,
-                            .vocab_size = config.vocab_size,
-                            .hidden_size = config.hidden_size,
-                            .layers = config.layers,
-                            .heads = config.heads,
-                            .kv_heads = config.kv_heads,
-                            .head_size = config.head_size,
-                            .inter_size = config.inter_size,
-                            .max_positions = config.max_positions,
-                            .bos_id = config.bos_id,
-                            .end_ids = config.end_ids,
-                            .warnings = config.warnings};
+  CheckpointSummary summary;
+  static_cast<ModelShape&>(summary) = config;
+  summary.format = checkpoint.format == CheckpointFormat::kFasterTransformer
+                       ? fmt::format("FasterTransformer {}-gpu", checkpoint.ft_ranks)
+                       : "Hugging Face";
+  summary.warnings = config.warnings;
   try {
     check_model_fits(config, Device::kCpu);
   } catch (const Error& error) {

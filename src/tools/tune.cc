@@ -122,13 +122,7 @@ TuneReport tune(const TuneOptions& options) {
   {
     const std::unique_ptr<Engine> engine = Engine::create(config);  // makes its GPU this thread's, too
     const ModelInfo& info = engine->info();
-    ModelConfig model;
-    model.hidden_size = info.hidden_size;
-    model.inter_size = info.inter_size;
-    model.vocab_size = info.vocab_size;
-    model.heads = info.heads;
-    model.head_size = info.head_size;
-    file = gemm_config_for(model, parse_data_type(info.data_type));
+    file = gemm_config_for(info, parse_data_type(info.data_type));
     met = meet_gemms({.device = Device::kCuda, .device_index = device}, *engine, runs);
   }
   // The model's memory is free again: the products' own matrices take its place.

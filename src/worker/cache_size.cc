@@ -17,7 +17,7 @@ struct Loaded {
   int64_t tokens = 0;  // on the CPU: of cache, as far as this rank's part of the memory goes
   GpuShare share;      // on a GPU
 };
-Loaded loaded(const RankConfig& config, const RankParts& parts, const ModelConfig& model, Device device) {
+Loaded loaded(const RankConfig& config, const RankParts& parts, const Model& model, Device device) {
   const int64_t each = cache_config(model, parts.ranks.dist, parts.data_type, 1, 1).page_bytes();
   Loaded mine;
   mine.weight_bytes = parts.weight_bytes;
@@ -56,8 +56,8 @@ std::vector<Loaded> tell_loaded(Transport& world, const Loaded& mine) {
 
 // Tokens of cache, the same for every rank. None takes memory for it before all know what there is, and none
 // looks before all have the rest: what a rank can have then does not depend on which of them is quicker.
-int64_t cache_tokens(const RankConfig& config, const RankParts& parts, const ModelConfig& model,
-                     Device device, double fraction, int64_t& total_weight_bytes) {
+int64_t cache_tokens(const RankConfig& config, const RankParts& parts, const Model& model, Device device,
+                     double fraction, int64_t& total_weight_bytes) {
   std::vector<Loaded> ranks;
   if (parts.ranks.alone()) {
     ranks.push_back(loaded(config, parts, model, device));
@@ -104,7 +104,7 @@ bool all_could(const Ranks& ranks, bool mine) {
 int64_t take_cache(Worker& worker, const RankParts& parts, const RankConfig& config) {
   int64_t total_weight_bytes = 0;
   const Device device = worker.context().device;
-  const ModelConfig& model = worker.model().config();
+  const Model& model = worker.model();
   double fraction = config.kv_cache_fraction;
   constexpr int kMaxTries = 16;  // the last with 0.97^15, 63 % of the first's share
   for (int tries = 1;; ++tries) {

@@ -21,7 +21,7 @@ void keep_rows(const Context& context, const Model& model, const Dist& dist, con
   const Arena::Scope scope(*context.arena);
   View logits = local;
   if (context.tensor_comm) {
-    logits = context.arena->take({local.shape[0], model.config().vocab_size}, DType::kF32);
+    logits = context.arena->take({local.shape[0], model.shape().vocab_size}, DType::kF32);
     gather_logits(context, local, logits);
     if (dist.tensor_rank > 0) return;
   }
@@ -60,7 +60,7 @@ void draw(const Context& context, const Model& model, const PassMemory& memory, 
                  .ids = memory.draws.subspan(first, count),
                  .log_probs = pass.log_probs ? memory.log_probs.subspan(first, count) : std::span<float>(),
                  .all_greedy = pass.greedy},
-                model.config().vocab_size, pass.candidates);
+                model.shape().vocab_size, pass.candidates);
 }
 
 // Final norm, head, kept rows and draws, a block of rows at a time, so that a prompt whose every row is
@@ -83,7 +83,7 @@ void run_head(const Context& context, const Model& model, const Dist& dist, cons
     if (best) {
       const auto first = static_cast<size_t>(begin), rows_here = static_cast<size_t>(count);
       greedy_slices(context, pass.input.sample_rows.subspan(first, rows_here),
-                    memory.draws.subspan(first, rows_here), model.config().vocab_size,
+                    memory.draws.subspan(first, rows_here), model.shape().vocab_size,
                     [&](const Argmax& found) { model.logits(context, x, logits, found); });
       continue;
     }

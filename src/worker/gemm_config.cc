@@ -198,7 +198,7 @@ class Parser {
 
 }  // namespace
 
-GemmConfig gemm_config_for(const ModelConfig& model, DType data_type) {
+GemmConfig gemm_config_for(const ModelShape& model, DType data_type) {
   return {.where = {},
           .gpu = cuda_properties().name,
           .library = cublaslt_version(),
@@ -267,7 +267,7 @@ GemmConfig read_gemm_config(const fs::path& file) {
   return parse_gemm_config(read_text_file(file, kMaxBytes), file.string());
 }
 
-void follow_gemm_config(const Context& context, const GemmConfig& config, const ModelConfig& model,
+void follow_gemm_config(const Context& context, const GemmConfig& config, const ModelShape& model,
                         DType data_type) {
   check_gemm_config(config, gemm_config_for(model, data_type));
   for (size_t i = 0; i < config.rows.size(); ++i) {

@@ -35,7 +35,7 @@ struct GemmConfig {
 };
 
 // What a file for this model on this thread's GPU says of itself; no rows.
-GemmConfig gemm_config_for(const ModelConfig& model, DType data_type);
+GemmConfig gemm_config_for(const ModelShape& model, DType data_type);
 
 std::string format_gemm_config(const GemmConfig& config);
 // kCorrupt naming `where` and the line for anything that format_gemm_config() would not have written;
@@ -54,7 +54,7 @@ GemmConfig read_gemm_config(const std::filesystem::path& file);
 
 // The products of this model run as the file says from here on. Throws what check_gemm_config() throws, and
 // kUnsupported naming the line for an algorithm that the library does not take.
-void follow_gemm_config(const Context& context, const GemmConfig& config, const ModelConfig& model,
+void follow_gemm_config(const Context& context, const GemmConfig& config, const ModelShape& model,
                         DType data_type);
 
 }  // namespace bolide

@@ -57,13 +57,13 @@ Context counting_context(Arena& arena, Device device, DType data_type, int threa
 }
 
 StepMemory step_memory(const Model& model, const Dist& dist, DType data_type, const StepSize& size) {
-  const ModelConfig& config = model.config();
+  const ModelShape& config = model.shape();
   Arena arena = Arena::for_counting(size.device);
   Context context = counting_context(arena, size.device, data_type, size.threads);
   context.deterministic = size.deterministic;
   CountedGroup group(dist);
   if (dist.tensor_size > 1) context.tensor_comm = &group;
-  KvCacheConfig cache = cache_config(config, dist, data_type, 1, 1);
+  KvCacheConfig cache = cache_config(model, dist, data_type, 1, 1);
   const std::vector<View> pages(
       static_cast<size_t>(cache.layers),
       View(kNoMemory, data_type, {1, cache.kv_heads, 1, cache.head_size}, size.device));

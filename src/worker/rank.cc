@@ -28,7 +28,7 @@ StepMemory step_memory(const RankConfig& config, const RankParts& parts) {
                       .deterministic = config.deterministic,
                       .tokens = config.chunk_tokens + sequences,
                       .logit_rows = std::min(
-                          Worker::logit_block(parts.model->config(), parts.logit_block_bytes), sequences)});
+                          Worker::logit_block(parts.model->shape(), parts.logit_block_bytes), sequences)});
 }
 
 WorkerConfig worker_config(const RankParts& parts, const RankConfig& config) {
@@ -57,7 +57,7 @@ auto or_abort(const Ranks& ranks, const Body& body) {
 
 }  // namespace
 
-void check_model_fits(const ModelConfig& model, Device device) {
+void check_model_fits(const ModelShape& model, Device device) {
   if (model.head_size > kMaxHeadSize) {
     fail(ErrorCode::kUnsupported,
          "the model's heads have a size of {}, and attention computes with {} at most", model.head_size,
@@ -67,6 +67,31 @@ void check_model_fits(const ModelConfig& model, Device device) {
     fail(ErrorCode::kUnsupported,
          "the model's vocabulary has {} ids, and a GPU draws from {} at most: use the CPU", model.vocab_size,
          kMaxGpuVocab);
+  }
+}
+
+void check_driven(const Model& model) {
+  const auto refuse = [&](const char* what) {
+    fail(ErrorCode::kUnsupported, "{} {}, and this version runs decoders alone", model.shape().architecture,
+         what);
+  };
+  const Abilities can = model.abilities();
+  if (can.encode) refuse("has an encoder");
+  if (can.pool) refuse("pools what it has read");
+  if (!can.embed || !can.run_layers || !can.logits) refuse("gives no logits");
+  const std::vector<CacheSpec> caches = model.caches();
+  if (caches.size() != 1) refuse(caches.empty() ? "has no cache" : "has several caches");
+  switch (caches[0].kind) {
+    case CacheKind::kSelf:
+      return;
+    case CacheKind::kCross:
+      refuse("has a cache of an encoder's rows");
+      return;
+    case CacheKind::kWindow:
+      refuse("has a ring of its last tokens as its cache");
+      return;
+    case CacheKind::kState:
+      refuse("has a state instead of a cache");
   }
 }
 
@@ -107,21 +132,22 @@ RankParts load_rank(const RankConfig& config, std::unique_ptr<Transport> world) 
                choose_all_reduce(config.all_reduce, device, transport), parts.ranks);
     if (transport) transport->at("loading");
     std::future<void> prepared;
-    const std::unique_ptr<Model> unloaded = build_model(options, parts.ranks.dist);
-    check_model_fits(unloaded->config(), device);
+    const UnloadedModel unloaded = build_model(options, parts.ranks.dist);
+    check_driven(*unloaded.model);
+    check_model_fits(unloaded.model->shape(), device);
     if (device == Device::kCuda && !config.deterministic && options.scheme == &kDenseScheme) {
-      prepared = prepare_library(context, unloaded->weights(), parts.ranks.dist,
-                                 options.data_type.value_or(unloaded->config().checkpoint_dtype),
+      prepared = prepare_library(context, unloaded.model->weights(), parts.ranks.dist, unloaded.data_type,
                                  config.chunk_tokens);
     }
     LoadedModel loaded = load_model(options, context, parts.ranks.dist);
     if (prepared.valid()) prepared.get();
     if (gemms) {
-      follow_gemm_config(context, *gemms, loaded.model->config(), loaded.data_type);
+      follow_gemm_config(context, *gemms, loaded.model->shape(), loaded.data_type);
       parts.tuned_gemms = static_cast<int64_t>(gemms->rows.size());
     }
     parts.model = std::move(loaded.model);
     parts.data_type = loaded.data_type;
+    parts.checkpoint_dtype = loaded.checkpoint_dtype;
     parts.weight_bytes = loaded.weight_bytes;
     parts.gemm_parameters = loaded.gemm_parameters;
     parts.gemm_bytes = loaded.gemm_bytes;

@@ -13,6 +13,7 @@ struct RankParts {
   Ranks ranks;
   std::unique_ptr<Model> model;
   DType data_type = DType::kF32;                // of the weights, and of the cache
+  DType checkpoint_dtype = DType::kF32;         // of the files
   int64_t weight_bytes = 0;                     // of this rank
   int64_t gemm_parameters = 0, gemm_bytes = 0;  // of all ranks together: see ModelInfo
   int ranks_here = 1;                           // that share this machine's memory
@@ -25,7 +26,9 @@ struct RankParts {
 };
 
 // kUnsupported for a model that no kernel of the device computes with: why. Before its weights are read.
-void check_model_fits(const ModelConfig& model, Device device);
+void check_model_fits(const ModelShape& model, Device device);
+// kUnsupported for a model that declares caches or abilities which no worker drives: which.
+void check_driven(const Model& model);
 
 // From files to one rank: its groups, its part of the weights. `world` null: one rank alone.
 RankParts load_rank(const RankConfig& config, std::unique_ptr<Transport> world);

@@ -18,7 +18,7 @@ void run_pass(Worker& worker, const Pass& pass, Graph* graph = nullptr) {
   const BatchView& batch = pass.input.batch;
   const Dist& dist = worker.dist();
   const Arena::Scope scope(*context.arena);
-  const View hidden = context.arena->take({batch.tokens(), worker.model().config().hidden_size}, DType::kF32);
+  const View hidden = context.arena->take({batch.tokens(), worker.model().shape().hidden_size}, DType::kF32);
   const auto compute = [&] {
     forward(context, worker.model(), dist,
             {.cache = worker.cache().view(batch),
@@ -162,7 +162,7 @@ void launch_step(Worker& worker, const StepPlan& plan, StepResult& result) {
             .sequences = plan.sequences,
             .greedy = std::all_of(plan.sample_rows.begin(), plan.sample_rows.end(), is_greedy),
             .log_probs = plan.want_log_probs,
-            .candidates = candidates_wanted(plan.sample_rows, worker.model().config().vocab_size),
+            .candidates = candidates_wanted(plan.sample_rows, worker.model().shape().vocab_size),
             .tokens = plan.batch.tokens(),
             .result = &result};
   // Those can be padded and captured.

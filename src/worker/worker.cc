@@ -29,7 +29,7 @@ Worker::Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& c
       input_(config.device, ranks_.limit()) {
   if (dist().pipeline_size > 1 && dist().tensor_rank == 0)
     stage_clock_.emplace(context_.device, dist().pipeline_rank);
-  logit_block_ = logit_block(model_->config(), config.logit_block_bytes);
+  logit_block_ = logit_block(model_->shape(), config.logit_block_bytes);
   if (config.scratch_bytes > 0) arena_.reserve(static_cast<size_t>(config.scratch_bytes));
   if (context_.device == Device::kCpu) return;
   const int64_t rows = padded_sequences(config.max_batch_size);
@@ -59,7 +59,7 @@ void Worker::reserve_draws(int64_t count) {
   log_probs_ = std::move(log_probs);
 }
 
-int64_t Worker::logit_block(const ModelConfig& model, int64_t bytes) {
+int64_t Worker::logit_block(const ModelShape& model, int64_t bytes) {
   return std::max(kMinLogitBlock, bytes / (model.vocab_size * static_cast<int64_t>(sizeof(float))));
 }
 
@@ -69,7 +69,7 @@ View Worker::logits(int64_t rows) {
     // Doubling, so that a batch that grows by one each step does not allocate each step.
     const int64_t have = logits_.empty() ? 0 : logits_.shape()[0];
     logits_ = Tensor();
-    const int64_t ids = dist().vocab_part(model_->config().vocab_size).size();
+    const int64_t ids = dist().vocab_part(model_->shape().vocab_size).size();
     logits_ = Tensor::allocate({std::clamp(2 * have, rows, logit_block_), ids}, DType::kF32, context_.device);
     graphs_.clear();
   }
@@ -91,11 +91,13 @@ Graph* Worker::graph(const GraphKey& key) {
   return found->second.get();
 }
 
-KvCacheConfig cache_config(const ModelConfig& model, const Dist& dist, DType dtype, int64_t pages,
+KvCacheConfig cache_config(const Model& model, const Dist& dist, DType dtype, int64_t pages,
                            int64_t page_size) {
-  return {.layers = dist.stage_layers(model.layers).size(),
-          .kv_heads = dist.head_part(model.kv_heads).size(),
-          .head_size = model.head_size,
+  const std::vector<CacheSpec> declared = model.caches();
+  BOLIDE_CHECK(declared.size() == 1, "{} caches: see check_driven()", declared.size());
+  return {.layers = dist.stage_layers(declared[0].layers).size(),
+          .kv_heads = dist.head_part(declared[0].kv_heads).size(),
+          .head_size = declared[0].head_size,
           .pages = pages,
           .page_size = page_size,
           .dtype = dtype};

@@ -57,7 +57,7 @@ class Worker {
   StageClock* stage_clock() { return stage_clock_ ? &*stage_clock_ : nullptr; }
   // Rows of logits that are computed at once.
   int64_t logit_block() const { return logit_block_; }
-  static int64_t logit_block(const ModelConfig& model, int64_t bytes);
+  static int64_t logit_block(const ModelShape& model, int64_t bytes);
   // Memory that was taken for steps at the start.
   int64_t step_bytes() const {
     return config_.scratch_bytes + static_cast<int64_t>(logits_.empty() ? 0 : logits_.bytes());
@@ -101,8 +101,8 @@ class Worker {
   uint64_t memory_generation_ = 0;
 };
 
-// This rank's share of the cache of a model: its stage's layers, its tensor part of the kv heads.
-KvCacheConfig cache_config(const ModelConfig& model, const Dist& dist, DType dtype, int64_t pages,
+// This rank's share of the cache that a model declares: its stage's layers, its tensor part of the kv heads.
+KvCacheConfig cache_config(const Model& model, const Dist& dist, DType dtype, int64_t pages,
                            int64_t page_size);
 
 }  // namespace bolide

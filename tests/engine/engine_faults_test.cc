@@ -399,6 +399,32 @@ TEST(EngineFaults, ModelsThatNoKernelComputesWith) {
     EXPECT_ERROR(check_model_fits(model, device), ErrorCode::kUnsupported, "a size of 257");
 }
 
+// What declares less, or more, than a decoder is refused before its weights are read.
+TEST(EngineFaults, ModelsThatNoWorkerDrives) {
+  struct Other : FakeModel {
+    explicit Other(const Options& options) : FakeModel(options) {}
+    std::vector<CacheSpec> caches() const override { return declared; }
+    Abilities abilities() const override { return can; }
+    std::vector<CacheSpec> declared = {{}};
+    Abilities can;
+  };
+  const auto refused = [](const char* part, auto change) {
+    Other model{FakeModel::Options()};
+    EXPECT_NO_THROW(check_driven(model));
+    change(model);
+    EXPECT_ERROR(check_driven(model), ErrorCode::kUnsupported, part);
+  };
+  check_driven(FakeModel(FakeModel::Options()));
+  refused("has no cache", [](Other& m) { m.declared.clear(); });
+  refused("has several caches", [](Other& m) { m.declared.resize(2); });
+  refused("of an encoder's rows", [](Other& m) { m.declared[0].kind = CacheKind::kCross; });
+  refused("ring", [](Other& m) { m.declared[0].kind = CacheKind::kWindow; });
+  refused("has a state", [](Other& m) { m.declared[0].kind = CacheKind::kState; });
+  refused("has an encoder", [](Other& m) { m.can.encode = true; });
+  refused("pools", [](Other& m) { m.can = {.logits = false, .pool = true}; });
+  refused("gives no logits", [](Other& m) { m.can.logits = false; });
+}
+
 TEST(EngineFaults, InfoSaysWhatWasMade) {
   EngineUnderTest test;
   test.config.max_kv_tokens = 100;

@@ -17,7 +17,7 @@
 
 namespace bolide {
 
-class FakeModel final : public Model {
+class FakeModel : public Model {
  public:
   struct Options {
     int64_t vocab = 97;
@@ -45,7 +45,7 @@ class FakeModel final : public Model {
     config_.end_ids = options.end_ids;
   }
 
-  const ModelConfig& config() const override { return config_; }
+  const ModelShape& shape() const override { return config_; }
 
   void embed(const Context&, const BatchView& batch, View hidden) const override {
     if (options_.step_time.count() > 0) std::this_thread::sleep_for(options_.step_time);

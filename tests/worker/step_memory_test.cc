@@ -95,7 +95,7 @@ Bytes run(const Case& c, const Size& size) {
                          .page_size = config.page_size});
     std::deque<RequestState> requests;
     for (int64_t s = 0; s < size.sequences; ++s) {
-      fill(size, draw, worker->model().config().vocab_size, requests.emplace_back());
+      fill(size, draw, worker->model().shape().vocab_size, requests.emplace_back());
       scheduler.add(requests.back());
     }
     const StepPlan& plan = scheduler.next_step();
