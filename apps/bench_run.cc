@@ -70,9 +70,7 @@ struct GateOpener {
   ~GateOpener() { gate.open(); }
 };
 
-double head_parameters(const ModelInfo& info) {
-  return static_cast<double>(info.vocab_size) * static_cast<double>(info.hidden_size);
-}
+double head_parameters(const ModelInfo& info) { return static_cast<double>(info.head_parameters); }
 
 double layer_parameters(const ModelInfo& info) {
   return static_cast<double>(info.gemm_parameters) - head_parameters(info);

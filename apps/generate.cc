@@ -115,10 +115,15 @@ class JsonlWriter {
   int64_t begun_ = 0, finished_ = 0;  // one over the last index
 };
 
+// Of requests; empty: they are --prompt's.
+const std::string& file_of(const Flags& flags) {
+  return flags.input.empty() ? flags.sample_input_file : flags.input;
+}
+
 // How far results in a file are. None where they appear on the terminal themselves.
 std::optional<ProgressBar> bar_for(const Flags& flags, const Output& out, bool as_text) {
   if (as_text || flags.model.quiet || out.is_terminal() || !is_terminal(STDERR_FILENO)) return std::nullopt;
-  const std::string& file = flags.input.empty() ? flags.sample_input_file : flags.input;
+  const std::string& file = file_of(flags);
   const int64_t total = file.empty() ? static_cast<int64_t>(flags.prompts.size()) : count_requests(file);
   return std::optional<ProgressBar>(std::in_place, "generate", total);
 }
@@ -231,6 +236,14 @@ int generate(Flags flags) {
   }
   out.commit();
   bar.reset();
+  if (done == 0) {
+    Warnings nothing;
+    nothing.add([&] {
+      const std::string& file = file_of(flags);
+      return fmt::format("{} holds no request: nothing was generated", file == "-" ? "standard input" : file);
+    });
+    nothing.log();
+  }
   if (summary) fmt::print(stderr, "{}\n", summary->text());
   return 0;
 }

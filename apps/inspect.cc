@@ -18,7 +18,7 @@ namespace {
 using nlohmann::ordered_json;
 
 struct Flags {
-  std::string model, data_type, weight_scheme = "dense";
+  std::string model, data_type, weight_scheme = default_weight_scheme();
   int64_t batch_size = 8, length = 1024;
   int tensor_para_size = 1, pipeline_para_size = 1;
   bool json = false;
@@ -149,9 +149,10 @@ std::string as_tables(const CheckpointSummary& summary, const GenerationConfig& 
                                    human_bytes(static_cast<double>(summary.file_bytes)))});
   const auto bytes = [](int64_t count) { return human_bytes(static_cast<double>(count)); };
   Table memory(
-      {"memory", fmt::format("batch {} of {} tokens{}", flags.batch_size, grouped(flags.length),
-                             (flags.data_type.empty() ? "" : ", " + flags.data_type) +
-                                 (flags.weight_scheme == "dense" ? "" : ", " + flags.weight_scheme))},
+      {"memory",
+       fmt::format("batch {} of {} tokens{}", flags.batch_size, grouped(flags.length),
+                   (flags.data_type.empty() ? "" : ", " + flags.data_type) +
+                       (flags.weight_scheme == default_weight_scheme() ? "" : ", " + flags.weight_scheme))},
       true);
   const CheckpointSummary::RankMemory all = sum_of(summary, flags);
   memory.add({"weights", bytes(all.weight_bytes)});

@@ -56,6 +56,20 @@ void add_settled(CLI::App& app, const Settled& flag) {
       ->group(kGroup);
 }
 
+// "1: as --weight-scheme int8", of every scheme but the default one.
+std::string int8_modes() {
+  std::vector<std::string> lines;
+  for (const WeightSchemeInfo& scheme : weight_schemes())
+    if (scheme.int8_mode != 0)
+      lines.push_back(fmt::format("{}: as --weight-scheme {}", scheme.int8_mode, scheme.name));
+  return fmt::format("{}", fmt::join(lines, ", "));
+}
+int64_t int8_mode_of(std::string_view name) {
+  for (const WeightSchemeInfo& scheme : weight_schemes())
+    if (scheme.name == name) return scheme.int8_mode;
+  return 0;
+}
+
 // FasterTransformer's models have one, or -1.
 int64_t first_end_id(const ModelInfo& info) { return info.end_ids.empty() ? -1 : info.end_ids.front(); }
 
@@ -120,17 +134,17 @@ void add_lambada_flags(CLI::App& app, LambadaFlags& flags) {
   app.add_option_function<int64_t>(
          "--int8_mode",
          [&flags](int64_t mode) {
-           if (mode > 1) {
-             throw Error(
-                 ErrorCode::kUsage,
-                 fmt::format("--int8_mode {}: activations are not quantized in this version; 1 stores "
-                             "the weights as int8",
-                             mode));
+           for (const WeightSchemeInfo& scheme : weight_schemes()) {
+             if (scheme.int8_mode != mode) continue;
+             flags.model.weight_scheme = scheme.name;
+             return;
            }
-           if (mode == 1) flags.model.weight_scheme = "int8";
+           throw Error(ErrorCode::kUsage,
+                       fmt::format("--int8_mode {}: activations are not quantized in this version ({})", mode,
+                                   int8_modes()));
          },
-         "1: as --weight-scheme int8 (default 0)")
-      ->type_name("0|1")
+         int8_modes() + " (default 0)")
+      ->type_name("N")
       ->excludes("--weight-scheme")
       ->check(at_least(0))
       ->group(kGroup);
@@ -174,7 +188,7 @@ SettingsBlock arguments_of(const LambadaFlags& flags) {
   out.add("pipeline_para_size", flags.model.pipeline_para_size);
   out.add("shared_contexts_ratio", flags.shared_contexts_ratio);
   out.add("batch_size", flags.batch_size);
-  out.add("int8_mode", int64_t{flags.model.weight_scheme == "int8"});
+  out.add("int8_mode", int8_mode_of(flags.model.weight_scheme));
   for (const Settled& flag : kSettled)
     if (flag.value) out.add(setting_name(flag.name), *flag.value);
   out.add("top_k", flags.top_k);
@@ -211,7 +225,7 @@ SettingsBlock model_of(const LambadaFlags& flags, const ModelInfo& info) {
   out.add("tensor_para_size", info.tensor_para_size);
   out.add("pipeline_para_size", info.pipeline_para_size);
   out.add("shared_contexts_ratio", flags.shared_contexts_ratio);
-  out.add("int8_mode", int64_t{info.weight_scheme == "int8"});
+  out.add("int8_mode", int8_mode_of(info.weight_scheme));
   return out;
 }
 

@@ -79,7 +79,7 @@ std::string describe(const ModelInfo& info) {
                                 ? ""
                                 : fmt::format(", {} tensor x {} pipeline ranks over {}",
                                               info.tensor_para_size, info.pipeline_para_size, info.transport);
-  const std::string type = info.weight_scheme == "dense"
+  const std::string type = info.weight_scheme == default_weight_scheme()
                                ? info.data_type
                                : fmt::format("{} ({})", info.weight_scheme, info.data_type);
   return fmt::format("{}: {} of {} weights{}, {} ({}){}{}, loaded in {:.2f} s", info.architecture,
@@ -117,12 +117,19 @@ CLI::Option* add_data_type(CLI::App& app, std::string& value, const std::string&
           "", "data type"));
 }
 
+std::string default_weight_scheme() { return std::string(weight_schemes().front().name); }
+
 void add_weight_scheme(CLI::App& app, std::string& value) {
-  app.add_option("--weight-scheme", value,
-                 "dense, or int8: a byte a weight and one scale an output channel, made while loading "
-                 "(default dense)")
-      ->type_name("dense|int8")
-      ->check(one_of({"dense", "int8"}));
+  std::vector<std::string> names, lines;
+  for (const WeightSchemeInfo& scheme : weight_schemes()) {
+    names.emplace_back(scheme.name);
+    lines.push_back(fmt::format("{}: {}", scheme.name, scheme.summary));
+  }
+  app.add_option(
+         "--weight-scheme", value,
+         fmt::format("how weights are stored, {} (default {})", fmt::join(lines, "; "), names.front()))
+      ->type_name(fmt::format("{}", fmt::join(names, "|")))
+      ->check(one_of(names));
 }
 
 void add_neutral_flag(CLI::App& app, const std::string& names, double neutral) {
@@ -368,8 +375,9 @@ EngineConfig engine_config(const ModelFlags& flags, int64_t max_batch_size) {
                 "is for GPUs: add --device cuda, or leave it out");
   }
   if (flags.tensor_para_size * int64_t{flags.pipeline_para_size} == 1) {
-    refuse_idle({{flags.comm_timeout.has_value(), "--comm-timeout"}},
-                "is for several ranks: add --tensor-para-size or --pipeline-para-size, or leave it out");
+    refuse_idle(
+        {{flags.comm_timeout.has_value(), "--comm-timeout"}, {!flags.all_reduce.empty(), "--all-reduce"}},
+        "is for several ranks: add --tensor-para-size or --pipeline-para-size, or leave it out");
   }
   if (flags.pipeline_para_size == 1) {
     refuse_idle({{flags.micro_batch_tokens > 0, "--micro-batch-tokens"}},

@@ -24,9 +24,13 @@ struct NeutralParameter {
 };
 std::span<const NeutralParameter> neutral_parameters();
 
+// The name of the scheme that stores weights as they are.
+std::string default_weight_scheme();
+
 // The flags that every command which loads a model has.
 struct ModelFlags {
-  std::string model, tokenizer_path, load_format = "auto", device = "cpu", data_type, weight_scheme = "dense";
+  std::string model, tokenizer_path, load_format = "auto", device = "cpu", data_type;
+  std::string weight_scheme = default_weight_scheme();
   bool quiet = false;
   int threads = 0;
   int64_t max_kv_tokens = 0, max_chunk_tokens = 0;

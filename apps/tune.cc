@@ -46,7 +46,7 @@ int run(const Flags& flags) {
   const auto largest = [](const std::vector<int64_t>& values) {
     return *std::max_element(values.begin(), values.end());
   };
-  if (flags.model.weight_scheme != "dense") {
+  if (flags.model.weight_scheme != default_weight_scheme()) {
     throw Error(ErrorCode::kUsage,
                 fmt::format("--weight-scheme {}: its products are not tuned in this version; leave it out",
                             flags.model.weight_scheme));

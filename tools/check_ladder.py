@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Proves that #include lines point only down the ladder of modules, that no call of std::filesystem can throw, and
-that no family of models is named outside its own file and its row.
+that no family of models, weight scheme or kind of rotary positions is named outside its own file and its row.
 
     tools/check_ladder.py [--root DIR]
 
@@ -118,25 +118,58 @@ class Checker:
                 self.check_file(path, top)
         self.find_cycles()
         self.check_families()
+        self.check_schemes()
+        self.check_rope_types()
         return self.findings
 
-    def check_families(self):
-        """A family is what src/models/registry.cc lists: `kNameFamily` of models/name.h. Comments may name it, tokenizers have
-        parts that are called after one. The name is a whole word of an identifier: neither rope's llama3 nor an option's."""
-        registry = self.root / "src/models/registry.cc"
-        rows = re.findall(r"&k(\w+)Family\b", registry.read_text()) if registry.is_file() else []
-        for path in self.files("src"):
-            name = path.relative_to(self.root).as_posix()
+    def rows(self, table, pattern):
+        """What a table lists. None at all would mean that nothing is checked: a finding, where the file exists."""
+        path = self.root / table
+        if not path.is_file():
+            return []
+        found = re.findall(pattern, strip_comments(path.read_text()))
+        if not found:
+            self.report(table, 1, f"has no rows that look like {pattern}: tools/check_ladder.py reads them")
+        return sorted(set(found))
+
+    def report_names(self, tops, own, word, name, home):
+        """Findings for `word` in the code under `tops` but the files that begin with one of `own`. Comments may name it."""
+        for path in (path for top in tops for path in self.files(top)):
+            file = path.relative_to(self.root).as_posix()
+            if file.startswith(tuple(own)):
+                continue
             text = strip_comments(path.read_text(encoding="utf-8", errors="replace"))
-            for family in rows:
-                if name.startswith(("src/text/", "src/models/registry.", f"src/models/{family.lower()}.")):
-                    continue
-                lower, upper = family.lower(), family.upper()
-                word = (rf"(?<![A-Za-z]){lower}(?![a-z\d])|(?<![A-Z]){family}(?![a-z\d])|"
-                        rf"(?<![A-Z]){upper}(?=$|[^A-Z\d]|[A-Z]+[a-z])")
-                for match in re.finditer(word, text):
-                    self.report(name, text.count("\n", 0, match.start()) + 1,
-                                f"names {family}, which belongs into src/models/{family.lower()}.cc")
+            for match in re.finditer(word, text):
+                self.report(file, text.count("\n", 0, match.start()) + 1, f"names {name}, which belongs into {home}")
+
+    def check_families(self):
+        """A family is what src/models/registry.cc lists: `kNameFamily` of models/name.h. Tokenizers have parts that are called
+        after one, and a script of FasterTransformer's is. The name is a whole word of an identifier: neither rope's llama3 nor
+        an option's."""
+        for family in self.rows("src/models/registry.cc", r"&k(\w+)Family\b"):
+            lower, upper = family.lower(), family.upper()
+            word = (rf"(?<![A-Za-z]){lower}(?![a-z\d])(?!_lambada\.py)|(?<![A-Z]){family}(?![a-z\d])|"
+                    rf"(?<![A-Z]){upper}(?=$|[^A-Z\d]|[A-Z]+[a-z])")
+            self.report_names(("src", "include", "apps"), ("src/text/", "src/models/registry.", f"src/models/{lower}."), word, family,
+                              f"src/models/{lower}.cc")
+
+    def check_schemes(self):
+        """A weight scheme is a row `&kNameScheme` of src/quant/weight_scheme.cc, and its folder src/quant/name/. What stands
+        below cannot know of one: kernels take the type of its numbers, which may be called as it is. Above, neither its object
+        nor a text may name it."""
+        above = [f"src/{module}" for module in (*LADDER[LADDER.index("quant"):], *BESIDE)]
+        for scheme in self.rows("src/quant/weight_scheme.cc", r"&k(\w+)Scheme\b"):
+            lower = scheme.lower()
+            word = rf'\bk{scheme}Scheme\b|(?<=")(?:[^"\n]*[ =])?{lower}(?:[ ,:;|][^"\n]*)?(?=")'
+            self.report_names((*above, "include", "apps"), (f"src/quant/{lower}/", "src/quant/weight_scheme."), word, scheme,
+                              f"src/quant/{lower}/")
+
+    def check_rope_types(self):
+        """A kind of rotary positions is a row of the table in src/models/rope_config.cc, and its angles are src/layers/rotary.cc's."""
+        own = ("src/models/rope_config.", "src/layers/rotary.")
+        for name, kind in self.rows("src/models/rope_config.cc", r'\{"(\w+)", RopeType::(k\w+)\}'):
+            self.report_names(("src", "include", "apps"), own, rf"\bRopeType::{kind}\b", f"RopeType::{kind}", own[0] + "cc")
+            self.report_names(("src/layers", "src/models"), own, rf'"{name}"', f'"{name}"', own[0] + "cc")
 
     def check_file(self, path, top):
         name = path.relative_to(self.root).as_posix()

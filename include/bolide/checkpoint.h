@@ -44,8 +44,8 @@ ConvertReport convert(const ConvertOptions& options);
 /// `bolide inspect`: what a checkpoint holds, from headers alone, and the memory that an engine would take.
 struct InspectOptions {
   std::filesystem::path model = {};
-  std::string data_type = {};           ///< of weights and cache; empty: as in the checkpoint
-  std::string weight_scheme = "dense";  ///< as EngineConfig's
+  std::string data_type = {};      ///< of weights and cache; empty: as in the checkpoint
+  std::string weight_scheme = {};  ///< as EngineConfig's
   int64_t batch_size = 1, length = 1;
   int tensor_para_size = 1, pipeline_para_size = 1;
 };

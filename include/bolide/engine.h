@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bolide/model_shape.h"
@@ -19,6 +20,14 @@ enum class LoadFormat : uint8_t {
            ///< says so in info()
 };
 
+/// A way to store matrices.
+struct WeightSchemeInfo {
+  std::string_view name, summary;
+  int int8_mode = 0;  ///< FasterTransformer's number for it
+};
+/// All of them. The first stores them as they are.
+std::vector<WeightSchemeInfo> weight_schemes();
+
 struct EngineConfig {
   std::filesystem::path model = {};  ///< model folder (kDummy: also a config.json)
   std::filesystem::path tokenizer =
@@ -26,9 +35,9 @@ struct EngineConfig {
   TokenizerOptions tokenizer_options = {};
   std::string device = "cpu";  ///< "cpu", or "cuda" where it is built in
   std::string data_type = {};  ///< fp32, fp16 or bf16 for weights and cache; empty: as in the checkpoint
-  /// How matrices are stored: "dense", as data_type says, or "int8": a byte a weight and one scale an output
-  /// channel, made while loading; what meets them and the cache stay of data_type.
-  std::string weight_scheme = "dense";
+  /// How matrices are stored, by the name of one of weight_schemes(); empty: the first. What meets them and
+  /// the cache stay of data_type.
+  std::string weight_scheme = {};
   LoadFormat load_format = LoadFormat::kAuto;
   int threads = 0;              ///< 0: all cores that this process may use
   int64_t max_batch_size = 64;  ///< sequences that run at once
@@ -90,8 +99,8 @@ struct ModelInfo : ModelShape {
   std::string checkpoint_data_type;  ///< of the files; data_type is what they were converted to
   std::string weight_scheme;         ///< of the matrices
   /// Of the whole model: elements of the matrices that a token is multiplied by, the head among them, and the
-  /// bytes that they take.
-  int64_t gemm_parameters = 0, gemm_bytes = 0;
+  /// bytes that they take. And those of the head, with what stands before it: only rows that draw meet them.
+  int64_t gemm_parameters = 0, gemm_bytes = 0, head_parameters = 0;
   /// Of all ranks together.
   int64_t weight_bytes = 0, kv_bytes_per_token = 0, kv_capacity_tokens = 0;
   int tensor_para_size = 1, pipeline_para_size = 1;

@@ -146,6 +146,8 @@ FtWriter::FtWriter(const fs::path& output_dir, int ranks, bool force)
          final_.string());
   }
   const fs::path parent = final_.parent_path();
+  for (fs::path above = parent; !above.empty() && !path_exists(above); above = above.parent_path())
+    made_.push_back(above);
   fs::create_directories(parent, error);
   if (error) fail(ErrorCode::kResource, "cannot create {}: {}", parent.string(), error.message());
   // Another writer's clean_up() may take the folder away before it is locked.
@@ -163,7 +165,11 @@ FtWriter::FtWriter(const fs::path& output_dir, int ranks, bool force)
 
 FtWriter::~FtWriter() {
   std::error_code error;  // a destructor has nobody to tell
-  if (!committed_) fs::remove_all(partial_, error);
+  if (!committed_) {
+    fs::remove_all(partial_, error);
+    for (const fs::path& made : made_)
+      fs::remove(made, error);  // where nobody else has put something into it
+  }
   if (lock_ >= 0) ::close(lock_);
 }
 

@@ -61,6 +61,7 @@ class FtWriter {
   void replace();
 
   std::filesystem::path final_, partial_;
+  std::vector<std::filesystem::path> made_;  // folders above that were not there, innermost first
   int lock_ = -1;  // descriptor of partial_, locked for as long as this writer lives
   int ranks_;
   bool force_;

@@ -51,6 +51,7 @@ ModelInfo make_info(const RankParts& parts, Worker& worker, const RankConfig& co
   info.weight_bytes = total_weight_bytes;
   info.gemm_parameters = parts.gemm_parameters;
   info.gemm_bytes = parts.gemm_bytes;
+  info.head_parameters = parts.head_parameters;
   info.kv_bytes_per_token = cache_config(worker.model(), {}, parts.data_type, 1, 1).page_bytes();
   info.tensor_para_size = worker.dist().tensor_size;
   info.pipeline_para_size = worker.dist().pipeline_size;

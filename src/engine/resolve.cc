@@ -79,10 +79,11 @@ void check_for_gpu(const EngineConfig& asked) {
 }
 
 // Of an engine that asks cuBLASLt for the products that a file is made for: ranks that share a layer have
-// other shapes, other schemes than the dense one cut W as they widen it, and deterministic engines leave the
+// other shapes, a scheme that widens W cuts it, and deterministic engines leave the
 // library alone.
 void resolve_gemm_config(const EngineConfig& asked, RankConfig& config) {
-  const bool cpu = config.device == Device::kCpu, dense = config.model.scheme == &kDenseScheme;
+  const bool cpu = config.device == Device::kCpu;
+  const bool whole = config.model.scheme->library_gets_whole_products;
   if (!asked.gemm_config.empty() && asked.gemm_config != "none") {
     if (cpu)
       fail(ErrorCode::kUsage, "gemm_config is for GPUs: the CPU has one kernel for a shape; leave it out");
@@ -91,8 +92,8 @@ void resolve_gemm_config(const EngineConfig& asked, RankConfig& config) {
            "gemm_config is for products of whole layers, and tensor_para_size {} divides them: leave it out",
            config.tensor_size);
     }
-    if (!dense) {
-      fail(ErrorCode::kUsage, "gemm_config is for dense weights, not for weight_scheme {}: leave it out",
+    if (!whole) {
+      fail(ErrorCode::kUsage, "gemm_config does nothing with weight_scheme {}: leave it out",
            asked.weight_scheme);
     }
     if (config.deterministic) {
@@ -100,7 +101,7 @@ void resolve_gemm_config(const EngineConfig& asked, RankConfig& config) {
            "gemm_config and deterministic_batching exclude each other: that leaves cuBLASLt alone");
     }
   }
-  if (!cpu && dense && config.tensor_size == 1 && !config.deterministic)
+  if (!cpu && whole && config.tensor_size == 1 && !config.deterministic)
     config.gemm_config = find_gemm_config(asked.gemm_config);
 }
 

@@ -12,10 +12,6 @@ struct Bloom {
   bool residual_after_norm = false;  // apply_residual_connection_post_layernorm
 };
 
-bool residual_after_norm(const ModelConfig& config) {
-  return std::any_cast<const Bloom&>(config.family_config).residual_after_norm;
-}
-
 constexpr NameRow kRows[] = {
     {"embedding", "transformer.word_embeddings"},
     {"embedding_norm", "transformer.word_embeddings_layernorm"},
@@ -92,13 +88,11 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
 bool matches_ft(const Ini& ini) { return ft_gpt_variant(ini).starts_with("bloom"); }
 
 // What FT's converter writes of a graph that is always BLOOM's.
-IniKeys graph_of(bool residual_after_norm) {
-  return {{"layernorm_type", residual_after_norm ? "post_layernorm" : "pre_layernorm"},
-          {"activation_type", "Gelu"},
-          {"has_positional_encoding", "False"},
-          {"has_pre_decoder_layernorm", "True"},
-          {"has_post_decoder_layernorm", "True"},
-          {"use_attention_linear_bias", "True"}};
+FtGraph graph_of(const Bloom& bloom) {
+  return {.post_norm = bloom.residual_after_norm,
+          .learned_positions = false,
+          .embedding_norm = true,
+          .alibi = true};
 }
 
 ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
@@ -111,37 +105,27 @@ ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
          printable(variant));
   }
   const Bloom bloom = {.residual_after_norm = variant == "bloom-post"};
-  check_ft_graph(ini, graph_of(bloom.residual_after_norm), true, where);
+  check_ft_graph(ini, graph_of(bloom), true, where);
   config.family_config = bloom;
   return config;
 }
 
 IniKeys write_ft_config(const ModelConfig& config, const std::string& model_name, int tensor_para_size,
                         DType dtype) {
-  const bool post = residual_after_norm(config);
-  IniKeys keys = {{"model_name", model_name},
-                  {"num_layer", std::to_string(config.layers)},
-                  {"head_num", std::to_string(config.heads)},
-                  {"inter_size", std::to_string(config.inter_size)},
-                  {"size_per_head", std::to_string(config.head_size)},
-                  {"vocab_size", std::to_string(config.vocab_size)},
-                  {"tensor_para_size", std::to_string(tensor_para_size)},
-                  {"weight_data_type", std::string(name_of(dtype))},
-                  {"model_variant", post ? "bloom-post" : "bloom-pre"},
-                  {"layernorm_eps", fmt::format("{}", config.norm_eps)}};
-  for (const IniKeys& more : {graph_of(post), ft_gpt_ids(config)})
-    keys.insert(keys.end(), more.begin(), more.end());
-  return keys;
+  const auto& bloom = std::any_cast<const Bloom&>(config.family_config);
+  return write_ft_gpt(config, model_name, tensor_para_size, dtype,
+                      bloom.residual_after_norm ? "bloom-post" : "bloom-pre", graph_of(bloom));
 }
 
 constexpr FtFormat kFt = {matches_ft, read_ft_config, write_ft_config, kFtGptNames};
 
 std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
+  const auto& bloom = std::any_cast<const Bloom&>(config.family_config);
   return make_decoder(
       config,
       {.embedding_norm = true,
        .alibi = true,
-       .norm_place = residual_after_norm(config) ? NormPlace::kPreAndResidual : NormPlace::kPre},
+       .norm_place = bloom.residual_after_norm ? NormPlace::kPreAndResidual : NormPlace::kPre},
       dist);
 }
 

@@ -143,7 +143,8 @@ std::vector<WeightSpec> Decoder::weights() {
     add_block(layers_.begin + static_cast<int64_t>(i), blocks_[i], specs);
   if (last && graph_.final_norm) add_norm("final_norm", head_.norm, specs);
   if (last && projected > 0)
-    specs.push_back({.name = "project_out.weight", .shape = {width, hidden}, .into = &head_.project});
+    specs.push_back(
+        {.name = std::string(kHeadProjectionName), .shape = {width, hidden}, .into = &head_.project});
   if (last && !config_.tied_head) {
     specs.push_back({.name = std::string(kHeadName),
                      .shape = {vocab, width},

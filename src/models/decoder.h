@@ -10,6 +10,8 @@ namespace bolide {
 
 // Canonical names that every decoder has.
 inline constexpr std::string_view kEmbeddingName = "embedding.weight", kHeadName = "head.weight";
+// Where the embedding is narrower than the model.
+inline constexpr std::string_view kHeadProjectionName = "project_out.weight";
 
 // What one decoder's graph is, beside its sizes. A family's file fills it in.
 struct DecoderGraph {

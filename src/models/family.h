@@ -18,7 +18,7 @@ struct FtFormat {
   // Whether a config.ini is of this family, and what it says. `where` names the file in errors.
   bool (*matches)(const Ini& ini);
   ModelConfig (*read_config)(const Ini& ini, std::string_view where);
-  // The [gpt] section that FT's converter writes, keys in its order. FT takes the input folder as the model's
+  // The [gpt] section that FT's converter writes. FT takes the input folder as the model's
   // name. kUnsupported for a model that FT's graph cannot run.
   std::vector<std::pair<std::string, std::string>> (*write_config)(const ModelConfig& config,
                                                                    const std::string& model_name,

@@ -20,6 +20,16 @@ constexpr NameRow kRows[] = {
     {"head.weight", "model.lm_head.weight"},
 };
 
+IniKeys keys_of(const FtGraph& graph) {
+  const auto says = [](bool value) { return value ? "True" : "False"; };
+  return {{"layernorm_type", graph.post_norm ? "post_layernorm" : "pre_layernorm"},
+          {"activation_type", graph.activation == Activation::kRelu ? "Relu" : "Gelu"},
+          {"has_positional_encoding", says(graph.learned_positions)},
+          {"has_pre_decoder_layernorm", says(graph.embedding_norm)},
+          {"has_post_decoder_layernorm", says(graph.final_norm)},
+          {"use_attention_linear_bias", says(graph.alibi)}};
+}
+
 }  // namespace
 
 const NameTable kFtGptNames = {.rows = kRows};
@@ -62,15 +72,37 @@ ModelConfig read_ft_gpt(const Ini& ini, std::string_view where) {
   return config;
 }
 
-void check_ft_graph(const Ini& ini, const IniKeys& graph, bool all, std::string_view where) {
-  for (const auto& [key, value] : graph)
+void check_ft_graph(const Ini& ini, const FtGraph& graph, bool all, std::string_view where) {
+  for (const auto& [key, value] : keys_of(graph))
     if (all || ini_find(ini, "gpt", key)) ini_must_say(ini, "gpt", key, value, where);
 }
 
-IniKeys ft_gpt_ids(const ModelConfig& config) {
-  // FT has room for one end id; where there is none, its converter fails, and its runtime takes -1 for no id.
-  return {{"start_id", std::to_string(config.bos_id)},
-          {"end_id", std::to_string(config.end_ids.empty() ? -1 : config.end_ids.front())}};
+void read_ft_positions(const Ini& ini, std::string_view where, ModelConfig& config) {
+  config.max_positions = ini_int(ini, "gpt", "max_pos_seq_len", 0, INT32_MAX, where);
+  check_positions(config, where);
+}
+
+IniKeys write_ft_gpt(const ModelConfig& config, const std::string& model_name, int tensor_para_size,
+                     DType dtype, const std::string& variant, const FtGraph& graph) {
+  IniKeys keys = {{"model_name", model_name},
+                  {"head_num", std::to_string(config.heads)},
+                  {"size_per_head", std::to_string(config.head_size)},
+                  {"inter_size", std::to_string(config.inter_size)}};
+  if (graph.learned_positions) keys.emplace_back("max_pos_seq_len", std::to_string(config.max_positions));
+  const IniKeys more = {{"num_layer", std::to_string(config.layers)},
+                        {"vocab_size", std::to_string(config.vocab_size)},
+                        {"start_id", std::to_string(config.bos_id)},
+                        // FT has room for one end id; where there is none, its converter fails, and its
+                        // runtime takes -1 for no id.
+                        {"end_id", std::to_string(config.end_ids.empty() ? -1 : config.end_ids.front())},
+                        {"weight_data_type", std::string(name_of(dtype))},
+                        {"tensor_para_size", std::to_string(tensor_para_size)},
+                        {"model_variant", variant},
+                        {"layernorm_eps", fmt::format("{}", config.norm_eps)}};
+  const IniKeys stated = keys_of(graph);
+  keys.insert(keys.end(), more.begin(), more.end());
+  keys.insert(keys.end(), stated.begin(), stated.end());
+  return keys;
 }
 
 }  // namespace bolide

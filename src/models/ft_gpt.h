@@ -20,10 +20,22 @@ ModelConfig read_ft_gpt(const Ini& ini, std::string_view where);
 std::string ft_gpt_variant(const Ini& ini);
 
 using IniKeys = std::vector<std::pair<std::string, std::string>>;
-// kCorrupt unless the section says each of these, in any case of letters. With `all` none may be missing.
-void check_ft_graph(const Ini& ini, const IniKeys& graph, bool all, std::string_view where);
 
-// start_id and end_id as FT has them.
-IniKeys ft_gpt_ids(const ModelConfig& config);
+// What [gpt] says of a family's graph.
+struct FtGraph {
+  bool post_norm = false;
+  Activation activation = Activation::kGeluTanh;  // or kRelu: FT has no other
+  bool learned_positions = true, embedding_norm = false, final_norm = true, alibi = false;
+};
+// kCorrupt unless the section says all of this, in any case of letters. With `all` none may be missing.
+void check_ft_graph(const Ini& ini, const FtGraph& graph, bool all, std::string_view where);
+
+// The length of the table of positions that the section states, which read_ft_gpt() leaves out.
+void read_ft_positions(const Ini& ini, std::string_view where, ModelConfig& config);
+
+// The section as FT's converters write it, and what they leave to a default: the variant, the graph and the
+// norms' epsilon.
+IniKeys write_ft_gpt(const ModelConfig& config, const std::string& model_name, int tensor_para_size,
+                     DType dtype, const std::string& variant, const FtGraph& graph);
 
 }  // namespace bolide

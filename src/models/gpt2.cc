@@ -68,24 +68,16 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
 
 bool matches_ft(const Ini& ini) { return ft_gpt_variant(ini) == "gpt"; }
 
-// FT's converter writes none of these, and its runtime takes them for granted.
-IniKeys graph_of(Activation activation) {
-  return {{"layernorm_type", "pre_layernorm"},
-          {"activation_type", activation == Activation::kRelu ? "Relu" : "Gelu"},
-          {"has_positional_encoding", "True"},
-          {"has_pre_decoder_layernorm", "False"},
-          {"has_post_decoder_layernorm", "True"},
-          {"use_attention_linear_bias", "False"}};
-}
+// FT's converter writes none of it, and its runtime takes it for granted.
+FtGraph graph_of(const Gpt2& gpt2) { return {.activation = gpt2.activation}; }
 
 ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
   ModelConfig config = read_ft_gpt(ini, where);
   config.architecture = kGpt2Family.architecture;
-  config.max_positions = ini_int(ini, "gpt", "max_pos_seq_len", 0, INT32_MAX, where);
-  check_positions(config, where);
+  read_ft_positions(ini, where, config);
   Gpt2 gpt2;
   if (ini_says(ini, "gpt", "activation_type", "Relu")) gpt2.activation = Activation::kRelu;
-  check_ft_graph(ini, graph_of(gpt2.activation), false, where);
+  check_ft_graph(ini, graph_of(gpt2), false, where);
   config.family_config = gpt2;
   return config;
 }
@@ -102,23 +94,7 @@ IniKeys write_ft_config(const ModelConfig& config, const std::string& model_name
          : !gpt2.scale_attention ? "scale_attn_weights"
                                  : "scale_attn_by_inverse_layer_idx");
   }
-  IniKeys keys = {{"model_name", model_name},
-                  {"head_num", std::to_string(config.heads)},
-                  {"size_per_head", std::to_string(config.head_size)},
-                  {"inter_size", std::to_string(config.inter_size)},
-                  {"max_pos_seq_len", std::to_string(config.max_positions)},
-                  {"num_layer", std::to_string(config.layers)},
-                  {"vocab_size", std::to_string(config.vocab_size)}};
-  const IniKeys ids = ft_gpt_ids(config);
-  keys.insert(keys.end(), ids.begin(), ids.end());
-  keys.insert(keys.end(), {{"weight_data_type", std::string(name_of(dtype))},
-                           {"tensor_para_size", std::to_string(tensor_para_size)},
-                           // Beyond FT's own, so that nothing is left to a default.
-                           {"model_variant", "gpt"},
-                           {"layernorm_eps", fmt::format("{}", config.norm_eps)}});
-  const IniKeys graph = graph_of(gpt2.activation);
-  keys.insert(keys.end(), graph.begin(), graph.end());
-  return keys;
+  return write_ft_gpt(config, model_name, tensor_para_size, dtype, "gpt", graph_of(gpt2));
 }
 
 constexpr FtFormat kFt = {matches_ft, read_ft_config, write_ft_config, kFtGptNames};

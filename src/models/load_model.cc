@@ -63,13 +63,16 @@ void check_memory(const Family& family, const ModelConfig& config, const ModelOp
     wanted += weights + std::min(weight_bytes(specs, rank, DType::kF32), loading);
   }
   if (wanted <= options.available_bytes) return;
+  std::vector<std::string_view> others;
+  for (const WeightScheme* scheme : all_weight_schemes())
+    if (scheme != storage.scheme) others.push_back(scheme->name);
   fail(ErrorCode::kResource,
        "the model needs {} bytes of memory to load as {}{}, and {} are available: use a smaller --data-type, "
-       "--weight-scheme int8, or more "
+       "another --weight-scheme ({}), or more "
        "ranks (--tensor-para-size, --pipeline-para-size) on several machines",
        wanted, name_of(storage.dtype),
        ranks.size() > 1 ? fmt::format(" in {} ranks on this machine", ranks.size()) : "",
-       options.available_bytes);
+       options.available_bytes, fmt::join(others, ", "));
 }
 
 }  // namespace
@@ -95,7 +98,11 @@ LoadedModel load_model(const ModelOptions& options, const Context& context, cons
     std::erase_if(gemms, [&](const WeightSpec& spec) {
       return !spec.is_matrix() || spec.dense || (spec.name == kEmbeddingName && !config.tied_head);
     });
-    for (const WeightSpec& spec : gemms) loaded.gemm_parameters += spec.shape.count();
+    for (const WeightSpec& spec : gemms) {
+      loaded.gemm_parameters += spec.shape.count();
+      if (spec.name == kHeadName || spec.name == kEmbeddingName || spec.name == kHeadProjectionName)
+        loaded.head_parameters += spec.shape.count();
+    }
     loaded.gemm_bytes = weight_bytes(gemms, {}, storage);
     return loaded;
   };

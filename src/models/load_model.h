@@ -14,7 +14,7 @@ namespace bolide {
 struct ModelOptions {
   std::filesystem::path path = {};      // a folder; with `dummy` also a config.json
   std::optional<DType> data_type = {};  // default: the checkpoint's own
-  const WeightScheme* scheme = &kDenseScheme;
+  const WeightScheme* scheme = &find_weight_scheme("");
   bool dummy = false;  // random weights at the config's shape
   uint64_t dummy_seed = 0;
   LoadProgress on_load = {};
@@ -28,7 +28,7 @@ struct LoadedModel {
   DType data_type, checkpoint_dtype;  // of its weights, and of what they were read from
   int64_t weight_bytes = 0;
   // Of all ranks together: see ModelInfo.
-  int64_t gemm_parameters = 0, gemm_bytes = 0;
+  int64_t gemm_parameters = 0, gemm_bytes = 0, head_parameters = 0;
 };
 // kUsage naming what cannot be divided over so many ranks, and by what it can.
 void check_divides(const ModelConfig& config, const Dist& dist);

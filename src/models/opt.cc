@@ -78,20 +78,14 @@ std::string variant_of(const Ini& ini) {
 
 bool matches_ft(const Ini& ini) { return variant_of(ini).starts_with("opt"); }
 
-IniKeys graph_of(const Opt& opt) {
-  return {{"layernorm_type", opt.pre_norm ? "pre_layernorm" : "post_layernorm"},
-          {"activation_type", opt.activation == Activation::kRelu ? "Relu" : "Gelu"},
-          {"has_positional_encoding", "True"},
-          {"has_pre_decoder_layernorm", "False"},
-          {"has_post_decoder_layernorm", opt.final_norm ? "True" : "False"},
-          {"use_attention_linear_bias", "False"}};
+FtGraph graph_of(const Opt& opt) {
+  return {.post_norm = !opt.pre_norm, .activation = opt.activation, .final_norm = opt.final_norm};
 }
 
 ModelConfig read_ft_config(const Ini& ini, std::string_view where) {
   ModelConfig config = read_ft_gpt(ini, where);
   config.architecture = kOptFamily.architecture;
-  config.max_positions = ini_int(ini, "gpt", "max_pos_seq_len", 0, INT32_MAX, where);
-  check_positions(config, where);
+  read_ft_positions(ini, where, config);
   const std::string variant = variant_of(ini);
   if (variant != "opt-pre" && variant != "opt-post") {
     fail(ErrorCode::kCorrupt, "{}: [gpt] model_variant={} is neither opt-pre nor opt-post", where,
@@ -124,20 +118,8 @@ IniKeys write_ft_config(const ModelConfig& config, const std::string& model_name
          "itself",
          key);
   }
-  IniKeys keys = {{"model_name", model_name},
-                  {"head_num", std::to_string(config.heads)},
-                  {"size_per_head", std::to_string(config.head_size)},
-                  {"inter_size", std::to_string(config.inter_size)},
-                  {"max_pos_seq_len", std::to_string(config.max_positions)},
-                  {"num_layer", std::to_string(config.layers)},
-                  {"vocab_size", std::to_string(config.vocab_size)},
-                  {"tensor_para_size", std::to_string(tensor_para_size)},
-                  {"weight_data_type", std::string(name_of(dtype))},
-                  {"model_variant", opt.pre_norm ? "opt-pre" : "opt-post"},
-                  {"layernorm_eps", fmt::format("{}", config.norm_eps)}};
-  for (const IniKeys& more : {graph_of(opt), ft_gpt_ids(config)})
-    keys.insert(keys.end(), more.begin(), more.end());
-  return keys;
+  return write_ft_gpt(config, model_name, tensor_para_size, dtype, opt.pre_norm ? "opt-pre" : "opt-post",
+                      graph_of(opt));
 }
 
 constexpr FtFormat kFt = {matches_ft, read_ft_config, write_ft_config, kFtGptNames};

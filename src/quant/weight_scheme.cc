@@ -12,9 +12,10 @@ constexpr const WeightScheme* kSchemes[] = {&kDenseScheme, &kInt8Scheme};
 
 }  // namespace
 
-std::span<const WeightScheme* const> weight_schemes() { return kSchemes; }
+std::span<const WeightScheme* const> all_weight_schemes() { return kSchemes; }
 
 const WeightScheme& find_weight_scheme(std::string_view name) {
+  if (name.empty()) return *kSchemes[0];
   std::vector<std::string_view> names;
   for (const WeightScheme* scheme : kSchemes) {
     if (scheme->name == name) return *scheme;

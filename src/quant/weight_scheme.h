@@ -38,7 +38,8 @@ class StoredWeight {
 
 // A way to store weights. Another one is a folder beside dense/ and a row in weight_scheme.cc.
 struct WeightScheme {
-  std::string_view name;  // of --weight-scheme
+  std::string_view name;     // of --weight-scheme
+  std::string_view summary;  // a line of help
   // `dtype` is what x meets the weights as. Zero-filled, on the context's device; without memory where the
   // context counts.
   std::unique_ptr<StoredWeight> (*allocate)(const Context& context, int64_t rows, int64_t cols, DType dtype);
@@ -46,12 +47,15 @@ struct WeightScheme {
   int64_t (*bytes)(int64_t rows, int64_t cols, DType dtype, Device device);
   int64_t (*loading_bytes)(int64_t rows, int64_t cols, Device device);
   bool whole_rows = false;  // a rank that holds some columns of a row must see all of them
+  int int8_mode = 0;        // FT's number for it
+  // cuBLASLt gets its products whole, as a gemm_config names them, and may be asked about them beforehand.
+  bool library_gets_whole_products = false;
 };
 
 extern const WeightScheme kDenseScheme;
 
-// All schemes, the dense one first; by name, kUsage for another word.
-std::span<const WeightScheme* const> weight_schemes();
+// All schemes, the default one first; by name ("": that one), kUsage for another word.
+std::span<const WeightScheme* const> all_weight_schemes();
 const WeightScheme& find_weight_scheme(std::string_view name);
 
 // How a model's matrices are stored: a scheme, and the type that x meets them as.

@@ -135,7 +135,7 @@ RankParts load_rank(const RankConfig& config, std::unique_ptr<Transport> world) 
     const UnloadedModel unloaded = build_model(options, parts.ranks.dist);
     check_driven(*unloaded.model);
     check_model_fits(unloaded.model->shape(), device);
-    if (device == Device::kCuda && !config.deterministic && options.scheme == &kDenseScheme) {
+    if (device == Device::kCuda && !config.deterministic && options.scheme->library_gets_whole_products) {
       prepared = prepare_library(context, unloaded.model->weights(), parts.ranks.dist, unloaded.data_type,
                                  config.chunk_tokens);
     }
@@ -151,6 +151,7 @@ RankParts load_rank(const RankConfig& config, std::unique_ptr<Transport> world) 
     parts.weight_bytes = loaded.weight_bytes;
     parts.gemm_parameters = loaded.gemm_parameters;
     parts.gemm_bytes = loaded.gemm_bytes;
+    parts.head_parameters = loaded.head_parameters;
     parts.random_weights = options.dummy;
   });
   parts.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -12,11 +12,12 @@ namespace bolide {
 struct RankParts {
   Ranks ranks;
   std::unique_ptr<Model> model;
-  DType data_type = DType::kF32;                // of the weights, and of the cache
-  DType checkpoint_dtype = DType::kF32;         // of the files
-  int64_t weight_bytes = 0;                     // of this rank
-  int64_t gemm_parameters = 0, gemm_bytes = 0;  // of all ranks together: see ModelInfo
-  int ranks_here = 1;                           // that share this machine's memory
+  DType data_type = DType::kF32;         // of the weights, and of the cache
+  DType checkpoint_dtype = DType::kF32;  // of the files
+  int64_t weight_bytes = 0;              // of this rank
+  // Of all ranks together: see ModelInfo.
+  int64_t gemm_parameters = 0, gemm_bytes = 0, head_parameters = 0;
+  int ranks_here = 1;  // that share this machine's memory
   int threads = 1;
   int device_index = 0;  // which GPU
   bool random_weights = false;

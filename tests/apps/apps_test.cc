@@ -359,7 +359,8 @@ TEST(BenchRun, WorkOfAKnownShape) {
   info.vocab_size = 100, info.hidden_size = 8, info.layers = 2, info.heads = 2, info.kv_heads = 2,
   info.head_size = 4;
   info.inter_size = 32, info.kv_bytes_per_token = 2 * 2 * 8 * 2;
-  info.gemm_parameters = 2 * (8 * 24 + 8 * 8 + 2 * 8 * 32) + 800, info.gemm_bytes = 2 * info.gemm_parameters;
+  info.gemm_parameters = 2 * (8 * 24 + 8 * 8 + 2 * 8 * 32) + 800, info.gemm_bytes = 2 * info.gemm_parameters,
+  info.head_parameters = 800;
   const double layers = 2 * (8 * 24 + 8 * 8 + 2 * 8 * 32), head = 800;
   const Work decode = decode_work(info, 3, 10, 4);
   EXPECT_DOUBLE_EQ(decode.bytes, 2 * (layers + head) + 3 * 12 * 64);

@@ -219,6 +219,14 @@ class BadRequests(CommandTest):
         for bad in (211, -1, 2**31 - 1):
             self.refuse([{"input_ids": [5, bad]}], "line 2", f"token id {bad} ", written=1, codes=[1])
 
+    def test_no_request_at_all(self):
+        path = self.jsonl("none.jsonl", [])
+        for name, options in ((path, {}), ("-", {"input": ""})):
+            done = self.run_bolide("generate", "--model", golden("heads3_fp32"), "--input", name, **options)
+            self.assertEqual((done.returncode, done.stdout), (0, ""))
+            self.assertIn("standard input holds no request" if options else "none.jsonl holds no request", done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1)
+
     def test_empty_prompt(self):
         self.refuse([{"input_ids": []}], "line 1", "empty", codes=[1])
 

@@ -105,6 +105,17 @@ class Convert(CommandTest):
             self.ok("convert", "-i", golden("heads3_fp32"), "-o", self.folder / str(number), "-p", processes)
             self.assertTrue((self.folder / str(number) / "1-gpu" / "config.ini").exists())
 
+    def test_a_failed_run_leaves_no_folder(self):
+        model = self.golden_copy("heads3_fp32")
+        (model / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes()[:-4])
+        outer = self.folder / "out"
+        for place in (outer, outer / "of" / "it"):
+            self.refused("convert", "-i", model, "-o", place, codes=[1], says="model.safetensors")
+            self.assertFalse(outer.exists())
+        outer.mkdir()
+        self.refused("convert", "-i", model, "-o", outer / "of", codes=[1], says="model.safetensors")
+        self.assertEqual(list(outer.iterdir()), [])
+
     def test_the_input_is_not_overwritten(self):
         self.ok("convert", "-i", golden("heads3_fp32"), "-o", self.folder)
         folder = self.folder / "1-gpu"

@@ -84,6 +84,8 @@ class Usage(CommandTest):
                       ["--gemm-config", "none"], ["--all-reduce", "nccl"], ["--all-reduce", "one_shot"]):
             with self.subTest(flags):
                 self.refused(*base, *flags, codes=[2], says=(flags[0], "add --device cuda"))
+        self.refused(*base, "--device", "cuda", "--all-reduce", "host", codes=[2],
+                     says=("--all-reduce", "several ranks", "--tensor-para-size"))
         for device in ([], ["--device", "cuda"]):
             for value in ("0", "-0.1", "1.5", "nan", "inf", "half"):
                 with self.subTest(device=device, value=value):

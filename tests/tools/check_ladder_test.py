@@ -17,6 +17,11 @@ GOOD = {
     "src/models/registry.cc": '#include "models/llama.h"\nFamily* kFamilies[] = {&kLlamaFamily};\n',
     "src/models/llama.h": "extern Family kLlamaFamily;  // LLaMA\n",
     "src/layers/rope.h": "// LLaMA's\nfloat llama3();\n",
+    "src/quant/weight_scheme.cc": "Scheme* kSchemes[] = {&kInt8Scheme};\n",
+    "src/quant/int8/int8.cc": 'Scheme kInt8Scheme = {"int8"};\n',
+    "src/ops/int8.cc": 'name_of("int8"); bool int8;\n',
+    "src/models/rope_config.cc": 'Kind kTypes[] = {{"yarn", RopeType::kYarn}};\n',
+    "src/layers/rotary.cc": "if (type == RopeType::kYarn) {}\n",
     "src/engine/engine.cc": '#include "bolide/engine.h"\n#include "ops/matmul.h"\n#include "text/bpe.h"\n',
     "apps/main.cc": '#include <CLI/CLI.hpp>\n#include "bolide/engine.h"\n',
 }
@@ -111,12 +116,31 @@ class CheckLadderTest(unittest.TestCase):
         self.assertEqual((code, findings), (0, ""))
 
     def test_a_family_outside_its_file(self):
+        self.expect_finding("apps/bad.cc", "kLlamaFamily;\n", "names Llama")
         self.expect_finding("src/engine/bad.cc", '\nif (name == "LlamaForCausalLM") {}\n', ":2:", "names Llama")
         self.expect_finding("src/models/other.cc", "run(kLlamaFamily);\n", "belongs into src/models/llama.cc")
         for name in ("is_llama", "LLAMAForCausalLM", "LLAMA", "a.llama", "kLlama"):
             self.expect_finding("src/engine/bad.cc", f"{name};\n", ":1:", "names Llama")
         code, findings = self.check(files={"src/engine/ok.cc": "llama3; llamas; Llamas; LLAMAS_OF; collama;\n"})
         self.assertEqual((code, findings), (0, ""))
+
+    def test_a_weight_scheme_outside_its_folder(self):
+        for name in ("src/engine/bad.cc", "src/weights/bad.cc", "apps/bad.cc", "include/bolide/bad.h", "src/quant/dense/bad.cc"):
+            for text in ('if (scheme == "int8") {}\n', "use(kInt8Scheme);\n", 'fail("use --weight-scheme int8, or");\n', 'f("int8|a");\n'):
+                self.expect_finding(name, text, ":1:", "names Int8", "src/quant/int8/")
+        code, findings = self.check(files={"src/engine/ok.cc": 'int8_t a; f("--int8_mode"); // "int8"\n',
+                                           "src/tensor/ok.cc": 'f("int8");\n'})
+        self.assertEqual((code, findings), (0, ""))
+
+    def test_a_kind_of_positions_outside_its_file(self):
+        self.expect_finding("src/models/bad.cc", 'if (type == "yarn") {}\n', ":1:", '"yarn"', "rope_config.cc")
+        self.expect_finding("src/engine/bad.cc", "\nf(RopeType::kYarn);\n", ":2:", "RopeType::kYarn")
+        code, findings = self.check(files={"src/engine/ok.cc": 'f("yarn");  // RopeType::kYarn\n'})
+        self.assertEqual((code, findings), (0, ""))
+
+    def test_a_table_that_cannot_be_read_is_a_finding(self):
+        for table in ("src/models/registry.cc", "src/quant/weight_scheme.cc", "src/models/rope_config.cc"):
+            self.expect_finding(table, "// {&kInt8Scheme, &kLlamaFamily}\n", "has no rows")
 
     def test_comments_are_not_includes(self):
         code, findings = self.check(files={

@@ -1,8 +1,6 @@
 // Tiles of AMX-BF16: 16 x 16 sums from 32 k a step. Compiled with -mamx-tile -mamx-bf16 and AVX-512, so this
 // file may include nothing but plain data.
-#include <immintrin.h>
-
-#include "ops/cpu/gemm_bf16.h"
+#include "ops/cpu/gemm_bf16-inl.h"
 
 namespace bolide::cpu {
 namespace {
@@ -46,13 +44,8 @@ void store_block(float* y, int64_t y_stride, int rows, int64_t columns, bool acc
   }
   alignas(64) float block[16 * 16];
   store_register<kRegister>(block, 64);
-  const __mmask16 mask = columns >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << columns) - 1);
-  const __m512 factor = scale ? _mm512_maskz_loadu_ps(mask, scale) : _mm512_set1_ps(1);
-  for (int r = 0; r < rows && r < kTileRows; ++r) {
-    const __m512 before = accumulate ? _mm512_maskz_loadu_ps(mask, y + r * y_stride) : _mm512_setzero_ps();
-    _mm512_mask_storeu_ps(y + r * y_stride, mask,
-                          _mm512_fmadd_ps(_mm512_load_ps(block + r * 16), factor, before));
-  }
+  for (int r = 0; r < rows && r < kTileRows; ++r)
+    store_sums(y + r * y_stride, columns, accumulate, scale, _mm512_load_ps(block + r * 16));
 }
 
 template <int kHalves, int kPanels>
@@ -127,18 +120,9 @@ const TileKernels& amx_kernels() {
 
 void pack_amx(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out) {
   for (int64_t k = 0; k < columns; k += 32) {
-    const int64_t left = columns - k;
-    const __mmask16 low = left >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << left) - 1);
-    const __mmask16 high = left >= 32   ? 0xFFFF
-                           : left <= 16 ? 0
-                                        : static_cast<__mmask16>((1u << (left - 16)) - 1);
     std::byte* to = out + k / 32 * kStepBytes;
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* row = x + r * stride + k;
-      const __m512bh line =
-          _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, row + 16), _mm512_maskz_loadu_ps(low, row));
-      _mm512_store_si512(to + r * 64, reinterpret_cast<__m512i>(line));
-    }
+    for (int64_t r = 0; r < rows; ++r)
+      _mm512_store_si512(to + r * 64, round_to_bf16(x + r * stride + k, columns - k));
     for (int64_t r = rows; r < kTileRows; ++r) _mm512_store_si512(to + r * 64, _mm512_setzero_si512());
   }
 }

@@ -1,8 +1,6 @@
 // Register tiles of vdpbf16ps, which Highway 1.0.3 has no target for. This file is compiled with
 // -mavx512bf16 and may include nothing but plain data.
-#include <immintrin.h>
-
-#include "ops/cpu/gemm_bf16.h"
+#include "ops/cpu/gemm_bf16-inl.h"
 
 namespace bolide::cpu {
 namespace {
@@ -14,18 +12,6 @@ __m512bh broadcast_pair(const std::byte* pair) {
   int bits;
   __builtin_memcpy(&bits, pair, sizeof(bits));
   return reinterpret_cast<__m512bh>(_mm512_set1_epi32(bits));
-}
-
-template <int kPanels>
-void store_row(float* y, int64_t columns, bool accumulate, const float* scale, const __m512* sum) {
-  for (int p = 0; p < kPanels; ++p) {
-    const int64_t left = columns - p * 16;
-    const __mmask16 mask = left >= 16 ? 0xFFFF : left <= 0 ? 0 : static_cast<__mmask16>((1u << left) - 1);
-    const __m512 before = accumulate ? _mm512_maskz_loadu_ps(mask, y + p * 16) : _mm512_setzero_ps();
-    const __m512 after = scale ? _mm512_fmadd_ps(sum[p], _mm512_maskz_loadu_ps(mask, scale + p * 16), before)
-                               : _mm512_add_ps(before, sum[p]);
-    _mm512_mask_storeu_ps(y + p * 16, mask, after);
-  }
 }
 
 template <int kRows, int kPanels>
@@ -64,7 +50,9 @@ void tile(const Tile& args, int) {
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
-    store_row<kPanels>(args.y + r * args.y_stride, args.columns, args.accumulate, args.scale, sum[r]);
+    for (int p = 0; p < kPanels; ++p)
+      store_sums(args.y + r * args.y_stride + p * 16, args.columns - p * 16, args.accumulate,
+                 args.scale ? args.scale + p * 16 : nullptr, sum[r][p]);
 }
 
 template <int kRows>
@@ -94,17 +82,9 @@ const TileKernels& bf16_dot_kernels() {
 // 32 elements a time: rounded to bf16 as 16 pairs, then the four rows' pairs are interleaved.
 void pack_bf16_dot(const float* x, int64_t stride, int64_t rows, int64_t columns, std::byte* out) {
   for (int64_t k = 0; k < columns; k += 32) {
-    const int64_t left = columns - k;
-    const __mmask16 low = left >= 16 ? 0xFFFF : static_cast<__mmask16>((1u << left) - 1);
-    const __mmask16 high = left >= 32   ? 0xFFFF
-                           : left <= 16 ? 0
-                                        : static_cast<__mmask16>((1u << (left - 16)) - 1);
     __m512i pair[kGroup];
-    for (int r = 0; r < kGroup; ++r) {
-      const float* row = x + (r < rows ? r * stride : 0) + k;
-      pair[r] = reinterpret_cast<__m512i>(
-          _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, row + 16), _mm512_maskz_loadu_ps(low, row)));
-    }
+    for (int r = 0; r < kGroup; ++r)
+      pair[r] = round_to_bf16(x + (r < rows ? r * stride : 0) + k, columns - k);
     const __m512i a = _mm512_unpacklo_epi32(pair[0], pair[1]), b = _mm512_unpackhi_epi32(pair[0], pair[1]);
     const __m512i c = _mm512_unpacklo_epi32(pair[2], pair[3]), d = _mm512_unpackhi_epi32(pair[2], pair[3]);
     // Pairs 4i .. 4i + 3 of the four rows lie in lane i of these.

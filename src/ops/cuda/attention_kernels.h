@@ -72,7 +72,7 @@ bool attention_decode(const Context& context, const AttentionParams& params, DTy
                       int64_t max_kv_length);
 
 // What attention_decode() gives to attention_ring(), for steps of many sequences.
-struct DecodeParams;  // device/attention_decode.cuh
+struct DecodeParams;  // device/decode_worker.cuh
 struct DecodeCase {
   DType dtype;  // of everything
   int64_t head_size, rows, pages, max_kv_length;

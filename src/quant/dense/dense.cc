@@ -24,7 +24,11 @@ int64_t bytes(int64_t rows, int64_t cols, DType dtype, Device device) {
 
 }  // namespace
 
-const WeightScheme kDenseScheme = {"dense", allocate, bytes,
-                                   [](int64_t, int64_t, Device) { return int64_t{0}; }};
+const WeightScheme kDenseScheme = {.name = "dense",
+                                   .summary = "as --data-type says",
+                                   .allocate = allocate,
+                                   .bytes = bytes,
+                                   .loading_bytes = [](int64_t, int64_t, Device) { return int64_t{0}; },
+                                   .library_gets_whole_products = true};
 
 }  // namespace bolide

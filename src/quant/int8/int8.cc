@@ -68,6 +68,13 @@ int64_t loading_bytes(int64_t rows, int64_t cols, Device device) {
 
 }  // namespace
 
-const WeightScheme kInt8Scheme = {"int8", allocate, bytes, loading_bytes, true};
+const WeightScheme kInt8Scheme = {
+    .name = "int8",
+    .summary = "a byte a weight and one scale an output channel, made while loading",
+    .allocate = allocate,
+    .bytes = bytes,
+    .loading_bytes = loading_bytes,
+    .whole_rows = true,
+    .int8_mode = 1};
 
 }  // namespace bolide
