@@ -11,8 +11,7 @@ namespace bolide::text {
 namespace {
 
 // The fields of a protobuf message, one after another. SentencePiece's own library has no interface for the
-// settings of the normalizer nor for which pieces are the user's, and ends the process on some damaged files;
-// the format of the wire is these few lines.
+// settings of the normalizer nor for which pieces are the user's; the format of the wire is these few lines.
 class Fields {
  public:
   Fields(std::string_view bytes, std::string_view where) : bytes_(bytes), where_(where) {}
