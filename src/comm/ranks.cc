@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 namespace {

@@ -6,6 +6,7 @@
 #include "machine/resources.h"
 #include "ops/limits.h"
 #include "tensor/device.h"
+#include "tensor/has_cuda.h"
 #include "worker/gemm_config.h"
 
 namespace bolide {

@@ -4,6 +4,7 @@
 
 #include "ops/check.h"
 #include "ops/rotary.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 namespace {

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "ops/check.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 

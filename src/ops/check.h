@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "ops/norm.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 

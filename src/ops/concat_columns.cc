@@ -1,6 +1,7 @@
 #include "ops/concat_columns.h"
 
 #include "ops/check.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 

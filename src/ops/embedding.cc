@@ -1,6 +1,7 @@
 #include "ops/embedding.h"
 
 #include "ops/check.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 

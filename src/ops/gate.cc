@@ -1,6 +1,7 @@
 #include "ops/gate.h"
 
 #include "ops/check.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 

@@ -1,6 +1,7 @@
 #include "ops/gather_rows.h"
 
 #include "ops/check.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 

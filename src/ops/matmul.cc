@@ -6,6 +6,7 @@
 #include "ops/check.h"
 #include "ops/cuda/matmul_kernels.h"
 #include "ops/gate.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 namespace {

@@ -1,6 +1,7 @@
 #include "ops/norm.h"
 
 #include "ops/check.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 

@@ -1,6 +1,7 @@
 #include "ops/packed_matrix.h"
 
 #include "ops/check.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 

@@ -1,6 +1,7 @@
 #include "ops/tune.h"
 
 #include "ops/check.h"
+#include "tensor/has_cuda.h"
 
 namespace bolide {
 namespace {

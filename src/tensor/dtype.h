@@ -69,8 +69,13 @@ std::string_view name_of(DType dtype);
 // The floating types by those names (also float32, float16, bfloat16); kUsage for another word.
 DType parse_data_type(std::string_view name);
 
+// A type without a dtype does not compile.
 template <class T>
-inline constexpr DType kDTypeOf = DType::kF32;
+struct DTypeOf;
+template <class T>
+inline constexpr DType kDTypeOf = DTypeOf<T>::value;
+template <>
+inline constexpr DType kDTypeOf<float> = DType::kF32;
 template <>
 inline constexpr DType kDTypeOf<f16> = DType::kF16;
 template <>

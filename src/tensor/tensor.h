@@ -10,13 +10,6 @@ namespace bolide {
 
 enum class Device : uint8_t { kCpu, kCuda };
 
-// Whether this build has kCuda. Used with `if constexpr`, so that no other file needs an #ifdef.
-#ifdef BOLIDE_HAS_CUDA
-inline constexpr bool kHasCuda = true;
-#else
-inline constexpr bool kHasCuda = false;
-#endif
-
 // Where memory begins that is only counted: views of it are not empty, nor do they overlap, and whoever reads
 // through one is caught by the hardware.
 inline std::byte* const kNoMemory = reinterpret_cast<std::byte*>(uintptr_t{1} << 63);  // NOLINT

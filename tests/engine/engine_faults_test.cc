@@ -14,6 +14,7 @@
 #include "engine/engine_fixture.h"
 #include "engine/resolve.h"
 #include "support/expect_error.h"
+#include "tensor/has_cuda.h"
 
 namespace {
 
