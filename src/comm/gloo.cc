@@ -22,7 +22,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "comm/meeting.h"
+#include "comm/rendezvous.h"
 #include "comm/termination.h"
 #include "comm/transport.h"
 
@@ -392,9 +392,9 @@ std::string network_address() {
 }
 
 // What to listen at for the other ranks.
-gloo::transport::tcp::attr own_address(Meeting& meeting, int rank) {
+gloo::transport::tcp::attr own_address(Rendezvous& rendezvous, int rank) {
   const std::string mine = host_identity();
-  const auto identities = meeting.exchange(mine);
+  const auto identities = rendezvous.exchange(mine);
   const bool one_host = std::count(identities.begin(), identities.end(), mine) == std::ssize(identities);
   gloo::transport::tcp::attr address;
   for (const char* name : {"BOLIDE_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"}) {
@@ -403,7 +403,7 @@ gloo::transport::tcp::attr own_address(Meeting& meeting, int rank) {
       return address;
     }
   }
-  address.hostname = meeting.local_address();
+  address.hostname = rendezvous.local_address();
   if (address.hostname.empty()) address.hostname = one_host ? "127.0.0.1" : network_address();
   if (!one_host && is_loopback(address.hostname)) {
     fail(ErrorCode::kUsage,
@@ -415,9 +415,9 @@ gloo::transport::tcp::attr own_address(Meeting& meeting, int rank) {
   return address;
 }
 
-std::shared_ptr<gloo::transport::Context> connect_all(Meeting& meeting, int rank, int size,
+std::shared_ptr<gloo::transport::Context> connect_all(Rendezvous& rendezvous, int rank, int size,
                                                       std::chrono::duration<double> timeout) {
-  const auto address = own_address(meeting, rank);
+  const auto address = own_address(rendezvous, rank);
   std::shared_ptr<gloo::transport::Context> context;
   std::string mine;
   try {
@@ -434,7 +434,7 @@ std::shared_ptr<gloo::transport::Context> connect_all(Meeting& meeting, int rank
          rank, address.iface, address.hostname, text_of(error));
   }
   // Each rank has an address for each other one.
-  const auto addresses = meeting.exchange(mine);
+  const auto addresses = rendezvous.exchange(mine);
   const size_t bytes = mine.size() / static_cast<size_t>(size - 1);
   for (int other = 0; other < size; ++other) {
     if (other == rank) continue;
@@ -453,13 +453,13 @@ std::shared_ptr<gloo::transport::Context> connect_all(Meeting& meeting, int rank
 
 }  // namespace
 
-std::unique_ptr<Transport> make_gloo_transport(const GlooMeeting& meeting,
+std::unique_ptr<Transport> make_gloo_transport(const GlooRendezvous& rendezvous,
                                                std::chrono::duration<double> timeout) {
-  BOLIDE_CHECK(meeting.size > 1, "a world of {} has nobody to meet", meeting.size);
+  BOLIDE_CHECK(rendezvous.size > 1, "a world of {} has nobody to meet", rendezvous.size);
   const NoPipeSignal guard;
-  const auto place = make_meeting(meeting, timeout);
-  auto context = connect_all(*place, meeting.rank, meeting.size, timeout);
-  auto world = std::make_unique<GlooTransport>(meeting.rank, meeting.size, timeout, std::move(context));
+  const auto place = make_rendezvous(rendezvous, timeout);
+  auto context = connect_all(*place, rendezvous.rank, rendezvous.size, timeout);
+  auto world = std::make_unique<GlooTransport>(rendezvous.rank, rendezvous.size, timeout, std::move(context));
   world->barrier(Channel::kStart);
   place->leave();
   return world;

@@ -4,7 +4,7 @@
 
 namespace bolide {
 
-std::unique_ptr<Transport> make_gloo_transport(const GlooMeeting&, std::chrono::duration<double>) {
+std::unique_ptr<Transport> make_gloo_transport(const GlooRendezvous&, std::chrono::duration<double>) {
   fail(ErrorCode::kUnsupported,
        "this build has no Gloo, over which ranks meet without MPI. Install libgloo-dev and build again, or "
        "use "

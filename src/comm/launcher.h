@@ -16,7 +16,7 @@ struct Launch {
   };
   By by = By::kNothing;
   int rank = 0, size = 1;
-  std::string address;  // kVariables: where they meet, see GlooMeeting
+  std::string address;  // kVariables: where they meet, see GlooRendezvous
 };
 // Reads the environment only. `variable` replaces getenv in tests. kUsage for a variable that is no number, a
 // rank outside its world, or a rank without the others.

@@ -97,11 +97,11 @@ std::unique_ptr<Transport> make_mpi_transport(std::chrono::duration<double> time
 bool mpi_started();  // whether that has been called
 // This process as a rank of those that meet at `address`:`port`, where rank 0 listens. kUnsupported where the
 // build has no Gloo.
-struct GlooMeeting {
+struct GlooRendezvous {
   int rank = 0, size = 1;
   std::string address;  // "host:port", or "file:DIR": an empty folder that all of them see
 };
-std::unique_ptr<Transport> make_gloo_transport(const GlooMeeting& meeting,
+std::unique_ptr<Transport> make_gloo_transport(const GlooRendezvous& rendezvous,
                                                std::chrono::duration<double> timeout);
 
 }  // namespace bolide

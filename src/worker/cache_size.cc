@@ -90,7 +90,7 @@ int64_t cache_pages(const RankConfig& config, const KvCacheConfig& cache, int64_
 }
 
 // Whether all ranks could.
-bool all_could(const Ranks& ranks, bool mine) {
+bool all_could(const ProcessGroup& ranks, bool mine) {
   if (ranks.alone()) return mine;
   const std::byte word{mine};
   const std::vector<std::string> words = tell_all(*ranks.world, {&word, 1});

@@ -54,9 +54,9 @@ void read_draws(MessageReader& reader, StepResult& result) {
 
 }  // namespace
 
-void Pipeline::begin(Word word) {
+void Pipeline::begin(MessageKind kind) {
   message_.clear();
-  message_.add(word);
+  message_.add(kind);
 }
 
 void Pipeline::tell_all() {
@@ -66,7 +66,7 @@ void Pipeline::tell_all() {
 void Pipeline::announce(const StepPlan& plan) {
   if (ranks_.alone()) return;
   ranks_.world->at(fmt::format("step {}", ++step_));
-  begin(Word::kStep);
+  begin(MessageKind::kStep);
   visit_plan(plan, [&](const auto& field) { message_.add(field); });
   for (const RequestState* state : plan.sequences) {
     message_.add(state->id);
@@ -77,13 +77,13 @@ void Pipeline::announce(const StepPlan& plan) {
 
 void Pipeline::keep_alive() {
   if (ranks_.alone()) return;
-  begin(Word::kAlive);
+  begin(MessageKind::kAlive);
   tell_all();
 }
 
 void Pipeline::stop() {
   if (ranks_.alone()) return;
-  begin(Word::kStop);
+  begin(MessageKind::kStop);
   tell_all();
   ranks_.world->agree_to_end();
 }
@@ -97,18 +97,18 @@ std::optional<std::chrono::duration<double>> Pipeline::heartbeat() const {
 
 const StepPlan* Pipeline::next() {
   std::vector<std::byte> data;
-  Word word = Word::kAlive;
+  MessageKind kind = MessageKind::kAlive;
   do {
     data = ranks_.world->receive_message(0, Channel::kPlan);
-    word = MessageReader(data, "a plan").get<Word>();
-  } while (word == Word::kAlive);
-  if (word == Word::kStop) {
+    kind = MessageReader(data, "a plan").get<MessageKind>();
+  } while (kind == MessageKind::kAlive);
+  if (kind == MessageKind::kStop) {
     ranks_.world->agree_to_end();
     return nullptr;
   }
   ranks_.world->at(fmt::format("step {}", ++step_));
   MessageReader reader(data, "a plan");
-  reader.get<Word>();
+  reader.get<MessageKind>();
   visit_plan(plan_, [&]<class T>(T& field) {
     if constexpr (std::is_trivially_copyable_v<T>) {
       field = reader.get<T>();

@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "comm/message.h"
-#include "comm/ranks.h"
+#include "comm/process_group.h"
 #include "sched/step_plan.h"
 #include "worker/step_result.h"
 
@@ -14,7 +14,7 @@ namespace bolide {
 // alone each call does nothing. One thread at a time. Errors as in Transport, and final.
 class Pipeline {
  public:
-  explicit Pipeline(Ranks& ranks) : ranks_(ranks) {}
+  explicit Pipeline(ProcessGroup& ranks) : ranks_(ranks) {}
 
   // Rank 0. A step, before it runs it itself; that it still lives, though it has nothing to do; that it ends.
   void announce(const StepPlan& plan);
@@ -38,11 +38,11 @@ class Pipeline {
   void receive_result(StepResult& result);
 
  private:
-  enum class Word : uint8_t { kStep, kAlive, kStop };
-  void begin(Word word);
+  enum class MessageKind : uint8_t { kStep, kAlive, kStop };
+  void begin(MessageKind kind);
   void tell_all();
 
-  Ranks& ranks_;
+  ProcessGroup& ranks_;
   int64_t step_ = 0, results_ = 0;
   MessageWriter message_;
   // Of a rank that follows.

@@ -46,7 +46,7 @@ WorkerConfig worker_config(const RankParts& parts, const RankConfig& config) {
 
 // Tells the other ranks of a fault before it ends this one.
 template <class Body>
-auto or_abort(const Ranks& ranks, const Body& body) {
+auto or_abort(const ProcessGroup& ranks, const Body& body) {
   try {
     return body();
   } catch (const std::exception& fault) {

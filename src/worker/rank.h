@@ -10,7 +10,7 @@ namespace bolide {
 
 // What one rank runs with, once loaded.
 struct RankParts {
-  Ranks ranks;
+  ProcessGroup ranks;
   std::unique_ptr<Model> model;
   DType data_type = DType::kF32;         // of the weights, and of the cache
   DType checkpoint_dtype = DType::kF32;  // of the files

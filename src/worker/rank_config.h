@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "comm/ranks.h"
+#include "comm/process_group.h"
 #include "models/load_model.h"
 
 namespace bolide {

@@ -11,7 +11,7 @@ constexpr int64_t kMinLogitBlock = 16;
 
 }  // namespace
 
-Worker::Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& config)
+Worker::Worker(std::unique_ptr<Model> model, ProcessGroup& ranks, const WorkerConfig& config)
     : ranks_(ranks),
       pipeline_(ranks_),
       model_(std::move(model)),

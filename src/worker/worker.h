@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "cache/kv_cache.h"
-#include "comm/ranks.h"
+#include "comm/process_group.h"
 #include "models/model.h"
 #include "tensor/arena.h"
 #include "tensor/device.h"
@@ -37,14 +37,14 @@ class Worker {
   // With all memory that it needs but the cache, which take_cache() brings. Throws kResource when it cannot
   // be had. `ranks` must outlive the worker, so that whoever meets its faults can still tell the others why
   // it ends.
-  Worker(std::unique_ptr<Model> model, Ranks& ranks, const WorkerConfig& config);
+  Worker(std::unique_ptr<Model> model, ProcessGroup& ranks, const WorkerConfig& config);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
   const WorkerConfig& config() const { return config_; }
   const Context& context() const { return context_; }
   const Model& model() const { return *model_; }
-  const Ranks& ranks() const { return ranks_; }
+  const ProcessGroup& ranks() const { return ranks_; }
   const Dist& dist() const { return ranks_.dist; }
   Pipeline& pipeline() { return pipeline_; }
   // Once before the first step. Throws as KvCache does, and can then be called again.
@@ -85,7 +85,7 @@ class Worker {
   Graph* graph(const GraphKey& key);
 
  private:
-  Ranks& ranks_;
+  ProcessGroup& ranks_;
   Pipeline pipeline_;
   std::unique_ptr<Model> model_;
   WorkerConfig config_;

@@ -1,4 +1,4 @@
-#include "comm/meeting.h"
+#include "comm/rendezvous.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -48,7 +48,7 @@ TEST_P(Meetings, EveryRankGetsEveryText) {
   constexpr int kRanks = 4;
   on_ranks(kRanks, [&](int rank) {
     std::this_thread::sleep_for(rank == 0 ? 150ms : 0ms);  // whoever is early waits
-    const auto meeting = make_meeting({.rank = rank, .size = kRanks, .address = address_}, 20s);
+    const auto meeting = make_rendezvous({.rank = rank, .size = kRanks, .address = address_}, 20s);
     for (int round = 0; round < 3; ++round) {
       const auto text = [&](int of) { return std::string(static_cast<size_t>(of * 1000 * round), 'a' + of); };
       const auto all = meeting->exchange(text(rank));
@@ -61,7 +61,7 @@ TEST_P(Meetings, EveryRankGetsEveryText) {
 TEST_P(Meetings, WhoDoesNotComeIsNamed) {
   on_ranks(2, [&](int rank) {
     const auto meet = [&] {
-      make_meeting({.rank = rank, .size = 3, .address = address_}, 300ms)->exchange("here");
+      make_rendezvous({.rank = rank, .size = 3, .address = address_}, 300ms)->exchange("here");
     };
     // Over TCP the others learn nothing but that rank 0 gives up.
     if (rank == 0 || GetParam()) {
@@ -75,43 +75,44 @@ TEST_P(Meetings, WhoDoesNotComeIsNamed) {
 INSTANTIATE_TEST_SUITE_P(All, Meetings, testing::Bool(),
                          [](const auto& way) { return way.param ? "File" : "Tcp"; });
 
-TEST(Meeting, FolderOfAnotherRunIsRefused) {
+TEST(Rendezvous, FolderOfAnotherRunIsRefused) {
   std::string name = (fs::temp_directory_path() / "bolide-meeting-XXXXXX").string();
   const fs::path folder = mkdtemp(name.data());
   std::ofstream(folder / "round-0-rank-1") << "old";
   EXPECT_ERROR(
-      make_meeting({.rank = 1, .size = 2, .address = "file:" + folder.string()}, 1s)->exchange("new"),
+      make_rendezvous({.rank = 1, .size = 2, .address = "file:" + folder.string()}, 1s)->exchange("new"),
       ErrorCode::kUsage, "files of another run");
   fs::remove_all(folder);
 }
 
-TEST(Meeting, PipeInTheFolderHoldsNobodyUp) {
+TEST(Rendezvous, PipeInTheFolderHoldsNobodyUp) {
   std::string name = (fs::temp_directory_path() / "bolide-meeting-XXXXXX").string();
   const fs::path folder = mkdtemp(name.data());
   for (const char* pipe : {"round-0-rank-0.part", "round-0-rank-1"})
     ASSERT_EQ(mkfifo((folder / pipe).c_str(), 0600), 0);
-  EXPECT_ERROR(make_meeting({.rank = 0, .size = 2, .address = "file:" + folder.string()}, 1s)->exchange("a"),
-               ErrorCode::kCorrupt, "round-0-rank-1 is a pipe, not a file");
+  EXPECT_ERROR(
+      make_rendezvous({.rank = 0, .size = 2, .address = "file:" + folder.string()}, 1s)->exchange("a"),
+      ErrorCode::kCorrupt, "round-0-rank-1 is a pipe, not a file");
   EXPECT_TRUE(fs::is_regular_file(folder / "round-0-rank-0"));
   fs::remove_all(folder);
 }
 
-TEST(Meeting, AddressesThatCannotBe) {
-  EXPECT_ERROR(make_meeting({.rank = 1, .size = 2, .address = "nowhere"}, 1s), ErrorCode::kUsage,
+TEST(Rendezvous, AddressesThatCannotBe) {
+  EXPECT_ERROR(make_rendezvous({.rank = 1, .size = 2, .address = "nowhere"}, 1s), ErrorCode::kUsage,
                "HOST:PORT");
-  EXPECT_ERROR(make_meeting({.rank = 1, .size = 2, .address = "127.0.0.1:no-port"}, 300ms), ErrorCode::kUsage,
-               "127.0.0.1:no-port is not known");
-  EXPECT_ERROR(make_meeting({.rank = 0, .size = 2, .address = "file:/proc/no"}, 1s), ErrorCode::kUsage,
+  EXPECT_ERROR(make_rendezvous({.rank = 1, .size = 2, .address = "127.0.0.1:no-port"}, 300ms),
+               ErrorCode::kUsage, "127.0.0.1:no-port is not known");
+  EXPECT_ERROR(make_rendezvous({.rank = 0, .size = 2, .address = "file:/proc/no"}, 1s), ErrorCode::kUsage,
                "cannot be made");
 }
 
-TEST(Meeting, HostsThatAreNotThere) {
+TEST(Rendezvous, HostsThatAreNotThere) {
   // RFC 2606 keeps the name from ever being given. Without a name server the look-up fails for another
   // reason, after a while: either is said within the time-out.
   const auto begin = std::chrono::steady_clock::now();
   std::string said;
   try {
-    make_meeting({.rank = 1, .size = 2, .address = "no-such-host.invalid:29500"}, 1s);
+    make_rendezvous({.rank = 1, .size = 2, .address = "no-such-host.invalid:29500"}, 1s);
   } catch (const Error& error) {
     said = error.what();
   }
@@ -119,15 +120,15 @@ TEST(Meeting, HostsThatAreNotThere) {
   EXPECT_NE(said.find("'no-such-host.invalid'"), std::string::npos) << said;
   EXPECT_NE(said.find("check MASTER_ADDR"), std::string::npos) << said;
   const std::string nobody = "127.0.0.1:" + std::to_string(free_port());
-  EXPECT_ERROR(make_meeting({.rank = 1, .size = 2, .address = nobody}, 300ms), ErrorCode::kResource,
+  EXPECT_ERROR(make_rendezvous({.rank = 1, .size = 2, .address = nobody}, 300ms), ErrorCode::kResource,
                "nobody listens there");
   // Rank 0 listens under any name, so that it can only say why nobody came.
   const std::string port = ":" + std::to_string(free_port());
-  EXPECT_ERROR(make_meeting({.rank = 0, .size = 2, .address = "192.0.2.1" + port}, 300ms),
+  EXPECT_ERROR(make_rendezvous({.rank = 0, .size = 2, .address = "192.0.2.1" + port}, 300ms),
                ErrorCode::kResource, "192.0.2.1 is no address of this host");
-  EXPECT_ERROR(make_meeting({.rank = 0, .size = 2, .address = "no-such-host.invalid" + port}, 300ms),
+  EXPECT_ERROR(make_rendezvous({.rank = 0, .size = 2, .address = "no-such-host.invalid" + port}, 300ms),
                ErrorCode::kResource, "check MASTER_ADDR");
-  const auto here = [&] { make_meeting({.rank = 0, .size = 2, .address = "127.0.0.1" + port}, 300ms); };
+  const auto here = [&] { make_rendezvous({.rank = 0, .size = 2, .address = "127.0.0.1" + port}, 300ms); };
   try {
     here();
     ADD_FAILURE() << "nobody can have come";
@@ -136,7 +137,7 @@ TEST(Meeting, HostsThatAreNotThere) {
   }
 }
 
-TEST(Meeting, TakenPortIsNamed) {
+TEST(Rendezvous, TakenPortIsNamed) {
   const int file = socket(AF_INET6, SOCK_STREAM, 0);
   sockaddr_in6 address{};
   address.sin6_family = AF_INET6;
@@ -148,36 +149,36 @@ TEST(Meeting, TakenPortIsNamed) {
   getsockname(file, reinterpret_cast<sockaddr*>(&address), &bytes);
   const int port = ntohs(address.sin6_port);
   EXPECT_ERROR(
-      make_meeting({.rank = 0, .size = 2, .address = fmt::format("localhost:{}", port)}, 1s),
+      make_rendezvous({.rank = 0, .size = 2, .address = fmt::format("localhost:{}", port)}, 1s),
       ErrorCode::kUsage,
       fmt::format("rank 0 cannot listen at port {}: another process uses it; give another MASTER_PORT",
                   port));
   close(file);
 }
 
-TEST(Meeting, RanksOfAnotherWorldAreRefused) {
-  for (const GlooMeeting& other :
-       {GlooMeeting{.rank = 2, .size = 4, .address = ""}, GlooMeeting{.rank = 1, .size = 3, .address = ""}}) {
+TEST(Rendezvous, RanksOfAnotherWorldAreRefused) {
+  for (const GlooRendezvous& other : {GlooRendezvous{.rank = 2, .size = 4, .address = ""},
+                                      GlooRendezvous{.rank = 1, .size = 3, .address = ""}}) {
     const std::string address = "127.0.0.1:" + std::to_string(free_port());
     on_ranks(3, [&](int rank) {
       if (rank == 0) {
-        EXPECT_ERROR(make_meeting({.rank = 0, .size = 3, .address = address}, 20s), ErrorCode::kUsage,
+        EXPECT_ERROR(make_rendezvous({.rank = 0, .size = 3, .address = address}, 20s), ErrorCode::kUsage,
                      other.size == 4 ? "rank 2 of 4 came" : "two processes say that they are rank 1");
         return;
       }
-      const GlooMeeting mine{.rank = other.rank, .size = other.size, .address = address};
-      EXPECT_ERROR(make_meeting(mine, 1s)->exchange(""), ErrorCode::kResource, "rank 0");
+      const GlooRendezvous mine{.rank = other.rank, .size = other.size, .address = address};
+      EXPECT_ERROR(make_rendezvous(mine, 1s)->exchange(""), ErrorCode::kResource, "rank 0");
     });
   }
 }
 
-TEST(Meeting, StrangersDoNotDisturb) {
+TEST(Rendezvous, StrangersDoNotDisturb) {
   const int port = free_port();
   const std::string address = "127.0.0.1:" + std::to_string(port);
   on_ranks(3, [&](int rank) {
     if (rank < 2) {
       std::this_thread::sleep_for(rank * 400ms);
-      const auto meeting = make_meeting({.rank = rank, .size = 2, .address = address}, 20s);
+      const auto meeting = make_rendezvous({.rank = rank, .size = 2, .address = address}, 20s);
       EXPECT_EQ(meeting->exchange(std::to_string(rank)).back(), "1");
       return;
     }

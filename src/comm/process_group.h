@@ -9,7 +9,7 @@
 namespace bolide {
 
 // One rank's place in a run, and its ways to the others.
-struct Ranks {
+struct ProcessGroup {
   Dist dist;
   std::unique_ptr<Transport> world;      // all ranks; null: this one alone
   std::unique_ptr<Communicator> tensor;  // the tensor ranks of this stage; null: this one alone
@@ -56,6 +56,6 @@ AllReduce possible_all_reduce(AllReduce wanted, std::span<const std::string> gpu
 // Puts the rank of ranks.world, where there is one, into its groups. On a GPU context.device_index is this
 // rank's.
 void join_ranks(const Context& context, int tensor_size, int pipeline_size, AllReduce all_reduce,
-                Ranks& ranks);
+                ProcessGroup& ranks);
 
 }  // namespace bolide

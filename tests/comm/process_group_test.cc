@@ -1,4 +1,4 @@
-#include "comm/ranks.h"
+#include "comm/process_group.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 namespace bolide {
 namespace {
 
-TEST(Ranks, WithAGpuEachTheyTalkAsAskedFor) {
+TEST(ProcessGroup, WithAGpuEachTheyTalkAsAskedFor) {
   const std::array<std::string, 3> gpus = {"the first", "the second", "the first of another machine"};
   for (const AllReduce wanted : {AllReduce::kOneShot, AllReduce::kNccl, AllReduce::kHost}) {
     std::string why;
@@ -18,7 +18,7 @@ TEST(Ranks, WithAGpuEachTheyTalkAsAskedFor) {
   }
 }
 
-TEST(Ranks, OnOneGpuTheyTalkByWayOfHostMemory) {
+TEST(ProcessGroup, OnOneGpuTheyTalkByWayOfHostMemory) {
   const std::array<std::string, 4> gpus = {"a", "b", "c", "b"};
   std::string why;
   EXPECT_EQ(possible_all_reduce(AllReduce::kHost, gpus, why), AllReduce::kHost);
@@ -27,7 +27,7 @@ TEST(Ranks, OnOneGpuTheyTalkByWayOfHostMemory) {
   EXPECT_NE(why.find("ranks 1 and 3 share b: "), std::string::npos) << why;
 }
 
-TEST(Ranks, NcclByNameRefusesOneGpuForTwo) {
+TEST(ProcessGroup, NcclByNameRefusesOneGpuForTwo) {
   const std::array<std::string, 2> gpus = {"the GPU at 0000:19:00", "the GPU at 0000:19:00"};
   std::string why;
   EXPECT_ERROR(possible_all_reduce(AllReduce::kNccl, gpus, why), ErrorCode::kUsage,

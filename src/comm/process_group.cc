@@ -1,4 +1,4 @@
-#include "comm/ranks.h"
+#include "comm/process_group.h"
 
 #include <algorithm>
 #include <string_view>
@@ -53,7 +53,7 @@ AllReduce possible_all_reduce(AllReduce wanted, std::span<const std::string> gpu
   return wanted;
 }
 
-std::exception_ptr Ranks::first_fault(const std::exception_ptr& own) const {
+std::exception_ptr ProcessGroup::first_fault(const std::exception_ptr& own) const {
   if (!world) return own;
   try {
     world->check_others();
@@ -70,7 +70,7 @@ std::exception_ptr Ranks::first_fault(const std::exception_ptr& own) const {
 }
 
 void join_ranks(const Context& context, int tensor_size, int pipeline_size, AllReduce all_reduce,
-                Ranks& ranks) {
+                ProcessGroup& ranks) {
   if (ranks.alone()) return;
   BOLIDE_CHECK(ranks.world->size() == tensor_size * pipeline_size);
   ranks.dist = {.tensor_size = tensor_size,

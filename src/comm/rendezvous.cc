@@ -1,4 +1,4 @@
-#include "comm/meeting.h"
+#include "comm/rendezvous.h"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -205,14 +205,14 @@ std::string doubt_about(const HostPort& where, std::future<Addresses>& look_up) 
 }
 
 // Rank 0 listens, gathers each round's texts and hands all of them out.
-class TcpMeeting final : public Meeting {
+class TcpRendezvous final : public Rendezvous {
  public:
-  TcpMeeting(const GlooMeeting& meeting, std::chrono::duration<double> timeout)
-      : meeting_(meeting),
-        where_(split_address(meeting.address)),
+  TcpRendezvous(const GlooRendezvous& rendezvous, std::chrono::duration<double> timeout)
+      : rendezvous_(rendezvous),
+        where_(split_address(rendezvous.address)),
         timeout_(timeout),
         deadline_(Clock::now() + std::chrono::ceil<Clock::duration>(timeout)) {
-    if (meeting.rank == 0) {
+    if (rendezvous.rank == 0) {
       receive_all();
     } else {
       go_there();
@@ -230,12 +230,13 @@ class TcpMeeting final : public Meeting {
   Socket try_to_connect(std::string& why);
   void check(const std::string& fault, int rank) const {
     if (!fault.empty()) {
-      fail(ErrorCode::kResource, "rank {} is gone from the meeting at {}: {}", rank, meeting_.address, fault);
+      fail(ErrorCode::kResource, "rank {} is gone from the meeting at {}: {}", rank, rendezvous_.address,
+           fault);
     }
   }
-  std::string greeting(int rank) const { return fmt::format("{} {} {}", kGreeting, rank, meeting_.size); }
+  std::string greeting(int rank) const { return fmt::format("{} {} {}", kGreeting, rank, rendezvous_.size); }
 
-  GlooMeeting meeting_;
+  GlooRendezvous rendezvous_;
   HostPort where_;
   std::chrono::duration<double> timeout_;
   Clock::time_point deadline_;
@@ -270,21 +271,21 @@ Socket listen_at(const std::string& port) {
   fail(ErrorCode::kUsage, "rank 0 cannot listen at port {}: {}; give another MASTER_PORT", port, why);
 }
 
-void TcpMeeting::receive_all() {
-  peers_.resize(static_cast<size_t>(meeting_.size));
-  if (meeting_.size == 1) return;
+void TcpRendezvous::receive_all() {
+  peers_.resize(static_cast<size_t>(rendezvous_.size));
+  if (rendezvous_.size == 1) return;
   const Socket door = listen_at(where_.port);
   std::future<Addresses> look_up = begin_look_up(where_);
   const auto absent = [&] {
     std::string ranks;
-    for (int rank = 1; rank < meeting_.size; ++rank)
+    for (int rank = 1; rank < rendezvous_.size; ++rank)
       if (!peers_[static_cast<size_t>(rank)]) ranks += fmt::format("{}{}", ranks.empty() ? "" : ", ", rank);
     return ranks;
   };
   for (std::string missing = absent(); !missing.empty(); missing = absent()) {
     if (!ready(door.file(), POLLIN, deadline_)) {
       fail(ErrorCode::kResource, "of {} ranks, {} did not come to the meeting at {} within {:g} s{}",
-           meeting_.size, missing, printable(meeting_.address), timeout_.count(),
+           rendezvous_.size, missing, printable(rendezvous_.address), timeout_.count(),
            doubt_about(where_, look_up));
     }
     receive_one(door);
@@ -293,7 +294,7 @@ void TcpMeeting::receive_all() {
 
 // Whoever does not greet as a rank does, a port scanner say, is sent away; one that says nothing holds the
 // others up for a second.
-void TcpMeeting::receive_one(const Socket& door) {
+void TcpRendezvous::receive_one(const Socket& door) {
   Socket peer(accept4(door.file(), nullptr, nullptr, SOCK_CLOEXEC));
   std::string text;
   if (!peer || !take_text(peer.file(), text, std::min(deadline_, Clock::now() + 1s)).empty()) return;
@@ -301,9 +302,9 @@ void TcpMeeting::receive_one(const Socket& door) {
   std::string greeting;
   int rank = -1, size = -1;
   if (!(words >> greeting >> rank >> size) || greeting != kGreeting) return;
-  if (size != meeting_.size || rank < 1 || rank >= size) {
+  if (size != rendezvous_.size || rank < 1 || rank >= size) {
     fail(ErrorCode::kUsage, "rank {} of {} came to the meeting at {}, which is for {} ranks", rank, size,
-         meeting_.address, meeting_.size);
+         rendezvous_.address, rendezvous_.size);
   }
   Socket& place = peers_[static_cast<size_t>(rank)];
   if (place) fail(ErrorCode::kUsage, "two processes say that they are rank {}", rank);
@@ -315,14 +316,14 @@ void TcpMeeting::receive_one(const Socket& door) {
   place = std::move(peer);
 }
 
-Socket TcpMeeting::try_to_connect(std::string& why) {
+Socket TcpRendezvous::try_to_connect(std::string& why) {
   std::future<Addresses> look_up = begin_look_up(where_);
   const bool known = look_up.wait_until(deadline_) == std::future_status::ready;
   const Addresses addresses = known ? look_up.get() : Addresses();
   if (addresses.error != 0) {
     why = why_unknown(where_, addresses.error);
     if (addresses.error != EAI_AGAIN)
-      fail(ErrorCode::kUsage, "the meeting address {} is not known: {}", printable(meeting_.address), why);
+      fail(ErrorCode::kUsage, "the meeting address {} is not known: {}", printable(rendezvous_.address), why);
     return Socket();
   }
   for (const addrinfo* at = addresses.list.get(); at; at = at->ai_next) {
@@ -345,7 +346,7 @@ Socket TcpMeeting::try_to_connect(std::string& why) {
 }
 
 // Rank 0 may start later than the others.
-void TcpMeeting::go_there() {
+void TcpRendezvous::go_there() {
   std::string why = "no answer";
   for (;;) {
     Socket peer = try_to_connect(why);
@@ -353,22 +354,22 @@ void TcpMeeting::go_there() {
       const int on = 1;
       setsockopt(peer.file(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       local_address_ = address_of(peer.file());
-      check(put_text(peer.file(), greeting(meeting_.rank), deadline_), 0);
+      check(put_text(peer.file(), greeting(rendezvous_.rank), deadline_), 0);
       peers_.push_back(std::move(peer));
       return;
     }
     if (Clock::now() > deadline_) {
       fail(ErrorCode::kResource, "rank 0 was not at the meeting at {} within {:g} s: {}",
-           printable(meeting_.address), timeout_.count(), why);
+           printable(rendezvous_.address), timeout_.count(), why);
     }
     std::this_thread::sleep_for(50ms);
   }
 }
 
-std::vector<std::string> TcpMeeting::exchange(const std::string& mine) {
+std::vector<std::string> TcpRendezvous::exchange(const std::string& mine) {
   BOLIDE_CHECK(mine.size() <= kMaxTextBytes, "{} bytes", mine.size());
-  std::vector<std::string> all(static_cast<size_t>(meeting_.size));
-  if (meeting_.rank != 0) {
+  std::vector<std::string> all(static_cast<size_t>(rendezvous_.size));
+  if (rendezvous_.rank != 0) {
     const int file = peers_[0].file();
     check(put_text(file, mine, deadline_), 0);
     for (std::string& text : all) check(take_text(file, text, deadline_), 0);
@@ -384,16 +385,16 @@ std::vector<std::string> TcpMeeting::exchange(const std::string& mine) {
 }
 
 // A file for each round and rank in a folder, which appears whole.
-class FileMeeting final : public Meeting {
+class FileRendezvous final : public Rendezvous {
  public:
-  FileMeeting(const GlooMeeting& meeting, std::chrono::duration<double> timeout)
-      : meeting_(meeting),
-        folder_(meeting.address.substr(std::string_view("file:").size())),
+  FileRendezvous(const GlooRendezvous& rendezvous, std::chrono::duration<double> timeout)
+      : rendezvous_(rendezvous),
+        folder_(rendezvous.address.substr(std::string_view("file:").size())),
         timeout_(timeout) {
     std::error_code error;
     fs::create_directories(folder_, error);
     if (!is_folder(folder_)) {
-      fail(ErrorCode::kUsage, "the folder of the meeting at {} cannot be made: {}", meeting.address,
+      fail(ErrorCode::kUsage, "the folder of the meeting at {} cannot be made: {}", rendezvous.address,
            error.message());
     }
   }
@@ -402,11 +403,11 @@ class FileMeeting final : public Meeting {
     write(mine);
     const auto deadline = Clock::now() + std::chrono::ceil<Clock::duration>(timeout_);
     std::vector<std::string> all;
-    for (int rank = 0; rank < meeting_.size; ++rank) {
+    for (int rank = 0; rank < rendezvous_.size; ++rank) {
       for (; !path_exists(file_of(rank)); std::this_thread::sleep_for(10ms)) {
         if (Clock::now() > deadline) {
           fail(ErrorCode::kResource, "rank {} did not come to the meeting at {} within {:g} s", rank,
-               meeting_.address, timeout_.count());
+               rendezvous_.address, timeout_.count());
         }
       }
       all.push_back(read_text_file(file_of(rank), kMaxTextBytes));
@@ -417,7 +418,7 @@ class FileMeeting final : public Meeting {
   std::string local_address() const override { return ""; }
   void leave() override {
     std::error_code ignored;
-    for (; round_ > 0; --round_) fs::remove(file_of(meeting_.rank, round_ - 1), ignored);
+    for (; round_ > 0; --round_) fs::remove(file_of(rendezvous_.rank, round_ - 1), ignored);
   }
 
  private:
@@ -428,7 +429,7 @@ class FileMeeting final : public Meeting {
 
   void write(const std::string& text) const {
     BOLIDE_CHECK(text.size() <= kMaxTextBytes, "{} bytes", text.size());
-    const fs::path path = file_of(meeting_.rank), part = path.string() + ".part";
+    const fs::path path = file_of(rendezvous_.rank), part = path.string() + ".part";
     std::error_code ignored;
     fs::remove(part, ignored);  // of a killed run, or a pipe, which would hold the writer up
     try {
@@ -441,7 +442,7 @@ class FileMeeting final : public Meeting {
     fs::remove(part, ignored);
     if (error == EEXIST) {
       fail(ErrorCode::kUsage, "the folder of the meeting at {} has files of another run: give an empty one",
-           meeting_.address);
+           rendezvous_.address);
     }
     if (error != 0) {
       fail(ErrorCode::kUsage, "{} cannot be written: {}; give a folder that every rank can write to",
@@ -449,7 +450,7 @@ class FileMeeting final : public Meeting {
     }
   }
 
-  GlooMeeting meeting_;
+  GlooRendezvous rendezvous_;
   fs::path folder_;
   std::chrono::duration<double> timeout_;
   int round_ = 0;
@@ -457,10 +458,12 @@ class FileMeeting final : public Meeting {
 
 }  // namespace
 
-std::unique_ptr<Meeting> make_meeting(const GlooMeeting& meeting, std::chrono::duration<double> timeout) {
-  BOLIDE_CHECK(meeting.rank >= 0 && meeting.rank < meeting.size, "rank {} of {}", meeting.rank, meeting.size);
-  if (meeting.address.starts_with("file:")) return std::make_unique<FileMeeting>(meeting, timeout);
-  return std::make_unique<TcpMeeting>(meeting, timeout);
+std::unique_ptr<Rendezvous> make_rendezvous(const GlooRendezvous& rendezvous,
+                                            std::chrono::duration<double> timeout) {
+  BOLIDE_CHECK(rendezvous.rank >= 0 && rendezvous.rank < rendezvous.size, "rank {} of {}", rendezvous.rank,
+               rendezvous.size);
+  if (rendezvous.address.starts_with("file:")) return std::make_unique<FileRendezvous>(rendezvous, timeout);
+  return std::make_unique<TcpRendezvous>(rendezvous, timeout);
 }
 
 }  // namespace bolide
