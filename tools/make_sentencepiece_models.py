@@ -9,6 +9,7 @@ part of transformers, those of the package tiktoken. Needs transformers 5, sente
 """
 import argparse
 import base64
+import contextlib
 import io
 import json
 import os
@@ -42,10 +43,10 @@ RULES = {"\t": " ", "\n": " ", "\r": " ", "\u00a0": " ", "\u3000": " ", "\u200b"
 def train(folder, corpus, **options):
     """The bytes of a model. With `rules`, a normalizer of a few rules: sentencepiece's own has 240 KB of them."""
     if options.pop("rules", False):
-        rules = Path(folder, "rules.tsv")
-        rules.write_text("".join(" ".join(f"{ord(c):X}" for c in key) + "\t" + " ".join(f"{ord(c):X}" for c in value) + "\n"
+        rules = "rules.tsv"  # its path becomes part of the model
+        Path(folder, rules).write_text("".join(" ".join(f"{ord(c):X}" for c in key) + "\t" + " ".join(f"{ord(c):X}" for c in value) + "\n"
                                  for key, value in RULES.items()))
-        options["normalization_rule_tsv"] = str(rules)
+        options["normalization_rule_tsv"] = rules
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         **{**dict(sentence_iterator=iter(corpus), model_writer=model, vocab_size=300, hard_vocab_limit=False, num_threads=1,
@@ -135,6 +136,7 @@ def cases():
     yield ("t5: extra ids", "t5", "spiece.model", "t5",
            config("T5Tokenizer", extra_ids=100, additional_special_tokens=[f"<extra_id_{i}>" for i in range(100)], eos_token="</s>"))
     yield "t5: few extra ids", "t5", "spiece.model", "mt5", config("T5Tokenizer", extra_ids=2, clean_up_tokenization_spaces=True)
+    yield ("t5: null", "t5", "spiece.model", "t5", config("T5Tokenizer", additional_special_tokens=None))
     yield "nmt_nfkc", "nmt_nfkc", "tokenizer.model", "llama", {}
     yield "nmt_nfkc: camembert", "nmt_nfkc", "sentencepiece.bpe.model", "camembert", {}
     yield "camembert", "unigram", "sentencepiece.bpe.model", "camembert", config("CamembertTokenizer", add_prefix_space=False, pad_token="<p>")
@@ -180,7 +182,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("tests/text/sentencepiece.json"))
     args = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         content = {**models(folder), "tiktoken": ranks()}
     recorded = [record(*case, content[case[1]], TEXTS) for case in cases()] + [record_qwen(content["tiktoken"], TEXTS)]
     versions = {"transformers": transformers.__version__, "sentencepiece": sentencepiece.__version__, "tiktoken": tiktoken.__version__}

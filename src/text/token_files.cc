@@ -204,9 +204,10 @@ class Reader {
       if (extra->is_object()) return read_extra_object(config, *extra);
       extra_ = read_list(*extra, "extra_special_tokens", config.where);
       has_extra_ = true;
-    } else if (const Json* additional = config.find("additional_special_tokens")) {
-      extra_ = read_list(*additional, "additional_special_tokens", config.where);
-      has_extra_ = true;
+    } else if (config.json.contains("additional_special_tokens")) {
+      const Json* additional = config.find("additional_special_tokens");
+      if (additional) extra_ = read_list(*additional, "additional_special_tokens", config.where);
+      has_extra_ = true;  // null is a list, too
     }
   }
 
