@@ -1,6 +1,7 @@
 #pragma once
 
 #include "comm/communicator.h"
+#include "layers/norm.h"
 #include "quant/weight_scheme.h"
 
 namespace bolide {
@@ -26,6 +27,16 @@ struct Linear {
     const View delta = context.arena->take(y.shape, context.activation);
     weight->matmul(context, {.x = x, .y = delta});
     context.tensor_comm->reduce_add(context, delta, bias, y);
+  }
+  // The same of norm(the ranks' sum); an empty norm is none. With a norm there is no bias.
+  void add_to(const Context& context, const View& x, const LayerNorm& norm, const View& y) const {
+    if (norm.weight.empty()) return add_to(context, x, y);
+    BOLIDE_CHECK(bias.empty());
+    Arena::Scope scope(*context.arena);
+    const View sum = context.arena->take(y.shape, DType::kF32);
+    weight->matmul(context, {.x = x, .y = sum});
+    all_reduce(context, sum);
+    norm.add_to(context, sum, y);
   }
 };
 

@@ -11,12 +11,16 @@ struct Mlp {
   Activation activation = Activation::kGeluTanh;
   bool gated = false;
 
-  // hidden [T, hidden] fp32 += the MLP of norm(hidden); an empty norm is none.
-  void add_to(const Context& context, const Norm& norm, const View& hidden) const {
+  // [T, inter] in the context's arena: the inner values of norm(x); an empty norm is none.
+  View inner(const Context& context, const Norm& norm, const View& x) const {
+    const View values = context.arena->take({x.rows(), down.weight.cols()}, context.activation);
+    up.forward(context, x, norm, values, activation, gated);
+    return values;
+  }
+  // hidden [T, hidden] fp32 += after(the MLP of norm(hidden)); an empty norm is none.
+  void add_to(const Context& context, const Norm& norm, const LayerNorm& after, const View& hidden) const {
     Arena::Scope scope(*context.arena);
-    const View inner = context.arena->take({hidden.rows(), down.weight.cols()}, context.activation);
-    up.forward(context, hidden, norm, inner, activation, gated);
-    down.add_to(context, inner, hidden);
+    down.add_to(context, inner(context, norm, hidden), after, hidden);
   }
 };
 

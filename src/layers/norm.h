@@ -15,6 +15,10 @@ struct LayerNorm {
   void forward(const Context& context, const View& x, const View& y) const {
     layer_norm(context, {.x = x, .norm = norm(), .y = y});
   }
+  // y += norm(x), fp32.
+  void add_to(const Context& context, const View& x, const View& y) const {
+    layer_norm(context, {.x = x, .norm = norm(), .y = y, .accumulate = true});
+  }
 };
 
 }  // namespace bolide

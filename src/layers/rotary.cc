@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "tensor/device.h"
 
 namespace bolide {
 namespace {
@@ -63,8 +62,24 @@ float llama3(const RopeParameters& rope, float frequency) {
 
 }  // namespace
 
+namespace {
+
+// 1 / (factor * theta^(2i / dims)), each rounded to fp32 as Hugging Face has it.
+std::vector<float> longrope(const RopeParameters& rope, const std::vector<double>& factors, int64_t dims) {
+  std::vector<float> frequencies;
+  for (int64_t i = 0; i < dims / 2; ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(dims);
+    const float period = std::pow(static_cast<float>(rope.rope_theta), exponent);
+    frequencies.push_back(1.0f / (static_cast<float>(factors[static_cast<size_t>(i)]) * period));
+  }
+  return frequencies;
+}
+
+}  // namespace
+
 std::vector<float> rope_frequencies(const RopeParameters& rope, int64_t dims) {
   if (rope.rope_type == RopeType::kYarn) return yarn(rope, dims);
+  if (rope.rope_type == RopeType::kLongRope) return longrope(rope, rope.short_factor, dims);
   std::vector<float> frequencies = plain(rope.rope_theta, dims);
   for (float& frequency : frequencies) {
     if (rope.rope_type == RopeType::kLinear) frequency /= static_cast<float>(rope.factor);
@@ -73,14 +88,25 @@ std::vector<float> rope_frequencies(const RopeParameters& rope, int64_t dims) {
   return frequencies;
 }
 
+std::vector<float> rope_long_frequencies(const RopeParameters& rope, int64_t dims) {
+  if (rope.rope_type != RopeType::kLongRope) return {};
+  return longrope(rope, rope.long_factor, dims);
+}
+
 RotaryGrowth rope_growth(const RopeParameters& rope) {
+  if (rope.rope_type == RopeType::kLongRope) return {.trained = rope.original_max_position_embeddings};
   if (rope.rope_type != RopeType::kDynamic) return {};
   return {.trained = rope.original_max_position_embeddings, .theta = rope.rope_theta, .factor = rope.factor};
 }
 
 float rope_attention_factor(const RopeParameters& rope) {
-  if (rope.rope_type != RopeType::kYarn) return 1;
+  if (rope.rope_type != RopeType::kYarn && rope.rope_type != RopeType::kLongRope) return 1;
   if (rope.attention_factor > 0) return static_cast<float>(rope.attention_factor);
+  if (rope.rope_type == RopeType::kLongRope) {
+    if (rope.factor <= 1) return 1;
+    const auto trained = static_cast<double>(rope.original_max_position_embeddings);
+    return static_cast<float>(std::sqrt(1 + std::log(rope.factor) / std::log(trained)));
+  }
   const auto scale = [&](double mscale) {
     return rope.factor <= 1 ? 1.0 : 0.1 * mscale * std::log(rope.factor) + 1;
   };
@@ -88,25 +114,28 @@ float rope_attention_factor(const RopeParameters& rope) {
   return static_cast<float>(both ? scale(rope.mscale) / scale(rope.mscale_all_dim) : scale(1));
 }
 
-Rotary::Rotary(int64_t dims, const RopeParameters& rope) : dims_(dims), rope_(rope) {}
-
 void Rotary::prepare(const Context& context) {
   if (dims_ == 0) return;
-  const std::vector<float> frequencies = rope_frequencies(rope_, dims_);
-  frequencies_ = tensor_of(context, frequencies);
+  const auto bring = [&](const std::vector<float>& values) {
+    return values.empty() ? Tensor() : tensor_of(context, values);
+  };
+  frequencies_ = bring(rope_frequencies(rope_, dims_));
+  long_frequencies_ = bring(rope_long_frequencies(rope_, dims_));
 }
 
 RotaryAngles Rotary::angles(const Context& context, const BatchView& batch) const {
   if (dims_ == 0) return {};
   const Shape shape = {batch.tokens(), dims_ / 2};
   RotaryAngles angles{.cos = context.arena->take(shape, DType::kF32),
-                      .sin = context.arena->take(shape, DType::kF32)};
+                      .sin = context.arena->take(shape, DType::kF32),
+                      .interleaved = interleaved_};
   rotary_angles(context, {.positions = batch.positions,
                           .frequencies = frequencies_,
                           .scale = rope_attention_factor(rope_),
                           .growth = rope_growth(rope_),
                           .query_offsets = batch.query_offsets,
                           .prompt_lengths = batch.prompt_lengths,
+                          .long_frequencies = long_frequencies_,
                           .cos = angles.cos,
                           .sin = angles.sin});
   return angles;

@@ -124,8 +124,8 @@ std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
   return make_decoder(
       config,
       {.embedding_norm = true,
-       .alibi = true,
-       .norm_place = bloom.residual_after_norm ? NormPlace::kPreAndResidual : NormPlace::kPre},
+       .alibi_slopes = alibi_slopes(config.heads),
+       .form = {bloom.residual_after_norm ? NormPlace::kPreAndResidual : NormPlace::kPre}},
       dist);
 }
 

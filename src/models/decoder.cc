@@ -1,50 +1,61 @@
 #include "models/decoder.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "layers/embedding.h"
 #include "layers/head.h"
-#include "tensor/device.h"
 
 namespace bolide {
 namespace {
+
+float rounded_to(DType dtype, float value) {
+  return dispatch_float(dtype, [&]<class T>() { return to_float(from_float<T>(value)); });
+}
 
 class Decoder final : public Model {
  public:
   Decoder(const ModelConfig& config, const DecoderGraph& graph, const Dist& dist)
       : config_(config), graph_(graph), dist_(dist), layers_(dist.stage_layers(config.layers)) {
-    const auto eps = static_cast<float>(config.norm_eps);
     embedding_.vocab_begin = dist.vocab_part(config.vocab_size).begin;
-    embedding_.norm.eps = head_.norm.eps = eps;
-    embedding_.norm.rms = head_.norm.rms = graph.rms_norm;
+    head_.scale = graph.logit_scale;
+    head_.soft_cap = graph.logit_soft_cap;
     blocks_.resize(static_cast<size_t>(layers_.size()));
+    for (const NamedNorm& named : norms()) {
+      named.norm->eps = static_cast<float>(config.norm_eps);
+      named.norm->rms = graph.rms_norm;
+    }
     for (size_t i = 0; i < blocks_.size(); ++i) {
-      Block& block = blocks_[i];
-      block.attention_norm.eps = block.mlp_norm.eps = eps;
-      block.attention_norm.rms = block.mlp_norm.rms = graph.rms_norm;
-      block.mlp.activation = graph.activation;
-      block.mlp.gated = config.gated_mlp;
-      SelfAttention& attention = block.attention;
+      const size_t layer = static_cast<size_t>(layers_.begin) + i;
+      blocks_[i].mlp.activation = graph.activation;
+      blocks_[i].mlp.gated = config.gated_mlp;
+      SelfAttention& attention = blocks_[i].attention;
       attention.heads = dist.tensor_part(config.heads).size();
       attention.kv_heads = dist.head_part(config.kv_heads).size();
       attention.head_size = config.head_size;
-      if (!config.windows.empty()) attention.window = config.windows[static_cast<size_t>(layers_.begin) + i];
+      attention.head_norms = graph.head_norms;
+      attention.soft_cap = graph.attention_soft_cap;
+      if (!config.windows.empty()) attention.window = config.windows[layer];
+      if (!graph.layer_rotary.empty()) attention.rotary = graph.layer_rotary[layer];
       attention.scale = graph.attention_scales.empty()
                             ? 1.0f / std::sqrt(static_cast<float>(config.head_size))
-                            : graph.attention_scales[static_cast<size_t>(layers_.begin) + i];
+                            : graph.attention_scales[layer];
     }
   }
 
   const ModelShape& shape() const override { return config_; }
 
   void prepare(const Context& context) override {
-    graph_.rotary.prepare(context);
-    if (!graph_.norm_parameters) make_norms(context);
-    if (!graph_.alibi) return;
+    for (Rotary& rotary : graph_.rotaries) rotary.prepare(context);
+    make_norms(context);
+    if (graph_.embedding_scale != 1 && !embedding_.table.empty())
+      embedding_.scale = rounded_to(embedding_.table.dtype(), graph_.embedding_scale);
+    if (graph_.alibi_slopes.empty()) return;
     const Dist::Range heads = dist_.tensor_part(config_.heads);
-    const std::vector<float> slopes = alibi_slopes(config_.heads);
-    const Tensor local = tensor_of(context, std::span(slopes).subspan(static_cast<size_t>(heads.begin),
-                                                                      static_cast<size_t>(heads.size())));
+    const std::span<const float> slopes = graph_.alibi_slopes;
+    const Tensor local = tensor_of(context, slopes.subspan(static_cast<size_t>(heads.begin),
+                                                           static_cast<size_t>(heads.size())));
     for (Block& block : blocks_) block.attention.alibi = local;
   }
 
@@ -54,8 +65,9 @@ class Decoder final : public Model {
 
   void run_layers(const Context& context, const KvView& kv, View hidden) const override {
     Arena::Scope scope(*context.arena);
-    const RotaryAngles angles = graph_.rotary.angles(context, kv.batch());
-    run_blocks(context, blocks_, graph_.norm_place, kv, angles, hidden);
+    std::vector<RotaryAngles> angles;
+    for (const Rotary& rotary : graph_.rotaries) angles.push_back(rotary.angles(context, kv.batch()));
+    run_blocks(context, blocks_, graph_.form, kv, angles, hidden);
   }
 
   void logits(const Context& context, const View& hidden, View logits, const Argmax& argmax) const override {
@@ -65,8 +77,18 @@ class Decoder final : public Model {
   std::vector<WeightSpec> weights() override;
 
  private:
-  void add_block(int64_t layer, Block& block, std::vector<WeightSpec>& specs) const;
-  void add_norm(const std::string& name, LayerNorm& norm, std::vector<WeightSpec>& specs) const;
+  void add_block(int64_t layer, Block& block, std::vector<WeightSpec>& specs);
+  // A norm of the graph, and what it has.
+  struct NamedNorm {
+    std::string name;
+    LayerNorm* norm;
+    int64_t size;
+    NormParameters parameters;
+    std::vector<WeightPart> heads = {};  // of a norm whose elements ranks share
+  };
+  std::vector<NamedNorm> norms();
+  std::vector<NamedNorm> block_norms(int64_t layer, Block& block);
+  static void add_norm(const NamedNorm& named, std::vector<WeightSpec>& specs);
   void make_norms(const Context& context);
 
   ModelConfig config_;
@@ -78,28 +100,75 @@ class Decoder final : public Model {
   Head head_;
 };
 
-void Decoder::add_norm(const std::string& name, LayerNorm& norm, std::vector<WeightSpec>& specs) const {
-  if (!graph_.norm_parameters) return;
-  const int64_t size = config_.hidden_size;
-  specs.push_back({.name = name + ".weight", .shape = {size}, .dummy_mean = 1, .into = &norm.weight});
-  if (!norm.rms) specs.push_back({.name = name + ".bias", .shape = {size}, .into = &norm.bias});
+std::vector<Decoder::NamedNorm> Decoder::block_norms(int64_t layer, Block& block) {
+  const std::string name = fmt::format("layers.{}.", layer);
+  std::vector<NamedNorm> all;
+  const auto add = [&](const char* which, LayerNorm& norm) {
+    all.push_back({name + which, &norm, config_.hidden_size, graph_.norm_parameters});
+  };
+  const auto add_heads = [&](const char* which, LayerNorm& norm, int64_t heads) {
+    const bool shared = graph_.head_norms == HeadNorms::kShared;
+    const int64_t size = shared ? config_.head_size : heads * config_.head_size;
+    NamedNorm named = {name + which, &norm, size, graph_.head_norm_parameters};
+    if (!shared) named.heads = {{"", size, heads}};
+    all.push_back(named);
+  };
+  add("attention_norm", block.attention_norm);
+  if (graph_.head_norms != HeadNorms::kNone) {
+    add_heads("attention.q_norm", block.attention.q_norm, config_.heads);
+    add_heads("attention.k_norm", block.attention.k_norm, config_.kv_heads);
+  }
+  if (graph_.form.has_output_norms()) add("attention_output_norm", block.attention_output_norm);
+  if (graph_.form.residual != Residual::kParallelSharedNorm) add("mlp_norm", block.mlp_norm);
+  if (graph_.form.has_output_norms()) add("mlp_output_norm", block.mlp_output_norm);
+  return all;
 }
 
-// Of norms that have none of their own.
+// All of this rank's.
+std::vector<Decoder::NamedNorm> Decoder::norms() {
+  std::vector<NamedNorm> all;
+  if (dist_.first_stage() && graph_.embedding_norm)
+    all.push_back({"embedding_norm", &embedding_.norm, config_.hidden_size, graph_.norm_parameters});
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    for (NamedNorm& named : block_norms(layers_.begin + static_cast<int64_t>(i), blocks_[i]))
+      all.push_back(std::move(named));
+  if (dist_.last_stage() && graph_.final_norm)
+    all.push_back({"final_norm", &head_.norm, config_.hidden_size, graph_.norm_parameters});
+  return all;
+}
+
+void Decoder::add_norm(const NamedNorm& named, std::vector<WeightSpec>& specs) {
+  if (named.parameters == NormParameters::kNone) return;
+  const Shard shard = named.heads.empty() ? Shard::kNone : Shard::kOut;
+  const float offset = named.parameters == NormParameters::kOnePlusWeights ? 1.0f : 0.0f;
+  specs.push_back({.name = named.name + ".weight",
+                   .shape = {named.size},
+                   .shard = shard,
+                   .parts = named.heads,
+                   .offset = offset,
+                   .dummy_mean = 1 - offset,
+                   .into = &named.norm->weight});
+  if (named.norm->rms || named.parameters != NormParameters::kAll) return;
+  specs.push_back({.name = named.name + ".bias",
+                   .shape = {named.size},
+                   .shard = shard,
+                   .parts = named.heads,
+                   .into = &named.norm->bias});
+}
+
+// What norms compute with and files do not hold.
 void Decoder::make_norms(const Context& context) {
-  const auto vector_of = [&](float value) {
-    return tensor_of(context, std::vector<float>(static_cast<size_t>(config_.hidden_size), value));
+  std::map<std::pair<int64_t, float>, Tensor> made;
+  const auto vector_of = [&](int64_t size, float value) {
+    Tensor& tensor = made[{size, value}];
+    if (!tensor.empty()) return tensor;
+    tensor = tensor_of(context, std::vector<float>(static_cast<size_t>(size), value));
+    return tensor;
   };
-  const Tensor ones = vector_of(1), zeros = graph_.rms_norm ? Tensor() : vector_of(0);
-  const auto fill = [&](LayerNorm& norm) {
-    norm.weight = ones;
-    norm.bias = zeros;
-  };
-  if (graph_.embedding_norm) fill(embedding_.norm);
-  if (graph_.final_norm) fill(head_.norm);
-  for (Block& block : blocks_) {
-    fill(block.attention_norm);
-    fill(block.mlp_norm);
+  for (const NamedNorm& named : norms()) {
+    LayerNorm& norm = *named.norm;
+    if (norm.weight.empty()) norm.weight = vector_of(named.size, 1);
+    if (!norm.rms && norm.bias.empty()) norm.bias = vector_of(norm.weight.shape()[0], 0);
   }
 }
 
@@ -138,10 +207,13 @@ std::vector<WeightSpec> Decoder::weights() {
                      .dense = true,
                      .into = &embedding_.positions});
   }
-  if (first && graph_.embedding_norm) add_norm("embedding_norm", embedding_.norm, specs);
+  const auto add_stage_norm = [&](const char* name, LayerNorm& norm) {
+    add_norm({name, &norm, hidden, graph_.norm_parameters}, specs);
+  };
+  if (first && graph_.embedding_norm) add_stage_norm("embedding_norm", embedding_.norm);
   for (size_t i = 0; i < blocks_.size(); ++i)
     add_block(layers_.begin + static_cast<int64_t>(i), blocks_[i], specs);
-  if (last && graph_.final_norm) add_norm("final_norm", head_.norm, specs);
+  if (last && graph_.final_norm) add_stage_norm("final_norm", head_.norm);
   if (last && projected > 0)
     specs.push_back(
         {.name = std::string(kHeadProjectionName), .shape = {width, hidden}, .into = &head_.project});
@@ -151,31 +223,46 @@ std::vector<WeightSpec> Decoder::weights() {
                      .shard = Shard::kVocab,
                      .into = &head_.weight});
   }
+  if (last && graph_.biases.head)
+    specs.push_back({.name = "head.bias", .shape = {vocab}, .shard = Shard::kVocab, .into = &head_.bias});
   return specs;
 }
 
-void Decoder::add_block(int64_t layer, Block& block, std::vector<WeightSpec>& specs) const {
+void Decoder::add_block(int64_t layer, Block& block, std::vector<WeightSpec>& specs) {
   const int64_t hidden = config_.hidden_size, inter = config_.inter_size;
   const int64_t q = config_.heads * config_.head_size, kv = config_.kv_heads * config_.head_size;
   const std::string name = fmt::format("layers.{}.", layer);
-  add_norm(name + "attention_norm", block.attention_norm, specs);
+  const std::vector<NamedNorm> norms = block_norms(layer, block);
+  const auto mlp_norms = std::find_if(norms.begin(), norms.end(), [&](const NamedNorm& named) {
+    return named.norm == &block.mlp_norm || named.norm == &block.mlp_output_norm;
+  });
+  std::for_each(norms.begin(), mlp_norms, [&](const NamedNorm& named) { add_norm(named, specs); });
   const std::vector<WeightPart> qkv = {
       {"q", q, config_.heads}, {"k", kv, config_.kv_heads}, {"v", kv, config_.kv_heads}};
-  add_linear(name + "attention.qkv", q + 2 * kv, hidden, Shard::kOut, qkv, graph_.attention_bias,
+  add_linear(name + "attention.qkv", q + 2 * kv, hidden, Shard::kOut, qkv, graph_.biases.qkv,
              block.attention.qkv, specs);
-  add_linear(name + "attention.out", hidden, q, Shard::kIn, {}, graph_.attention_bias, block.attention.out,
-             specs);
-  add_norm(name + "mlp_norm", block.mlp_norm, specs);
+  add_linear(name + "attention.out", hidden, q, Shard::kIn, {}, graph_.biases.attention_out,
+             block.attention.out, specs);
+  std::for_each(mlp_norms, norms.end(), [&](const NamedNorm& named) { add_norm(named, specs); });
   std::vector<WeightPart> up;
   if (config_.gated_mlp) up = {{"gate", inter, 0}, {"up", inter, 0}};
   const size_t up_weight = specs.size();
-  add_linear(name + "mlp.up", config_.gated_mlp ? 2 * inter : inter, hidden, Shard::kOut, up, graph_.mlp_bias,
-             block.mlp.up, specs);
+  add_linear(name + "mlp.up", config_.gated_mlp ? 2 * inter : inter, hidden, Shard::kOut, up,
+             graph_.biases.mlp, block.mlp.up, specs);
   if (!config_.gated_mlp) specs[up_weight].activation = graph_.activation;
-  add_linear(name + "mlp.down", hidden, inter, Shard::kIn, {}, graph_.mlp_bias, block.mlp.down, specs);
+  add_linear(name + "mlp.down", hidden, inter, Shard::kIn, {}, graph_.biases.mlp, block.mlp.down, specs);
 }
 
 }  // namespace
+
+ModelConfig settle(DecoderConfig read) {
+  read.model.family_config = std::move(read.graph);
+  return std::move(read.model);
+}
+
+std::unique_ptr<Model> build_decoder(const ModelConfig& config, const Dist& dist) {
+  return make_decoder(config, std::any_cast<const DecoderGraph&>(config.family_config), dist);
+}
 
 std::unique_ptr<Model> make_decoder(const ModelConfig& config, const DecoderGraph& graph, const Dist& dist) {
   return std::make_unique<Decoder>(config, graph, dist);

@@ -1,5 +1,7 @@
 #include "models/gated_decoder.h"
 
+#include <algorithm>
+
 #include "models/config.h"
 #include "models/rope_config.h"
 
@@ -12,6 +14,8 @@ constexpr NameRow kRows[] = {
     {"layers.*.attention.qkv/q", "model.layers.*.self_attn.q_proj"},
     {"layers.*.attention.qkv/k", "model.layers.*.self_attn.k_proj"},
     {"layers.*.attention.qkv/v", "model.layers.*.self_attn.v_proj"},
+    {"layers.*.attention.q_norm", "model.layers.*.self_attn.q_norm"},
+    {"layers.*.attention.k_norm", "model.layers.*.self_attn.k_norm"},
     {"layers.*.attention.out", "model.layers.*.self_attn.o_proj"},
     {"layers.*.mlp_norm", "model.layers.*.post_attention_layernorm"},
     {"layers.*.mlp.up/gate", "model.layers.*.mlp.gate_proj"},
@@ -27,44 +31,65 @@ constexpr std::string_view kIgnored[] = {"rotary_emb.inv_freq"};
 
 constexpr NameTable kGatedDecoderNames = {.rows = kRows, .optional_prefix = "model.", .ignored = kIgnored};
 
-ModelConfig read_gated_decoder(const Json& json, const GatedDecoderDefaults& defaults,
-                               std::string_view architecture, std::string_view where) {
+DecoderConfig read_gated_decoder(const Json& json, const GatedDecoderDefaults& defaults,
+                                 std::string_view where) {
   ModelConfig config;
-  config.architecture = architecture;
-  config.vocab_size = json_get_or<int64_t>(json, "vocab_size", 32000, where);
+  config.architecture = defaults.architecture;
+  config.vocab_size = json_get_or<int64_t>(json, "vocab_size", defaults.vocab_size, where);
   config.hidden_size = json_get_or<int64_t>(json, "hidden_size", defaults.hidden_size, where);
   config.inter_size = json_get_or<int64_t>(json, "intermediate_size", defaults.inter_size, where);
   config.gated_mlp = true;
-  config.layers = json_get_or<int64_t>(json, "num_hidden_layers", 32, where);
-  config.heads = json_get_or<int64_t>(json, "num_attention_heads", 32, where);
+  config.layers = json_get_or<int64_t>(json, "num_hidden_layers", defaults.layers, where);
+  config.heads = json_get_or<int64_t>(json, "num_attention_heads", defaults.heads, where);
   // Null, and where the family has no number of its own: as many as heads.
   const bool says_kv_heads = json_find(json, "num_key_value_heads", where) != nullptr;
   config.kv_heads =
       json_get_or<int64_t>(json, "num_key_value_heads",
                            says_kv_heads || defaults.kv_heads == 0 ? config.heads : defaults.kv_heads, where);
-  config.norm_eps = json_get_or<double>(json, "rms_norm_eps", 1e-6, where);
-  config.tied_head = json_get_or<bool>(json, "tie_word_embeddings", false, where);
-  settle_head_size(config, where);
-  config.head_size = json_get_or<int64_t>(json, "head_dim", config.head_size, where);
+  config.norm_eps = json_get_or<double>(json, defaults.eps_key, defaults.eps, where);
+  config.tied_head = json_get_or<bool>(json, "tie_word_embeddings", defaults.tied_head, where);
+  const bool given = defaults.reads_head_size && json_is_given(json, "head_dim", where);
+  if (given || defaults.head_size > 0) {
+    config.head_size = given ? json_get<int64_t>(json, "head_dim", where) : defaults.head_size;
+  } else {
+    settle_head_size(config, where);
+  }
   check_sizes(config, where);
-  config.bos_id = read_bos_id(json, 1, where, config);
-  config.rotary_dims = config.head_size;
-  GatedDecoder graph;
-  graph.rope = read_rope_parameters(json, defaults.positions, config, where);
-  graph.activation = parse_activation(json_get_or<std::string>(json, "hidden_act", "silu", where), where);
-  config.family_config = graph;
-  return config;
+  config.bos_id = read_bos_id(json, defaults.bos_id, where, config);
+  const RopeParameters rope = read_rope_parameters(json, defaults.rope, config, where);
+  DecoderGraph graph = {
+      .rms_norm = true,
+      .rotaries = {Rotary(rotary_dims(rope, config), rope)},
+      .activation = parse_activation(
+          json_get_or<std::string>(json, defaults.activation_key, defaults.activation, where), where),
+      .biases = {.qkv = false, .attention_out = false, .mlp = false}};
+  return {std::move(config), std::move(graph)};
 }
 
-std::unique_ptr<Model> build_gated_decoder(const ModelConfig& config, const Dist& dist) {
-  const auto& graph = std::any_cast<const GatedDecoder&>(config.family_config);
-  return make_decoder(config,
-                      {.rms_norm = true,
-                       .rotary = {config.rotary_dims, graph.rope},
-                       .activation = graph.activation,
-                       .attention_bias = graph.attention_bias,
-                       .mlp_bias = graph.mlp_bias},
-                      dist);
+void read_layer_windows(const Json& json, int64_t window, const std::function<bool(int64_t)>& slides,
+                        ModelConfig& config, std::string_view where) {
+  constexpr NamedValue<bool> kKinds[] = {{"full_attention", false}, {"sliding_attention", true}};
+  const auto layers = static_cast<size_t>(config.layers);
+  const auto types = json_get_or<std::vector<std::string>>(json, "layer_types", {}, where);
+  if (!types.empty() && types.size() != layers) {
+    fail(ErrorCode::kCorrupt, "{}: layer_types has {} layers, and the model {}", where, types.size(), layers);
+  }
+  std::vector<int64_t> windows;
+  for (size_t i = 0; i < layers; ++i) {
+    const bool sliding =
+        types.empty() ? slides(static_cast<int64_t>(i)) : value_of(kKinds, "layer type", types[i], where);
+    windows.push_back(sliding ? window : 0);
+  }
+  if (std::any_of(windows.begin(), windows.end(), [](int64_t w) { return w > 0; }))
+    config.windows = std::move(windows);
+}
+
+void read_upper_windows(const Json& json, ModelConfig& config, std::string_view where) {
+  const bool uses = json_get_or<bool>(json, "use_sliding_window", false, where);
+  const auto first = json_get_or<int64_t>(json, "max_window_layers", 28, where);
+  const int64_t window = uses ? read_sliding_window(json, 4096, where) : 0;
+  read_layer_windows(
+      json, window, [&](int64_t layer) { return layer >= first; }, config, where);
 }
 
 }  // namespace bolide

@@ -1,34 +1,43 @@
 #pragma once
 
-// Decoders with RMS norms, rotary positions and gated MLPs, whose config.json has the usual keys and whose
-// weights have the usual names.
-#include <any>
+// Decoders with norms, rotary positions and gated MLPs, whose config.json has LLaMA's keys and whose weights
+// have its names.
+#include <functional>
 
 #include "models/decoder.h"
 #include "models/family.h"
+#include "models/rope_config.h"
 
 namespace bolide {
 
-// What transformers' config class of a family has where a file says nothing.
+// What transformers' config class of a family has where a file says nothing, and what it calls it.
 struct GatedDecoderDefaults {
-  int64_t hidden_size, inter_size, kv_heads;  // 0 kv_heads: as many as heads
-  int64_t positions;
+  std::string_view architecture;
+  int64_t vocab_size = 32000;
+  int64_t hidden_size = 0, inter_size = 0;
+  int64_t layers = 32, heads = 32;
+  int64_t kv_heads = 0;   // 0: as many as heads
+  int64_t head_size = 0;  // 0: hidden_size / heads
+  bool reads_head_size = true;
+  const char* eps_key = "rms_norm_eps";
+  double eps = 1e-6;
+  bool tied_head = false;
+  int32_t bos_id = -1;
+  const char* activation_key = "hidden_act";
+  const char* activation = "silu";
+  RopeDefaults rope = {};
 };
 
-// What such graphs differ in, in ModelConfig::family_config.
-struct GatedDecoder {
-  RopeParameters rope;
-  Activation activation = Activation::kSilu;
-  bool attention_bias = false, mlp_bias = false;
-};
-
-// Reads the keys that all have. What else a family's file may say, the family reads.
-ModelConfig read_gated_decoder(const Json& json, const GatedDecoderDefaults& defaults,
-                               std::string_view architecture, std::string_view where);
-inline GatedDecoder& gated_decoder(ModelConfig& config) {
-  return std::any_cast<GatedDecoder&>(config.family_config);
-}
-std::unique_ptr<Model> build_gated_decoder(const ModelConfig& config, const Dist& dist);
+// Reads the keys that all have, for a graph of RMS norms without biases and with rotary positions of one kind
+// in all layers. What else a family's file may say, the family reads.
+DecoderConfig read_gated_decoder(const Json& json, const GatedDecoderDefaults& defaults,
+                                 std::string_view where);
+// Which layers have the sliding window of sliding_window, by layer_types or, where a file has none, as
+// `slides(layer)` says; 0 as the window: none.
+void read_layer_windows(const Json& json, int64_t window, const std::function<bool(int64_t)>& slides,
+                        ModelConfig& config, std::string_view where);
+// The same of Qwen's: with use_sliding_window, in the layers from max_window_layers on.
+void read_upper_windows(const Json& json, ModelConfig& config, std::string_view where);
 extern const NameTable kGatedDecoderNames;
 
 }  // namespace bolide

@@ -19,8 +19,7 @@ struct ModelConfig : ModelShape {
   // Columns of the token embedding and the head, where projections lead to hidden_size and back; 0: these are
   // hidden_size.
   int64_t projected_embedding = 0;
-  bool gated_mlp = false;   // activation(gate) * up, each of inter_size
-  int64_t rotary_dims = 0;  // of each head, that rotary positions turn
+  bool gated_mlp = false;  // activation(gate) * up, each of inter_size
   DType checkpoint_dtype = DType::kF32;
   bool tied_head = true;   // the head is the token embedding
   std::any family_config;  // what only the family's own file reads

@@ -127,13 +127,12 @@ constexpr FtFormat kFt = {matches_ft, read_ft_config, write_ft_config, kFtGptNam
 std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
   const auto& opt = std::any_cast<const Opt&>(config.family_config);
   return make_decoder(config,
-                      {.norm_parameters = opt.norm_parameters,
+                      {.norm_parameters = opt.norm_parameters ? NormParameters::kAll : NormParameters::kNone,
                        .final_norm = opt.final_norm,
                        .learned_positions = config.max_positions,
-                       .norm_place = opt.pre_norm ? NormPlace::kPre : NormPlace::kPost,
+                       .form = {opt.pre_norm ? NormPlace::kPre : NormPlace::kPost},
                        .activation = opt.activation,
-                       .attention_bias = opt.bias,
-                       .mlp_bias = opt.bias},
+                       .biases = {.qkv = opt.bias, .attention_out = opt.bias, .mlp = opt.bias}},
                       dist);
 }
 

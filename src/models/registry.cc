@@ -6,11 +6,14 @@
 #include "models/llama.h"
 #include "models/mistral.h"
 #include "models/opt.h"
+#include "models/qwen2.h"
+#include "models/qwen3.h"
 
 namespace bolide {
 namespace {
 
-const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family, &kLlamaFamily, &kMistralFamily, &kOptFamily};
+const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family,  &kLlamaFamily, &kMistralFamily,
+                                   &kOptFamily,   &kQwen2Family, &kQwen3Family};
 
 std::string known_architectures(bool with_ft = false) {
   std::string names;

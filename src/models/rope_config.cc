@@ -5,13 +5,41 @@
 namespace bolide {
 namespace {
 
-constexpr NamedValue<RopeType> kTypes[] = {{"default", RopeType::kDefault},
-                                           {"linear", RopeType::kLinear},
-                                           {"dynamic", RopeType::kDynamic},
-                                           {"yarn", RopeType::kYarn},
-                                           {"llama3", RopeType::kLlama3}};
+constexpr NamedValue<RopeType> kTypes[] = {{"default", RopeType::kDefault}, {"linear", RopeType::kLinear},
+                                           {"dynamic", RopeType::kDynamic}, {"yarn", RopeType::kYarn},
+                                           {"llama3", RopeType::kLlama3},   {"longrope", RopeType::kLongRope},
+                                           {"su", RopeType::kLongRope}};
 
-// The object of this name, or null.
+void check_number(const char* key, double value, double low, double high, std::string_view where) {
+  if (!(value >= low && value <= high))
+    fail(ErrorCode::kCorrupt, "{}: {} of the rotary positions is {}, not from {} to {}", where, key, value,
+         low, high);
+}
+
+// One factor a pair.
+std::vector<double> read_factors(const Json& json, const char* key, int64_t pairs, std::string_view where) {
+  const auto factors = json_get<std::vector<double>>(json, key, where);
+  if (std::ssize(factors) != pairs)
+    fail(ErrorCode::kCorrupt, "{}: {} of the rotary positions has {} numbers, not {}", where, key,
+         factors.size(), pairs);
+  for (const double factor : factors) check_number(key, factor, 1e-3, 1e6, where);
+  return factors;
+}
+
+void read_longrope(const Json& json, const ModelConfig& sizes, std::string_view where, RopeParameters& rope) {
+  const int64_t pairs = rotary_dims(rope, sizes) / 2;
+  rope.short_factor = read_factors(json, "short_factor", pairs, where);
+  rope.long_factor = read_factors(json, "long_factor", pairs, where);
+  rope.attention_factor = json_get_or<double>(json, "attention_factor", 0, where);
+  check_number("attention_factor", rope.attention_factor, 0, 1e3, where);
+}
+
+}  // namespace
+
+int64_t rotary_dims(const RopeParameters& rope, const ModelConfig& sizes) {
+  return static_cast<int64_t>(static_cast<double>(sizes.head_size) * rope.partial_rotary_factor);
+}
+
 const Json* find_object(const Json& config, const char* key, std::string_view where) {
   if (!json_is_given(config, key, where)) return nullptr;
   const Json* found = json_find(config, key, where);
@@ -21,22 +49,18 @@ const Json* find_object(const Json& config, const char* key, std::string_view wh
   return found->empty() ? nullptr : found;
 }
 
-void check_number(const char* key, double value, double low, double high, std::string_view where) {
-  if (!(value >= low && value <= high))
-    fail(ErrorCode::kCorrupt, "{}: {} of the rotary positions is {}, not from {} to {}", where, key, value,
-         low, high);
+RopeParameters read_rope_parameters(const Json& config, const RopeDefaults& defaults,
+                                    const ModelConfig& sizes, std::string_view where) {
+  const Json* table = find_object(config, "rope_scaling", where);  // the older name wins, as in transformers
+  if (!table) table = find_object(config, "rope_parameters", where);
+  return read_rope_table(table, config, defaults, sizes, where);
 }
 
-}  // namespace
-
-RopeParameters read_rope_parameters(const Json& config, int64_t default_positions, const ModelConfig& sizes,
-                                    std::string_view where) {
-  const auto positions = json_get_or<int64_t>(config, "max_position_embeddings", default_positions, where);
-  const double theta = json_get_or<double>(config, "rope_theta", 10000, where);
-  const Json* said = find_object(config, "rope_scaling", where);  // the older name wins, as in transformers
-  if (!said) said = find_object(config, "rope_parameters", where);
+RopeParameters read_rope_table(const Json* table, const Json& config, const RopeDefaults& defaults,
+                               const ModelConfig& sizes, std::string_view where) {
+  const auto positions = json_get_or<int64_t>(config, "max_position_embeddings", defaults.positions, where);
   static const Json kNone = Json::object();
-  const Json& json = said ? *said : kNone;
+  const Json& json = table ? *table : kNone;
   RopeParameters rope;
   const auto old_type = json_get_or<std::string>(json, "type", "default", where);
   rope.rope_type =
@@ -44,37 +68,48 @@ RopeParameters read_rope_parameters(const Json& config, int64_t default_position
   const auto number = [&](const char* key, double fallback) {
     return json_get_or<double>(json, key, fallback, where);
   };
-  rope.rope_theta = number("rope_theta", theta);
+  const auto beside = [&](const char* key, const char* inside, double fallback) {
+    return number(inside, json_get_or<double>(config, key, fallback, where));
+  };
+  rope.rope_theta = beside(defaults.theta_key, "rope_theta", defaults.theta);
   check_number("rope_theta", rope.rope_theta, 1 + 1e-6, 1e12, where);
-  if (sizes.head_size % 2 != 0) {
-    fail(ErrorCode::kCorrupt, "{}: the head size is {}, and rotary positions turn pairs", where,
-         sizes.head_size);
-  }
-  if (number("partial_rotary_factor", json_get_or<double>(config, "partial_rotary_factor", 1, where)) != 1 &&
-      rope.rope_type != RopeType::kDefault) {
+  const double partial =
+      beside(defaults.partial_key, "partial_rotary_factor", defaults.partial > 0 ? defaults.partial : 1);
+  if (defaults.partial > 0) {
+    check_number(defaults.partial_key, partial, 1e-6, 1, where);
+    rope.partial_rotary_factor = partial;
+  } else if (partial != 1 && rope.rope_type != RopeType::kDefault) {
     fail(ErrorCode::kUnsupported, "{}: partial_rotary_factor other than 1 is not one that this version has",
          where);
   }
+  if (const int64_t dims = rotary_dims(rope, sizes); dims % 2 != 0 || dims == 0) {
+    fail(ErrorCode::kCorrupt, "{}: {} of a head's {} elements turn, and rotary positions turn pairs", where,
+         dims, sizes.head_size);
+  }
   if (rope.rope_type == RopeType::kDefault) return rope;
-  const bool stretched = rope.rope_type == RopeType::kYarn || rope.rope_type == RopeType::kLlama3;
+  const bool stretched = rope.rope_type == RopeType::kYarn || rope.rope_type == RopeType::kLlama3 ||
+                         rope.rope_type == RopeType::kLongRope;
   rope.original_max_position_embeddings = positions;
   if (stretched) {
     rope.original_max_position_embeddings =
         json_get_or<int64_t>(json, "original_max_position_embeddings", positions, where);
-    rope.original_max_position_embeddings = json_get_or<int64_t>(
-        config, "original_max_position_embeddings", rope.original_max_position_embeddings, where);
+    const int64_t otherwise =
+        defaults.original_positions > 0 ? defaults.original_positions : rope.original_max_position_embeddings;
+    rope.original_max_position_embeddings =
+        json_get_or<int64_t>(config, "original_max_position_embeddings", otherwise, where);
   }
   check_number("original_max_position_embeddings", static_cast<double>(rope.original_max_position_embeddings),
                1, 1 << 30, where);
-  // Of yarn it may follow from the two lengths.
+  // Of yarn and longrope it may follow from the two lengths.
   const bool has_factor = json_is_given(json, "factor", where);
   const double grown =
       static_cast<double>(positions) / static_cast<double>(rope.original_max_position_embeddings);
-  if (!has_factor && rope.rope_type != RopeType::kYarn)
+  if (!has_factor && rope.rope_type != RopeType::kYarn && rope.rope_type != RopeType::kLongRope)
     fail(ErrorCode::kCorrupt, "{}: key 'factor' of the rotary positions is missing", where);
   rope.factor = has_factor ? json_get<double>(json, "factor", where) : grown;
   check_number("factor", rope.factor, 1e-3, 1e6, where);
-  if (rope.rope_type == RopeType::kDynamic && sizes.head_size <= 2)
+  if (rope.rope_type == RopeType::kLongRope) read_longrope(json, sizes, where, rope);
+  if (rope.rope_type == RopeType::kDynamic && rotary_dims(rope, sizes) <= 2)
     fail(ErrorCode::kCorrupt, "{}: rope_type 'dynamic' needs a head size above 2", where);
   if (rope.rope_type == RopeType::kLlama3) {
     rope.low_freq_factor = json_get<double>(json, "low_freq_factor", where);

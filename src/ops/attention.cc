@@ -61,7 +61,9 @@ void turn(const Context& context, const AttentionArgs& args) {
       args.k.data == static_cast<std::byte*>(q.data) + width && args.k.row_stride == q.row_stride;
   if (adjacent) q.shape[1] += args.k.shape[1];
   const auto turn_heads = [&](const View& x) {
-    rotary(context, {.x = x, .head_size = head_size, .cos = args.cos, .sin = args.sin});
+    rotary(
+        context,
+        {.x = x, .head_size = head_size, .cos = args.cos, .sin = args.sin, .interleaved = args.interleaved});
   };
   turn_heads(q);
   if (!args.k.empty() && !adjacent) turn_heads(args.k);

@@ -50,10 +50,10 @@ struct AttentionArgs {
   // pages hold them already.
   View k = {}, v = {};
   std::span<const int64_t> slots = {};
-  // Rotary positions, as RotaryArgs has them for halves: q and k are turned first, and may be left so.
-  // [tokens, pairs] fp32, or empty. A GPU may read them while the kernel before this one still runs, as the
-  // arrays below.
+  // Rotary positions, as RotaryArgs has them: q and k are turned first, and may be left so. [tokens, pairs]
+  // fp32, or empty. A GPU may read them while the kernel before this one still runs, as the arrays below.
   View cos = {}, sin = {};
+  bool interleaved = false;  // their pairs
   PagedKv kv;
   // These two in the memory of the context's device.
   std::span<const int32_t>

@@ -12,6 +12,7 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
   check_matrix(context, "y", args.y, static_cast<int64_t>(args.ids.size()), args.table->cols);
   const bool normed = !args.norm.weight.empty();
   BOLIDE_CHECK(!normed || !args.accumulate);
+  BOLIDE_CHECK(args.scale == 1 || (!normed && !args.accumulate));
   if (normed) check_norm(context, args.norm, args.table->cols);
   if (args.ids.empty() || context.counting()) return;
   if constexpr (kHasCuda) {

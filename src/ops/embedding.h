@@ -16,7 +16,8 @@ struct EmbeddingArgs {
   View y;  // [tokens, hidden] fp32
   // The ids that the previous step drew, on the device, for rows whose id the host does not know yet.
   std::span<const int32_t> previous_ids = {};
-  bool accumulate = false;  // y += instead of =; without a norm
+  bool accumulate = false;  // y += instead of =; without a norm or a scale
+  float scale = 1;          // of each row; without a norm
   // Applied to each row of y, those of zeros too; an empty weight is none.
   Norm norm = {};
 };

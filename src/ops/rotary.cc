@@ -28,8 +28,9 @@ void rotary_angles(const Context& context, const RotaryAnglesArgs& args) {
   check_matrix(context, "sin", args.sin, tokens, pairs);
   check_vector(context, "frequencies", args.frequencies, pairs);
   BOLIDE_CHECK(!overlap(args.cos, args.sin), "cos overlaps sin");
+  if (!args.long_frequencies.empty()) check_vector(context, "long_frequencies", args.long_frequencies, pairs);
   if (args.growth.trained > 0) {
-    BOLIDE_CHECK(pairs > 1 && !args.prompt_lengths.empty() &&
+    BOLIDE_CHECK((pairs > 1 || !args.long_frequencies.empty()) && !args.prompt_lengths.empty() &&
                  args.query_offsets.size() == args.prompt_lengths.size() + 1);
   }
   if (args.cos.shape.count() == 0 || context.counting()) return;

@@ -34,7 +34,9 @@ struct RotaryAnglesArgs {
   RotaryGrowth growth = {};
   std::span<const int32_t> query_offsets = {};   // [sequences + 1], as in AttentionArgs
   std::span<const int32_t> prompt_lengths = {};  // [sequences]
-  View cos, sin;                                 // [tokens, pairs] fp32, rows may be strided
+  // [pairs] fp32, or empty: in texts of more than growth.trained tokens these, whatever the length is.
+  View long_frequencies = {};
+  View cos, sin;  // [tokens, pairs] fp32, rows may be strided
 };
 // cos and sin of position * frequency, that product being rounded to fp32: at position 10,000 its last bit is
 // 6e-4 radian.

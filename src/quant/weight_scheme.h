@@ -70,15 +70,20 @@ class Weight {
  public:
   Weight() = default;
   Weight(int64_t rows, int64_t cols, const WeightStorage& storage, const Context& context)
-      : rows_(rows), cols_(cols), stored_(storage.scheme->allocate(context, rows, cols, storage.dtype)) {}
+      : rows_(rows),
+        cols_(cols),
+        dtype_(storage.dtype),
+        stored_(storage.scheme->allocate(context, rows, cols, storage.dtype)) {}
 
   bool empty() const { return stored_ == nullptr; }
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
+  DType dtype() const { return dtype_; }  // that x meets it as
   StoredWeight* operator->() const { return stored_.get(); }
 
  private:
   int64_t rows_ = 0, cols_ = 0;
+  DType dtype_ = DType::kF32;
   std::shared_ptr<StoredWeight> stored_;
 };
 

@@ -57,8 +57,15 @@ size_t wave_end(std::span<const WeightSpec> specs, size_t begin, const Dist& dis
 
 // A run of a vector: few elements, converted on the host.
 void store_vector(const Context& context, const BlockRead::Piece& piece, const void* from, DType dtype,
-                  Tensor& vector) {
+                  float offset, Tensor& vector) {
   const size_t count = static_cast<size_t>(piece.rows);
+  std::vector<float> moved(offset != 0 ? count : 0);
+  if (offset != 0) {
+    convert_elements(from, dtype, moved.data(), DType::kF32, count);
+    for (float& value : moved) value += offset;
+    from = moved.data();
+    dtype = DType::kF32;
+  }
   const Tensor converted = Tensor::allocate({piece.rows}, vector.dtype());
   convert_elements(from, dtype, converted.view().data, vector.dtype(), count);
   const size_t begin = static_cast<size_t>(piece.row0) * size_of(vector.dtype());
@@ -75,7 +82,7 @@ void store(Staging& staging, const std::byte* data, const WeightSpec& spec, cons
   for (const BlockRead::Piece& piece : read.pieces) {
     const std::byte* from = data + static_cast<size_t>(piece.offset) * size_of(dtype);
     if (!spec.is_matrix()) {
-      store_vector(context, piece, from, dtype, *std::get<Tensor*>(spec.into));
+      store_vector(context, piece, from, dtype, spec.offset, *std::get<Tensor*>(spec.into));
       continue;
     }
     View block(const_cast<std::byte*>(from), dtype, Shape{piece.rows, piece.cols}, context.device);

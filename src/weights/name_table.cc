@@ -73,9 +73,10 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
     add_names(wanted, name, table.optional_prefix);
     sources.push_back(std::move(wanted));
   };
-  for (const std::string* canonical : {&spec.name, &spec.alias})
-    for (const NameRow& row : table.rows)
-      if (const auto name = stored_name(row, *canonical)) add(row, *name);
+  for (const NameTable* rows = &table; rows && sources.empty(); rows = rows->base)
+    for (const std::string* canonical : {&spec.name, &spec.alias})
+      for (const NameRow& row : rows->rows)
+        if (const auto name = stored_name(row, *canonical)) add(row, *name);
   std::sort(sources.begin(), sources.end(),
             [](const WeightSource& a, const WeightSource& b) { return a.first_part < b.first_part; });
   size_t next = 0;

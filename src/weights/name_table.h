@@ -35,6 +35,8 @@ struct NameTable {
   // Buffers that old checkpoints store beside the weights and that transformers, too, does not read: patterns
   // as matches_name() has them.
   std::span<const std::string_view> ignored = {};
+  // Names the weights for which this table has no row.
+  const NameTable* base = nullptr;
 };
 
 // A tensor of a checkpoint that holds a weight, or some of its parts.

@@ -40,6 +40,7 @@ struct WeightSpec {
                                // instead of fp32
   Activation activation = Activation::kNone;  // of the product with it, where that is part of the product
   bool dense = false;    // a matrix that no scheme packs: a small table, which no product reads
+  float offset = 0;      // added to the values of a file, in fp32: a vector's
   float dummy_mean = 0;  // centre of the random values of --load-format dummy (1 for a norm's weight)
   std::variant<Weight*, Tensor*> into;  // a matrix as the model's are stored, or a vector
 

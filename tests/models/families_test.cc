@@ -216,7 +216,7 @@ TEST(LlamaConfig, DefaultsAreThoseOfTransformers) {
   EXPECT_ERROR(read(kLlama, {{"num_key_value_heads", 3}}), ErrorCode::kCorrupt,
                "its 4 heads are not a multiple of its 3 key and value heads");
   EXPECT_ERROR(read(kLlama, {{"head_dim", 11}}), ErrorCode::kCorrupt,
-               "the head size is 11, and rotary positions turn pairs");
+               "11 of a head's 11 elements turn, and rotary positions turn pairs");
   EXPECT_ERROR(read(kLlama, {{"hidden_act", "xielu"}}), ErrorCode::kUnsupported, "activation 'xielu'");
 }
 
@@ -236,8 +236,8 @@ TEST(MistralConfig, WindowsAreThoseOfTransformers) {
   EXPECT_ERROR(read(small, {{"sliding_window", 0}}), ErrorCode::kCorrupt,
                "sliding_window is 0, not at least 1");
   // Its graph has no biases, whatever the file says.
-  EXPECT_FALSE(std::any_cast<const GatedDecoder&>(read(small, {{"attention_bias", true}}).family_config)
-                   .attention_bias);
+  const ModelConfig biased = read(small, {{"attention_bias", true}});
+  EXPECT_FALSE(std::any_cast<const DecoderGraph&>(biased.family_config).biases.qkv);
 }
 
 // A cache serves all layers: one that sees everything keeps it.
@@ -263,7 +263,7 @@ RopeParameters rope(const Json& changes) {
   Json config = kLlama;
   config.update(changes);
   const ModelConfig sizes = read(config);
-  return read_rope_parameters(config, 2048, sizes, "config.json");
+  return read_rope_parameters(config, {.positions = 2048}, sizes, "config.json");
 }
 
 TEST(RopeConfig, OldAndNewNames) {
@@ -293,8 +293,8 @@ TEST(RopeConfig, WhatNoKindCanHaveIsRefused) {
   const auto refused = [](const Json& scaling, ErrorCode code, const std::string& says) {
     EXPECT_ERROR(rope({{"rope_scaling", scaling}}), code, says) << scaling;
   };
-  refused({{"rope_type", "longrope"}}, ErrorCode::kUnsupported,
-          "rope_type 'longrope' is not one that this version has (it has default, linear");
+  refused({{"rope_type", "3d"}}, ErrorCode::kUnsupported,
+          "rope_type '3d' is not one that this version has (it has default, linear");
   refused("linear", ErrorCode::kCorrupt, "key 'rope_scaling' is not an object of settings");
   refused({{"type", "linear"}}, ErrorCode::kCorrupt, "key 'factor' of the rotary positions is missing");
   for (const Json& factor : {Json(0), Json(-1), Json(1e300)})
@@ -312,6 +312,8 @@ TEST(RopeConfig, WhatNoKindCanHaveIsRefused) {
                "partial_rotary_factor other than 1");
   EXPECT_ERROR(rope({{"rope_scaling", {{"rope_type", "dynamic"}, {"factor", 2}}}, {"head_dim", 2}}),
                ErrorCode::kCorrupt, "'dynamic' needs a head size above 2");
+  refused({{"rope_type", "longrope"}, {"short_factor", {1, 1}}, {"long_factor", {2, 2}}}, ErrorCode::kCorrupt,
+          "short_factor of the rotary positions has 2 numbers, not 6");
   // null is not given.
   const Json nulls = {
       {"rope_type", "yarn"}, {"factor", 2}, {"attention_factor", nullptr}, {"beta_fast", nullptr}};
@@ -359,6 +361,18 @@ TEST(RopeFrequencies, AreThoseOfTransformers) {
 }
 
 // One token whose prompt has the lengths at which they change.
+TEST(RopeFrequencies, LongropeChangesWithTheLength) {
+  const RopeParameters rope = {.rope_type = RopeType::kLongRope,
+                               .factor = 4,
+                               .original_max_position_embeddings = 32,
+                               .short_factor = {1, 2},
+                               .long_factor = {4, 5}};
+  EXPECT_THAT(rope_frequencies(rope, 4), ElementsAre(1.0f, 0.005f));
+  EXPECT_THAT(rope_long_frequencies(rope, 4), ElementsAre(0.25f, 0.002f));
+  EXPECT_FLOAT_EQ(rope_attention_factor(rope), 1.18321596f);  // sqrt(1 + ln 4 / ln 32)
+  EXPECT_EQ(rope_growth(rope).trained, 32);
+}
+
 TEST(RopeFrequencies, DynamicGrowsWithTheText) {
   const RopeParameters dynamic = {
       .rope_type = RopeType::kDynamic, .factor = 4, .original_max_position_embeddings = 32};

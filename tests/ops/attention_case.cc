@@ -29,7 +29,7 @@ class AttentionCase : public OpCase {
     if (s.alibi) name += "/alibi";
     if (s.far >= 0) name += fmt::format("/relative{}", s.far);
     if (s.soft_cap > 0) name += fmt::format("/cap{}", s.soft_cap);
-    if (s.rotary > 0) name += fmt::format("/rotary{}", s.rotary);
+    if (s.rotary > 0) name += fmt::format("/rotary{}{}", s.rotary, s.interleaved ? "/interleaved" : "");
     return name + (s.fused ? "/fused" : "") + (s.poisoned ? "/poisoned" : "");
   }
   explicit AttentionCase(const AttentionShape& s) : OpCase(name_of_case(s)), shape_(s) {
@@ -189,6 +189,7 @@ class AttentionCase : public OpCase {
     if (shape_.rotary > 0) {
       made.cos = cos_.view(context);
       made.sin = sin_.view(context);
+      made.interleaved = shape_.interleaved;
     }
     if (shape_.fused) {
       made.k = new_.k.view(context);
@@ -214,8 +215,11 @@ class AttentionCase : public OpCase {
   Guarded turned(const Guarded& from, int64_t heads) const {
     const int64_t columns = heads * shape_.head_size;
     Guarded made(cos_.view().shape[0], columns, 0, shape_.activation);
-    const std::vector<double> values = ref::rotary(
-        {.x = from.view(), .head_size = shape_.head_size, .cos = cos_.view(), .sin = sin_.view()});
+    const std::vector<double> values = ref::rotary({.x = from.view(),
+                                                    .head_size = shape_.head_size,
+                                                    .cos = cos_.view(),
+                                                    .sin = sin_.view(),
+                                                    .interleaved = shape_.interleaved});
     for (size_t i = 0; i < values.size(); ++i)
       made.set(static_cast<int64_t>(i) / columns, static_cast<int64_t>(i) % columns,
                static_cast<float>(values[i]));

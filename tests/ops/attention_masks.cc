@@ -113,7 +113,10 @@ Cases attention_rotary(Device device) {
           shape.head_size = head_size;
           for (int64_t pairs : {head_size / 2, head_size / 4}) {
             shape.rotary = pairs;
-            cases.push_back([shape] { return attention_case(shape); });
+            for (const bool interleaved : {false, true}) {
+              shape.interleaved = interleaved;
+              cases.push_back([shape] { return attention_case(shape); });
+            }
           }
         }
       }

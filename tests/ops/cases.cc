@@ -226,21 +226,25 @@ class MatmulCase : public OpCase {
 
 class LayerNormCase : public OpCase {
  public:
-  LayerNormCase(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap, bool rms)
-      : OpCase(fmt::format("{}_norm/{}/{}x{}/gap{}{}", rms ? "rms" : "layer", name_of(y), tokens, hidden, gap,
-                           in_place ? "/in_place" : "")),
+  LayerNormCase(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap, bool rms,
+                bool accumulate)
+      : OpCase(fmt::format("{}_norm/{}/{}x{}/gap{}{}{}", rms ? "rms" : "layer", name_of(y), tokens, hidden,
+                           gap, in_place ? "/in_place" : "", accumulate ? "/accumulate" : "")),
         in_place_(in_place),
-        rms_(rms) {
+        rms_(rms),
+        accumulate_(accumulate) {
     Source source(3);
     x_ = Guarded::random(tokens, hidden, gap, source, 2);
     for (int64_t i = 0; i < hidden; ++i) x_.row(0)[i] += 100;  // a mean far from 0 must not cancel
     weight_ = Guarded::random(1, hidden, 0, source);
     bias_ = Guarded::random(1, hidden, 0, source);
     y_ = Guarded(tokens, hidden, gap, y);
+    if (accumulate) before_ = Guarded::random(tokens, hidden, 1, source);
     bytes_ = static_cast<double>(4 + size_of(y)) * static_cast<double>(tokens * hidden);
   }
   void prepare(const Context& context) override {
     if (in_place_) y_.assign(x_);
+    if (accumulate_) y_.assign(before_);
     y_.bring(context);
     args(context);
   }
@@ -252,6 +256,7 @@ class LayerNormCase : public OpCase {
     if (std::string wrong = y_.check_written(); !wrong.empty()) return wrong;
     LayerNormArgs like = args({});
     like.x = x_.view();
+    if (accumulate_) like.y = before_.view();
     // The row of mean 100 has lost 50 times the precision of the others in its input already.
     const std::vector<double> expected = ref::layer_norm(like);
     return y_.compare(expected, around(expected, 1), 2e-5);
@@ -265,10 +270,11 @@ class LayerNormCase : public OpCase {
             .norm = {.weight = weight_.vector(context),
                      .bias = rms_ ? View() : bias_.vector(context),
                      .rms = rms_},
-            .y = y_.view(context)};
+            .y = y_.view(context),
+            .accumulate = accumulate_};
   }
-  bool in_place_, rms_;
-  Guarded x_, weight_, bias_, y_;
+  bool in_place_, rms_, accumulate_;
+  Guarded x_, weight_, bias_, y_, before_;
   double bytes_ = 0;
 };
 
@@ -316,16 +322,17 @@ class AddCase : public OpCase {
 class EmbeddingCase : public OpCase {
  public:
   EmbeddingCase(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin, int64_t gap,
-                bool norm, bool accumulate, bool rms)
-      : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}{}{}", name_of(dtype), tokens, vocab, hidden, gap,
+                bool norm, bool accumulate, bool rms, float scale)
+      : OpCase(fmt::format("embedding/{}/{}x{}x{}/gap{}{}{}{}{}", name_of(dtype), tokens, vocab, hidden, gap,
                            vocab_begin ? "/slice" : "", norm ? rms ? "/rms_norm" : "/norm" : "",
-                           accumulate ? "/accumulate" : "")),
+                           accumulate ? "/accumulate" : "", scale != 1 ? "/scale" : "")),
         hidden_(hidden),
         vocab_begin_(vocab_begin),
         dtype_(dtype),
         has_norm_(norm),
         accumulate_(accumulate),
         rms_(rms),
+        scale_(scale),
         table_(vocab, hidden, dtype, 13),
         y_(tokens, hidden, gap) {
     Source source(17);
@@ -363,7 +370,7 @@ class EmbeddingCase : public OpCase {
     like.ids = resolved_;
     if (accumulate_) like.y = before_.view();
     const std::vector<double> expected = ref::embedding(like);
-    const double rounded = accumulate_ || dtype_ == DType::kI8 ? 2e-7 : 0;
+    const double rounded = accumulate_ || dtype_ == DType::kI8 || scale_ != 1 ? 2e-7 : 0;
     return y_.compare(expected, around(expected, 1), has_norm_ ? 2e-5 : rounded);
   }
   double bytes() const override {
@@ -379,6 +386,7 @@ class EmbeddingCase : public OpCase {
             .y = y_.view(context),
             .previous_ids = previous_.span<int32_t>(context),
             .accumulate = accumulate_,
+            .scale = scale_,
             .norm = has_norm_ ? Norm{.weight = weight_.vector(context),
                                      .bias = rms_ ? View() : bias_.vector(context),
                                      .rms = rms_}
@@ -387,6 +395,7 @@ class EmbeddingCase : public OpCase {
   int64_t hidden_, vocab_begin_;
   DType dtype_;
   bool has_norm_, accumulate_, rms_;
+  float scale_;
   Weights table_;
   std::vector<int32_t> resolved_;
   Mirrored ids_, previous_;
@@ -497,16 +506,17 @@ PackedMatrix random_packed(const Context& context, int64_t rows, int64_t cols, D
 }
 
 Case matmul_case(const MatmulShape& shape) { return std::make_unique<MatmulCase>(shape); }
-Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap, bool rms) {
-  return std::make_unique<LayerNormCase>(tokens, hidden, in_place, y, gap, rms);
+Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y, int64_t gap, bool rms,
+                     bool accumulate) {
+  return std::make_unique<LayerNormCase>(tokens, hidden, in_place, y, gap, rms, accumulate);
 }
 Case add_case(int64_t tokens, int64_t hidden, DType x, int64_t gap, bool bias) {
   return std::make_unique<AddCase>(tokens, hidden, x, gap, bias);
 }
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
-                    int64_t gap, bool norm, bool accumulate, bool rms) {
+                    int64_t gap, bool norm, bool accumulate, bool rms, float scale) {
   return std::make_unique<EmbeddingCase>(tokens, vocab, hidden, dtype, vocab_begin, gap, norm, accumulate,
-                                         rms);
+                                         rms, scale);
 }
 Case gate_case(int64_t tokens, int64_t inner, Activation activation, DType dtype, int64_t gap) {
   return std::make_unique<GateCase>(tokens, inner, activation, dtype, gap);

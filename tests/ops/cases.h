@@ -84,15 +84,30 @@ struct AttentionShape {
   std::vector<int32_t> prefixes = {};  // by sequence, of kPrefix
   int64_t far = -1;                    // of a table of biases by distance; below 0: none
   float soft_cap = 0;
-  int64_t rotary = 0;  // pairs of a head that turn
+  int64_t rotary = 0;        // pairs of a head that turn
+  bool interleaved = false;  // these pairs
 };
 Case attention_case(const AttentionShape& shape);
 
 Case layer_norm_case(int64_t tokens, int64_t hidden, bool in_place, DType y = DType::kF32, int64_t gap = 5,
-                     bool rms = false);
+                     bool rms = false, bool accumulate = false);
+// Norms of q and k, with parameters for each head or for all of them; `ranks` over 0: of whole rows of which
+// so many ranks have a part.
+struct HeadNormShape {
+  int64_t tokens = 1, heads = 1, kv_heads = 1, head_size = 8;
+  bool whole_rows = false, each_head = false, rms = false;
+  DType dtype = DType::kF32;
+  int64_t ranks = 0;
+  int64_t gap = 3;  // between rows
+};
+Case head_norm_case(const HeadNormShape& shape);
+Case row_squares_case(int64_t tokens, int64_t q, int64_t k, DType dtype, int64_t gap = 3);
+// Rows with infinities and NaN among them.
+Case soft_cap_case(int64_t rows, int64_t columns, float scale, float cap, int64_t gap = 3);
 Case add_case(int64_t tokens, int64_t hidden, DType x = DType::kF32, int64_t gap = 1, bool bias = false);
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
-                    int64_t gap = 2, bool norm = false, bool accumulate = false, bool rms = false);
+                    int64_t gap = 2, bool norm = false, bool accumulate = false, bool rms = false,
+                    float scale = 1);
 Case gate_case(int64_t tokens, int64_t inner, Activation activation, DType dtype = DType::kF32,
                int64_t gap = 3);
 // `gap` is between rows of x, those of cos and sin are as far apart as it, or by one and two.
@@ -100,7 +115,7 @@ Case rotary_case(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs
                  DType dtype = DType::kF32, int64_t gap = 3);
 // Sequences of so many rows each, in the middle of prompts and beyond them; `trained`: RotaryGrowth's.
 Case rotary_angles_case(const std::vector<int64_t>& queries, int64_t pairs, int64_t first_position,
-                        int64_t trained);
+                        int64_t trained, bool long_frequencies = false);
 Case gather_rows_case(int64_t rows, int64_t hidden, int64_t gap = 1);
 // Every row with these parameters; from the candidates of so many parts of the vocabulary.
 Case sample_case(int64_t rows, int64_t vocab, const SampleRow& row, bool log_probs, int64_t parts = 1);

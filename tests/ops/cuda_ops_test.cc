@@ -140,6 +140,7 @@ TEST_F(CudaOpCases, MatmulSomeRows) { expect_right(matmul_some_rows(Device::kCud
 TEST_F(CudaOpCases, MatmulArgmax) { expect_right(matmul_argmax(Device::kCuda)); }
 TEST_F(CudaOpCases, MatmulArgmaxOfHeads) { expect_right(matmul_argmax_of_heads()); }
 TEST_F(CudaOpCases, Rows) { expect_right(row_ops(Device::kCuda)); }
+TEST_F(CudaOpCases, HeadNorms) { expect_right(head_norms(Device::kCuda)); }
 TEST_F(CudaOpCases, SampleParts) { expect_right(sample_parts()); }
 TEST_F(CudaOpCases, SampleLargeParts) { expect_right(sample_large_parts()); }
 TEST_F(CudaOpCases, AttentionGroups) { expect_right(attention_groups(Device::kCuda)); }

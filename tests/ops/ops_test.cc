@@ -44,6 +44,7 @@ TEST_F(Ops, MatmulNormAndAccumulate) { expect_right(matmul_norms(Device::kCpu));
 TEST_F(Ops, MatmulGated) { expect_right(matmul_gated(Device::kCpu)); }
 TEST_F(Ops, MatmulArgmax) { expect_right(matmul_argmax(Device::kCpu)); }
 TEST_F(Ops, Rows) { expect_right(row_ops(Device::kCpu)); }
+TEST_F(Ops, HeadNorms) { expect_right(head_norms(Device::kCpu)); }
 TEST_F(Ops, SampleParts) { expect_right(sample_parts()); }
 TEST_F(Ops, AttentionGroups) { expect_right(attention_groups(Device::kCpu)); }
 TEST_F(Ops, AttentionPoisoned) { expect_right(attention_poisoned(Device::kCpu)); }

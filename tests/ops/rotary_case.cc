@@ -63,9 +63,10 @@ class RotaryCase : public OpCase {
 class RotaryAnglesCase : public OpCase {
  public:
   RotaryAnglesCase(const std::vector<int64_t>& queries, int64_t pairs, int64_t first_position,
-                   int64_t trained)
-      : OpCase(fmt::format("rotary_angles/{}/pairs{}/from{}/trained{}", fmt::join(queries, ","), pairs,
-                           first_position, trained)) {
+                   int64_t trained, bool long_frequencies)
+      : OpCase(fmt::format("rotary_angles/{}/pairs{}/from{}/trained{}{}", fmt::join(queries, ","), pairs,
+                           first_position, trained, long_frequencies ? "/long" : "")),
+        has_long_(long_frequencies) {
     // Of every two sequences one is in the middle of a prompt, and one is beyond it.
     std::vector<int32_t> positions, offsets = {0}, prompts;
     int64_t position = first_position;
@@ -84,6 +85,9 @@ class RotaryAnglesCase : public OpCase {
     frequencies_ = Guarded(1, pairs, 0);
     for (int64_t i = 0; i < pairs; ++i)
       frequencies_.row(0)[i] = std::pow(10000.0f, -static_cast<float>(i) / static_cast<float>(pairs));
+    long_ = Guarded(1, pairs, 0);
+    for (int64_t i = 0; i < pairs; ++i)
+      long_.row(0)[i] = frequencies_.row(0)[i] / (1.5f + static_cast<float>(i));
     cos_ = Guarded(offsets.back(), pairs, 3);
     sin_ = Guarded(offsets.back(), pairs, 2);
   }
@@ -115,7 +119,7 @@ class RotaryAnglesCase : public OpCase {
       sines.push_back(kScale * std::sin(angle));
       // fp32's powers, of frequencies that grow with the text, are not always the nearest number; nor are
       // sines and cosines.
-      bounds.push_back(4e-7 + (growth_.trained > 0 ? 4e-7 * angle : 0));
+      bounds.push_back(4e-7 + (growth_.trained > 0 && !has_long_ ? 4e-7 * angle : 0));
     }
     const std::string wrong = cos_.compare(cosines, bounds, 1);
     return wrong.empty() ? sin_.compare(sines, bounds, 1) : wrong;
@@ -131,12 +135,14 @@ class RotaryAnglesCase : public OpCase {
             .growth = growth_,
             .query_offsets = offsets_.span<const int32_t>(context),
             .prompt_lengths = prompts_.span<const int32_t>(context),
+            .long_frequencies = has_long_ ? long_.vector(context) : View(),
             .cos = cos_.view(context),
             .sin = sin_.view(context)};
   }
+  bool has_long_;
   RotaryGrowth growth_;
   Mirrored positions_, offsets_, prompts_;
-  Guarded frequencies_, cos_, sin_;
+  Guarded frequencies_, long_, cos_, sin_;
 };
 
 }  // namespace
@@ -146,7 +152,7 @@ Case rotary_case(int64_t tokens, int64_t heads, int64_t head_size, int64_t pairs
   return std::make_unique<RotaryCase>(tokens, heads, head_size, pairs, interleaved, dtype, gap);
 }
 Case rotary_angles_case(const std::vector<int64_t>& queries, int64_t pairs, int64_t first_position,
-                        int64_t trained) {
-  return std::make_unique<RotaryAnglesCase>(queries, pairs, first_position, trained);
+                        int64_t trained, bool long_frequencies) {
+  return std::make_unique<RotaryAnglesCase>(queries, pairs, first_position, trained, long_frequencies);
 }
 }  // namespace bolide::test

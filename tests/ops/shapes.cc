@@ -317,6 +317,8 @@ Cases row_ops(Device device) {
         for (bool bias : {false, true}) cases.push_back([=] { return add_case(5, least, type, gap, bias); });
       }
       cases.push_back([=] { return layer_norm_case(5, least, true, DType::kF32, gap); });
+      for (const bool rms : {false, true})
+        cases.push_back([=] { return layer_norm_case(5, least, false, DType::kF32, gap, rms, true); });
       cases.push_back([=] { return gather_rows_case(5, hidden, gap); });
       for (DType type : types) {
         cases.push_back([=] { return layer_norm_case(3, hidden, false, type, gap, true); });
@@ -339,6 +341,8 @@ Cases row_ops(Device device) {
       cases.push_back([=] { return rotary_angles_case({1}, pairs, 0, trained); });
       cases.push_back([=] { return rotary_angles_case({1, 1, 7, 2, 30, 1}, pairs, 20, trained); });
       cases.push_back([=] { return rotary_angles_case({300, 1, 90}, pairs, 99000, trained); });
+      if (trained > 0)
+        cases.push_back([=] { return rotary_angles_case({1, 1, 7, 60, 2, 1}, pairs, 20, trained, true); });
     }
   }
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8})
@@ -346,8 +350,10 @@ Cases row_ops(Device device) {
       for (int64_t begin : {0, 30})
         for (int64_t gap : gaps)
           for (bool accumulate : {false, true})
-            cases.push_back(
-                [=] { return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate); });
+            cases.push_back([=] {
+              return embedding_case(9, 37, hidden, dtype, begin, gap, false, accumulate, false,
+                                    accumulate ? 1.0f : 5.6f);
+            });
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8})
     for (int64_t hidden : widths)
       if (hidden > 1)

@@ -19,6 +19,7 @@ Cases matmul_some_rows(Device device);
 Cases matmul_argmax(Device device);
 Cases matmul_argmax_of_heads();
 Cases row_ops(Device device);
+Cases head_norms(Device device);
 Cases sample_parts();
 Cases sample_large_parts();
 Cases attention_groups(Device device);

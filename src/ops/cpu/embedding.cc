@@ -20,6 +20,7 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
       }
       if (!args.accumulate) {
         unpack_row(table, row, 0, table.cols, y);
+        if (args.scale != 1) std::transform(y, y + table.cols, y, [&](float x) { return x * args.scale; });
         continue;
       }
       constexpr int64_t kBlock = 512;

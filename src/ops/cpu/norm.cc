@@ -4,6 +4,7 @@
 // Highway re-includes this file for each target: what it includes first must stay first.
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "hwy/highway.h"
 #include "ops/add.h"
@@ -46,11 +47,13 @@ HWY_INLINE Sums sum_row(const float* x, int64_t count, float center) {
   return sums;
 }
 
-// As norm_row(), about 0 and without a bias.
-void rms_norm_row(const float* x, const float* weight, float eps, int64_t hidden, float* y) {
+float squares_of_row(const float* x, int64_t count) { return sum_row(x, count, 0).second; }
+
+// As norm_row(), about 0 and without a bias; `mean` is of the squares.
+void rms_norm_row(const float* x, const float* weight, float mean, float eps, int64_t hidden, float* y) {
   const D d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const float scale = 1 / std::sqrt(sum_row(x, hidden, 0).second / static_cast<float>(hidden) + eps);
+  const float scale = 1 / std::sqrt(mean + eps);
   const V factor = hn::Set(d, scale);
   int64_t i = 0;
   for (; i + lanes <= hidden; i += lanes)
@@ -98,28 +101,78 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace bolide::cpu {
 HWY_EXPORT(norm_row);
+HWY_EXPORT(squares_of_row);
 HWY_EXPORT(rms_norm_row);
 HWY_EXPORT(add_row);
 namespace {
 float* row(const View& view, int64_t r) { return static_cast<float*>(view.data) + r * view.row_stride; }
 
+float squares_of(const float* x, int64_t count) { return HWY_DYNAMIC_DISPATCH(squares_of_row)(x, count); }
+
+// y = norm(x) of `count` elements, with parameters from `first` on; `mean`: of the squares, of an RMS norm.
+void norm_elements(const float* x, const Norm& norm, int64_t first, int64_t count, float mean, float* y) {
+  const float* weight = norm.weight.as<float>() + first;
+  if (norm.rms) {
+    HWY_DYNAMIC_DISPATCH(rms_norm_row)(x, weight, mean, norm.eps, count, y);
+  } else {
+    HWY_DYNAMIC_DISPATCH(norm_row)(x, weight, norm.bias.as<float>() + first, norm.eps, count, y);
+  }
+}
+void norm_elements(const float* x, const Norm& norm, int64_t first, int64_t count, float* y) {
+  const float mean = norm.rms ? squares_of(x, count) / static_cast<float>(count) : 0.0f;
+  norm_elements(x, norm, first, count, mean, y);
+}
+
 }  // namespace
 
 void layer_norm(const Context& context, const LayerNormArgs& args) {
   isa();
+  const int64_t hidden = args.x.shape[1];
   parallel_ranges(
       for_light_work(context, args.x.shape.count()), args.x.shape[0], [&](int64_t begin, int64_t end) {
+        std::vector<float> normed(args.accumulate ? static_cast<size_t>(hidden) : 0);
         for (int64_t r = begin; r < end; ++r) {
-          if (args.norm.rms) {
-            HWY_DYNAMIC_DISPATCH(rms_norm_row)
-            (row(args.x, r), row(args.norm.weight, 0), args.norm.eps, args.x.shape[1], row(args.y, r));
-            continue;
-          }
-          HWY_DYNAMIC_DISPATCH(norm_row)
-          (row(args.x, r), row(args.norm.weight, 0), row(args.norm.bias, 0), args.norm.eps, args.x.shape[1],
-           row(args.y, r));
+          float* y = row(args.y, r);
+          norm_elements(row(args.x, r), args.norm, 0, hidden, args.accumulate ? normed.data() : y);
+          if (args.accumulate) HWY_DYNAMIC_DISPATCH(add_row)(normed.data(), nullptr, hidden, y);
         }
       });
+}
+
+void head_norm(const Context& context, const HeadNormArgs& args) {
+  isa();
+  const auto norm_row = [&](const View& x, const Norm& norm, int64_t r, int64_t which) {
+    const int64_t width = x.shape[1], each = args.head_size > 0 ? args.head_size : width;
+    for (int64_t begin = 0; begin < width; begin += each) {
+      float* head = row(x, r) + begin;
+      const int64_t first = norm.weight.shape[0] == width ? begin : 0;
+      if (args.squares.empty()) {
+        norm_elements(head, norm, first, each, head);
+      } else {
+        const float mean = row(args.squares, r)[which] / static_cast<float>(width * args.ranks);
+        norm_elements(head, norm, first, each, mean, head);
+      }
+    }
+  };
+  const int64_t tokens = args.q.shape[0];
+  parallel_ranges(for_light_work(context, args.q.shape.count() + args.k.shape.count()), tokens,
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t r = begin; r < end; ++r) {
+                      norm_row(args.q, args.q_norm, r, 0);
+                      norm_row(args.k, args.k_norm, r, 1);
+                    }
+                  });
+}
+
+void row_squares(const Context& context, const RowSquaresArgs& args) {
+  isa();
+  parallel_ranges(for_light_work(context, args.q.shape.count() + args.k.shape.count()), args.q.shape[0],
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t r = begin; r < end; ++r) {
+                      row(args.y, r)[0] = squares_of(row(args.q, r), args.q.shape[1]);
+                      row(args.y, r)[1] = squares_of(row(args.k, r), args.k.shape[1]);
+                    }
+                  });
 }
 
 void add(const Context& context, const AddArgs& args) {

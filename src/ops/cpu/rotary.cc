@@ -64,11 +64,14 @@ void rotary_angles(const Context& context, const RotaryAnglesArgs& args) {
         while (args.query_offsets[s + 1] <= t) ++s;
         const int64_t length = std::max(args.prompt_lengths[s], position + 1);
         const bool longer = length > growth.trained;
-        if (longer && length != grown_for) {
+        const View& given = args.long_frequencies;
+        if (longer && given.empty() && length != grown_for) {
           grown = grown_frequencies(growth, pairs, length);
           grown_for = length;
         }
-        frequencies = longer ? grown.data() : args.frequencies.as<float>();
+        frequencies = !longer         ? args.frequencies.as<float>()
+                      : given.empty() ? grown.data()
+                                      : given.as<float>();
       }
       float* cos = args.cos.as<float>() + t * args.cos.row_stride;
       float* sin = args.sin.as<float>() + t * args.sin.row_stride;

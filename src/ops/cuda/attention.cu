@@ -134,7 +134,7 @@ void attention(const Context& context, const AttentionArgs& args) {
   const bool fused = brings && args.max_query == 1 && p.rows == p.sequences;
   const bool decodes = fused && !context.deterministic;
   bool turns = !args.cos.empty();
-  if (turns && decodes && 2 * args.cos.shape[1] == p.head_size &&
+  if (turns && decodes && !args.interleaved && 2 * args.cos.shape[1] == p.head_size &&
       (p.rows == 1 || args.cos.row_stride == args.sin.row_stride)) {
     p.cos = args.cos.as<float>();
     p.sin = args.sin.as<float>();

@@ -66,7 +66,7 @@ bool aligned(const View& view) {
 
 struct Angles {
   const int32_t* positions;
-  const float* frequencies;
+  const float *frequencies, *long_frequencies;  // the second may be null
   const int32_t* query_offsets;
   const int32_t* prompt_lengths;
   float *cos, *sin;
@@ -103,7 +103,8 @@ __global__ void __launch_bounds__(kThreads) rotary_angles_kernel(const __grid_co
       (p.query_offsets[middle] <= token ? sequence : end) = middle;
     }
     const int length = max(p.prompt_lengths[sequence], position + 1);
-    if (length > p.growth.trained) frequency = grown_frequency(p, pair, length);
+    if (length > p.growth.trained)
+      frequency = p.long_frequencies ? p.long_frequencies[pair] : grown_frequency(p, pair, length);
   }
   float sin, cos;
   sincosf(__fmul_rn(static_cast<float>(position), frequency), &sin, &cos);
@@ -142,6 +143,7 @@ void rotary_angles(const Context& context, const RotaryAnglesArgs& args) {
   const int64_t tokens = args.cos.shape[0], pairs = args.cos.shape[1];
   const Angles p = {.positions = args.positions.data(),
                     .frequencies = args.frequencies.as<float>(),
+                    .long_frequencies = static_cast<const float*>(args.long_frequencies.data),
                     .query_offsets = args.query_offsets.data(),
                     .prompt_lengths = args.prompt_lengths.data(),
                     .cos = args.cos.as<float>(),

@@ -34,6 +34,7 @@ struct Source {
   int64_t begin = 0;                  // the id of row 0
   const float* bias = nullptr;        // for add() alone: [columns] added to each row, or null
   const float* scales = nullptr;      // [rows] of int8 rows
+  float factor = 1;                   // of every row, unless it is normed
 
   __device__ __forceinline__ int64_t choice(int64_t row) const {
     if (!ids) return row;
@@ -62,7 +63,9 @@ __global__ void __launch_bounds__(kThreads)
   const X* x = static_cast<const X*>(source.data) + (there ? from * source.stride : 0);
   float scale = 1;
   if constexpr (kScaled) scale = there ? source.scales[from] : 0.0f;
-  const auto value = [&](X element) { return kScaled ? to_f32(element) * scale : to_f32(element); };
+  const auto value = [&](X element) {
+    return __fmul_rn(kScaled ? __fmul_rn(to_f32(element), scale) : to_f32(element), source.factor);
+  };
   y += row * y_stride;
   const int64_t block = static_cast<int64_t>(blockIdx.y) * kThreads * kWidth;
   const int64_t mine = block + static_cast<int64_t>(threadIdx.x) * kWidth;
@@ -129,6 +132,19 @@ __device__ __forceinline__ void store_columns(Y* row, int column, int hidden, bo
     if (column + j < hidden) row[column + j] = out[j];
 }
 
+// The same, added to what is there where `accumulate` says so.
+template <class Y>
+__device__ __forceinline__ void put_columns(Y* row, int column, int hidden, bool vector, bool accumulate,
+                                            float4 y) {
+  if constexpr (std::is_same_v<Y, float>) {
+    if (accumulate) {
+      const float4 old = load_columns(row, column, hidden, vector);
+      y = {old.x + y.x, old.y + y.y, old.z + y.z, old.w + y.w};
+    }
+  }
+  store_columns(row, column, hidden, vector, y);
+}
+
 struct NormRows {
   Source x;
   const float* weight;
@@ -137,6 +153,7 @@ struct NormRows {
   int hidden;
   int64_t y_stride;
   bool x_vector, parameters_vector, y_vector;
+  bool accumulate;  // of Y in fp32
 };
 
 // One block a row. Parameters are no kernel's work and are read while the previous kernel ends. What is
@@ -162,21 +179,23 @@ __global__ void __launch_bounds__(kNormThreads) norm_rows(NormRows args, Y* y) {
   }
 #pragma unroll
   for (int i = 0; i < kKept; ++i) {
-    store_columns(y, first + i * kNormChunk, hidden, args.y_vector,
-                  there ? normalise<kKind>(kept[i], factors, weight[i], bias[i]) : bias[i]);
+    put_columns(y, first + i * kNormChunk, hidden, args.y_vector, args.accumulate,
+                there ? normalise<kKind>(kept[i], factors, weight[i], bias[i]) : bias[i]);
   }
 #pragma unroll 1
   for (int column = first + kKept * kNormChunk; column < hidden; column += kNormChunk) {
     const float4 x = load_columns(row, column, hidden, args.x_vector);
     const float4 w = load_columns(args.weight, column, hidden, args.parameters_vector);
     const float4 b = kBias ? load_columns(args.bias, column, hidden, args.parameters_vector) : float4{};
-    store_columns(y, column, hidden, args.y_vector, there ? normalise<kKind>(x, factors, w, b) : b);
+    put_columns(y, column, hidden, args.y_vector, args.accumulate,
+                there ? normalise<kKind>(x, factors, w, b) : b);
   }
 }
 
 // y = norm(rows of x).
 template <class X, class Y>
-void norm_to(const Context& context, const char* name, const Source& x, const Norm& norm, const View& y) {
+void norm_to(const Context& context, const char* name, const Source& x, const Norm& norm, const View& y,
+             bool accumulate = false) {
   const int hidden = static_cast<int>(y.shape[1]);
   const NormRows rows = {.x = x,
                          .weight = norm.weight.as<float>(),
@@ -186,7 +205,8 @@ void norm_to(const Context& context, const char* name, const Source& x, const No
                          .y_stride = y.row_stride,
                          .x_vector = aligned<X>(x, 4 * sizeof(X)),
                          .parameters_vector = aligned(norm.weight, 16) && aligned(norm.bias, 16),
-                         .y_vector = aligned(y, 4 * sizeof(Y))};
+                         .y_vector = aligned(y, 4 * sizeof(Y)),
+                         .accumulate = accumulate};
   const LaunchShape shape = {.grid = dim3(static_cast<unsigned>(y.shape[0])),
                              .block = dim3(kNormThreads),
                              .division = division_for(y.shape[0])};
@@ -203,7 +223,7 @@ Source rows_of(const View& x) { return {.data = x.data, .stride = x.row_stride, 
 
 void layer_norm(const Context& context, const LayerNormArgs& args) {
   dispatch_float(args.y.dtype, [&]<class T>() {
-    norm_to<float, device_t<T>>(context, "layer_norm", rows_of(args.x), args.norm, args.y);
+    norm_to<float, device_t<T>>(context, "layer_norm", rows_of(args.x), args.norm, args.y, args.accumulate);
   });
 }
 
@@ -226,7 +246,8 @@ void embedding(const Context& context, const EmbeddingArgs& args) {
                          .ids = args.ids.data(),
                          .previous = args.previous_ids.data(),
                          .begin = args.vocab_begin,
-                         .scales = static_cast<const float*>(args.table->scales.view().data)};
+                         .scales = static_cast<const float*>(args.table->scales.view().data),
+                         .factor = args.scale};
   if (args.accumulate) return move<true>(context, "embedding", source, args.table->dtype, args.y);
   const bool int8 = args.table->dtype == DType::kI8;
   if (int8 || args.norm.weight.empty()) move<false>(context, "embedding", source, args.table->dtype, args.y);

@@ -10,7 +10,7 @@ std::vector<double> embedding(const EmbeddingArgs& args) {
     const bool here = row >= 0 && row < args.table->rows;
     for (int64_t k = 0; k < args.table->cols; ++k) {
       const double before = args.accumulate ? element(args.y, static_cast<int64_t>(t), k) : 0;
-      y.push_back(before + (here ? element(*args.table, row, k) : 0));
+      y.push_back(before + (here ? args.scale * element(*args.table, row, k) : 0));
     }
   }
   if (!args.norm.weight.empty()) y = norm_rows(y, args.norm);

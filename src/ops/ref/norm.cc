@@ -26,7 +26,58 @@ std::vector<double> layer_norm(const LayerNormArgs& args) {
   std::vector<double> x;
   for (int64_t t = 0; t < args.x.shape[0]; ++t)
     for (int64_t i = 0; i < args.x.shape[1]; ++i) x.push_back(element(args.x, t, i));
-  return norm_rows(x, args.norm);
+  std::vector<double> y = norm_rows(x, args.norm);
+  const int64_t hidden = args.x.shape[1];
+  for (int64_t i = 0; i < std::ssize(y) && args.accumulate; ++i)
+    y[static_cast<size_t>(i)] += element(args.y, i / hidden, i % hidden);
+  return y;
+}
+
+std::vector<double> head_norm(const HeadNormArgs& args) {
+  std::vector<double> y;
+  const auto norm = [&](const View& x, const Norm& norm, int64_t which) {
+    const int64_t width = x.shape[1], each = args.head_size > 0 ? args.head_size : width;
+    for (int64_t t = 0; t < x.shape[0]; ++t) {
+      for (int64_t begin = 0; begin < width; begin += each) {
+        double mean = 0, squares = 0;
+        for (int64_t i = begin; i < begin + each && !norm.rms; ++i) mean += element(x, t, i);
+        mean /= static_cast<double>(each);
+        for (int64_t i = begin; i < begin + each; ++i) squares += std::pow(element(x, t, i) - mean, 2);
+        squares /= static_cast<double>(each);
+        if (!args.squares.empty())
+          squares = element(args.squares, t, which) / static_cast<double>(each * args.ranks);
+        for (int64_t i = begin; i < begin + each; ++i) {
+          const int64_t at = norm.weight.shape[0] == width ? i : i - begin;
+          const double normal = (element(x, t, i) - mean) / std::sqrt(squares + norm.eps);
+          y.push_back(normal * element(norm.weight, at, 0) + (norm.rms ? 0 : element(norm.bias, at, 0)));
+        }
+      }
+    }
+  };
+  norm(args.q, args.q_norm, 0);
+  norm(args.k, args.k_norm, 1);
+  return y;
+}
+
+std::vector<double> row_squares(const RowSquaresArgs& args) {
+  std::vector<double> y;
+  for (int64_t t = 0; t < args.q.shape[0]; ++t) {
+    for (const View* x : {&args.q, &args.k}) {
+      double sum = 0;
+      for (int64_t i = 0; i < x->shape[1]; ++i) sum += std::pow(element(*x, t, i), 2);
+      y.push_back(sum);
+    }
+  }
+  return y;
+}
+
+std::vector<double> soft_cap(const SoftCapArgs& args) {
+  std::vector<double> y;
+  for (const double x : elements(args.x)) {
+    const double scaled = static_cast<double>(args.scale) * x;
+    y.push_back(args.cap > 0 && std::isfinite(scaled) ? args.cap * std::tanh(scaled / args.cap) : scaled);
+  }
+  return y;
 }
 
 std::vector<double> add(const AddArgs& args) {

@@ -12,6 +12,7 @@
 #include "ops/norm.h"
 #include "ops/rotary.h"
 #include "ops/sample.h"
+#include "ops/soft_cap.h"
 
 // The oracle of the tests: every op in double, written for reading, not for speed. It takes the arguments
 // that the op takes, leaves y alone, and returns what y should hold, row by row without padding.
@@ -20,6 +21,10 @@ namespace bolide::ref {
 std::vector<double> matmul(const MatmulArgs& args);
 std::vector<double> embedding(const EmbeddingArgs& args);
 std::vector<double> layer_norm(const LayerNormArgs& args);
+// Rows of q and then of k, as they become.
+std::vector<double> head_norm(const HeadNormArgs& args);
+std::vector<double> row_squares(const RowSquaresArgs& args);
+std::vector<double> soft_cap(const SoftCapArgs& args);  // what x becomes
 // Of rows as wide as the norm, one after the other.
 std::vector<double> norm_rows(const std::vector<double>& x, const Norm& norm);
 std::vector<double> add(const AddArgs& args);

@@ -36,7 +36,9 @@ std::vector<double> rotary_angles(const RotaryAnglesArgs& args) {
         while (args.query_offsets[s + 1] <= t) ++s;
         const auto length = static_cast<double>(std::max<int64_t>(args.prompt_lengths[s], position + 1));
         const auto trained = static_cast<double>(growth.trained), dims = static_cast<double>(2 * pairs);
-        if (length > trained) {
+        if (length > trained && !args.long_frequencies.empty()) {
+          frequency = args.long_frequencies.as<float>()[i];
+        } else if (length > trained) {
           const auto base = static_cast<float>(
               growth.theta *
               std::pow(growth.factor * length / trained - (growth.factor - 1), dims / (dims - 2)));

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "tensor/context.h"
+
+namespace bolide {
+
+struct SoftCapArgs {
+  View x;           // [rows, columns] fp32, in place; rows may be strided
+  float scale = 1;  // above 0
+  float cap = 0;    // 0: none
+};
+// x = cap * tanh(scale * x / cap), or scale * x without a cap. What is not finite stays: a logit that is no
+// number must not become one. (Neither changes which column is the largest.)
+void soft_cap(const Context& context, const SoftCapArgs& args);
+
+// The backends, called through the function above once arguments are checked.
+namespace cpu {
+void soft_cap(const Context& context, const SoftCapArgs& args);
+}  // namespace cpu
+namespace cuda {
+void soft_cap(const Context& context, const SoftCapArgs& args);
+}  // namespace cuda
+
+}  // namespace bolide
