@@ -130,6 +130,17 @@ def opt(heads, head_size, layers, **more):
             "num_hidden_layers": layers, "max_position_embeddings": 128, "word_embed_proj_dim": heads * head_size, **more}
 
 
+def neox(heads, head_size, layers, **more):
+    return {"vocab_size": 151, "num_attention_heads": heads, "hidden_size": heads * head_size, "intermediate_size": 56,
+            "num_hidden_layers": layers, "max_position_embeddings": 128, **more}
+
+
+def falcon(heads, head_size, layers, **more):
+    return {"vocab_size": 151, "num_attention_heads": heads, "hidden_size": heads * head_size,
+            "num_hidden_layers": layers, "max_position_embeddings": 128, "ffn_hidden_size": 52, **more}
+
+
+PLAIN = {"rope_type": "default"}
 LLAMA3 = {"rope_type": "llama3", "factor": 4.0, "original_max_position_embeddings": 16, "low_freq_factor": 1.0,
           "high_freq_factor": 4.0}
 FAMILY_CASES = [
@@ -174,6 +185,67 @@ FAMILY_CASES = [
                    activation_function="gelu"), torch.float16),
     FamilyCase("opt_no_final_norm_untied_bf16", "OPTForCausalLM",
                opt(2, 8, 2, _remove_final_layer_norm=True, tie_word_embeddings=False), torch.bfloat16, ft=True),
+    # A window in the upper layer alone.
+    FamilyCase("qwen2_upper_window_fp32", "Qwen2ForCausalLM",
+               llama(4, 2, 8, 2, PLAIN, use_sliding_window=True, sliding_window=6, max_window_layers=1), lengths=LONG),
+    FamilyCase("qwen3_fp32", "Qwen3ForCausalLM", llama(4, 2, 8, 2, PLAIN, attention_bias=True), lengths=LONG),
+    FamilyCase("qwen3_tied_fp16", "Qwen3ForCausalLM", llama(6, 1, 16, 2, PLAIN, tie_word_embeddings=True), torch.float16),
+    FamilyCase("gpt_neox_parallel_fp32", "GPTNeoXForCausalLM", neox(4, 16, 2, rotary_pct=0.25), lengths=LONG),
+    FamilyCase("gpt_neox_sequential_fp16", "GPTNeoXForCausalLM",
+               neox(3, 8, 2, rotary_pct=1.0, use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new",
+                    tie_word_embeddings=True, intermediate_size=54), torch.float16),
+    FamilyCase("gptj_fp32", "GPTJForCausalLM", gpt2(3, 8, 2, rotary_dim=4, n_inner=54), lengths=LONG),
+    FamilyCase("gptj_fp16", "GPTJForCausalLM", gpt2(4, 16, 2, rotary_dim=16), torch.float16),
+    FamilyCase("codegen_fp32", "CodeGenForCausalLM", gpt2(4, 8, 2, rotary_dim=4, n_inner=52), lengths=LONG),
+    # Two heads over four blocks.
+    FamilyCase("codegen_half_heads_bf16", "CodeGenForCausalLM", gpt2(2, 16, 2, rotary_dim=8), torch.bfloat16, gain=1.0),
+    FamilyCase("phi_norms_fp32", "PhiForCausalLM",
+               neox(4, 16, 2, partial_rotary_factor=0.5, qk_layernorm=True, hidden_act="gelu_new"), lengths=LONG),
+    FamilyCase("phi_groups_fp16", "PhiForCausalLM",
+               neox(6, 8, 2, partial_rotary_factor=0.25, num_key_value_heads=2, intermediate_size=54), torch.float16),
+    # Prompts on both sides of the length from which longrope changes.
+    FamilyCase("phi3_longrope_fp32", "Phi3ForCausalLM",
+               {**neox(4, 8, 2), "num_key_value_heads": 2, "max_position_embeddings": 128,
+                "original_max_position_embeddings": 20,
+                "rope_parameters": {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0, 1.1, 1.2, 1.3],
+                                    "long_factor": [1.5, 2.0, 4.0, 8.0], "original_max_position_embeddings": 20}},
+               lengths=LONG),
+    FamilyCase("phi3_window_fp16", "Phi3ForCausalLM",
+               neox(2, 16, 2, num_key_value_heads=2, partial_rotary_factor=0.5, sliding_window=7), torch.float16),
+    FamilyCase("stablelm_norms_parallel_fp32", "StableLmForCausalLM",
+               neox(4, 8, 2, num_key_value_heads=2, use_parallel_residual=True, qk_layernorm=True, hidden_act="silu",
+                    partial_rotary_factor=0.5), lengths=LONG),
+    FamilyCase("stablelm_bias_fp16", "StableLmForCausalLM",
+               neox(3, 16, 2, num_key_value_heads=3, use_qkv_bias=True, hidden_act="silu", intermediate_size=54),
+               torch.float16),
+    FamilyCase("gemma_fp32", "GemmaForCausalLM", llama(4, 1, 8, 2, PLAIN), lengths=LONG),
+    FamilyCase("gemma2_caps_fp32", "Gemma2ForCausalLM",
+               llama(4, 2, 8, 3, PLAIN, sliding_window=6, query_pre_attn_scalar=12, attn_logit_softcapping=8.0,
+                     final_logit_softcapping=30.0), lengths=LONG),
+    FamilyCase("gemma2_no_caps_bf16", "Gemma2ForCausalLM",
+               llama(2, 2, 16, 2, PLAIN, sliding_window=40, query_pre_attn_scalar=16, attn_logit_softcapping=None,
+                     final_logit_softcapping=None), torch.bfloat16, gain=1.0),
+    FamilyCase("gemma3_two_ropes_fp32", "Gemma3ForCausalLM",
+               {**llama(4, 2, 8, 3, {}), "sliding_window": 6, "query_pre_attn_scalar": 10,
+                "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+                "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 100000.0},
+                                    "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0}}}, lengths=LONG),
+    FamilyCase("olmo2_fp32", "Olmo2ForCausalLM", llama(4, 2, 8, 2, PLAIN), lengths=LONG),
+    FamilyCase("olmo2_bf16", "Olmo2ForCausalLM", llama(3, 3, 16, 2, PLAIN, intermediate_size=42), torch.bfloat16, gain=1.0),
+    # As 7b, as 40b, and blocks one after the other.
+    FamilyCase("falcon_one_kv_head_fp32", "FalconForCausalLM", falcon(4, 8, 2), lengths=LONG),
+    FamilyCase("falcon_groups_fp16", "FalconForCausalLM",
+               falcon(4, 16, 2, new_decoder_architecture=True, num_kv_heads=2), torch.float16),
+    FamilyCase("falcon_sequential_fp32", "FalconForCausalLM",
+               falcon(3, 8, 2, multi_query=False, parallel_attn=False, bias=True, tie_word_embeddings=False,
+                      ffn_hidden_size=54)),
+    FamilyCase("mpt_fp32", "MptForCausalLM", {"vocab_size": 151, "n_heads": 3, "d_model": 24, "n_layers": 2}, lengths=LONG),
+    FamilyCase("gpt_bigcode_one_kv_head_fp32", "GPTBigCodeForCausalLM", gpt2(4, 8, 2), lengths=LONG),
+    FamilyCase("gpt_bigcode_fp16", "GPTBigCodeForCausalLM",
+               gpt2(3, 16, 2, multi_query=False, scale_attn_weights=False, n_inner=54, activation_function="gelu"),
+               torch.float16),
+    FamilyCase("smollm3_fp32", "SmolLM3ForCausalLM",
+               llama(4, 2, 8, 3, PLAIN, no_rope_layers=[1, 0, 1], tie_word_embeddings=True), lengths=LONG),
 ]
 
 TOKENIZER_TEXT = [
@@ -413,6 +485,8 @@ def draw_family_model(case, seed):
                 value.normal_(0.0, 0.3)
             elif value.dim() == 1:
                 value.normal_(1.0, 0.3).mul_(torch.randint(0, 2, value.shape) * 2 - 1)
+                if case.model_class.startswith("Gemma"):
+                    value.sub_(1.0)  # these count from 1
             elif value is model.get_input_embeddings().weight or "wpe" in name or "embed_positions" in name:
                 value.normal_(0.0, 0.5)
             else:

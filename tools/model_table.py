@@ -26,7 +26,7 @@ def table(root):
     rows = {}
     for path in sorted((root / "src/models").glob("*.cc")):
         for name, architecture, model_type, ft in ROW.findall(path.read_text(encoding="utf-8")):
-            rows[name] = (architecture, model_type, "read and written" if ft != "nullptr" else "FT had none")
+            rows[name] = (architecture, model_type, "read and written" if ft != "nullptr" else "not read")
     manifest = json.loads((root / "tests/golden/manifest.json").read_text(encoding="utf-8"))
     goldens = Counter(case.get("model_class", "BloomForCausalLM") for case in [*manifest["cases"], *manifest["families"]])
     lines = ["| Architecture | `model_type` | Hugging Face folders | FasterTransformer folders | Models compared with Hugging Face |",

@@ -49,6 +49,7 @@ class Rotary {
   Rotary(int64_t dims, const RopeParameters& rope, bool interleaved = false)
       : dims_(dims), rope_(rope), interleaved_(interleaved) {}
   int64_t dims() const { return dims_; }
+  const RopeParameters& parameters() const { return rope_; }
 
   // Brings the frequencies to the context's device. Once, before the first angles().
   void prepare(const Context& context);

@@ -89,11 +89,21 @@ int64_t read_sliding_window(const Json& config, int64_t fallback, std::string_vi
   return window < kMaxSequenceTokens ? window : 0;  // no text reaches it
 }
 
+float read_optional_number(const Json& config, const char* key, double fallback, std::string_view where) {
+  const Json* found = json_find(config, key, where);
+  if (!found) return static_cast<float>(fallback);
+  if (found->is_null()) return 0;
+  const auto number = json_get<double>(config, key, where);
+  if (!(number > 1e-6 && number < 1e6))
+    fail(ErrorCode::kCorrupt, "{}: {} is {}, not above 0", where, key, number);
+  return static_cast<float>(number);
+}
+
 int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where, ModelConfig& into) {
   constexpr const char* kKey = "bos_token_id";
   const Json* said = json_find(config, kKey, where);
   const int32_t id = json_get_or<int32_t>(config, kKey, fallback, where);
-  if (said && said->is_null()) return -1;
+  if (said ? said->is_null() : fallback < 0) return -1;
   return known_ids({id}, "begin id", into.vocab_size, into.warnings).empty() ? -1 : id;
 }
 

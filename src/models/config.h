@@ -51,8 +51,10 @@ Activation parse_activation(const std::string& name, std::string_view where);
 // sliding_window, as in transformers: `fallback` where nothing is said, 0 (no window) for null; kCorrupt for
 // less than one key.
 int64_t read_sliding_window(const Json& config, int64_t fallback, std::string_view where);
-// bos_token_id, as in transformers: `fallback` where nothing is said, none for null; none, with a warning,
-// for an id that the vocabulary has not.
+// A number that null switches off: 0; `fallback` where nothing is said. kCorrupt unless it is above 0.
+float read_optional_number(const Json& config, const char* key, double fallback, std::string_view where);
+// bos_token_id, as in transformers: `fallback` (below 0: none) where nothing is said, none for null; none,
+// with a warning, for an id that the vocabulary has not.
 int32_t read_bos_id(const Json& config, int32_t fallback, std::string_view where, ModelConfig& into);
 
 // Bounds that no real model reaches keep a damaged config from asking for absurd allocations: kCorrupt beyond

@@ -33,7 +33,7 @@ struct Family {
   // `where` names the file in errors. End ids, and what ties the head, are read by open_checkpoint().
   ModelConfig (*read_hf_config)(const Json& json, std::string_view where);
   const NameTable& hf_names;
-  const FtFormat* ft;  // null: FT had none
+  const FtFormat* ft;  // null: FT had none, or they are not read yet
   // An unloaded model: weights() bound, nothing allocated.
   std::unique_ptr<Model> (*build)(const ModelConfig& config, const Dist& dist);
 };

@@ -5,6 +5,7 @@
 #include "models/config.h"
 #include "models/decoder.h"
 #include "models/ft_gpt.h"
+#include "models/short_keys.h"
 
 namespace bolide {
 namespace {
@@ -31,36 +32,16 @@ constexpr std::string_view kIgnored[] = {"attn.bias", "attn.masked_bias"};
 // The first GPT-2 files have no prefix.
 constexpr NameTable kHfNames = {.rows = kRows, .optional_prefix = "transformer.", .ignored = kIgnored};
 
-constexpr TwinKeys kHiddenSize = {"hidden_size", "n_embd"};
-constexpr TwinKeys kLayers = {"num_hidden_layers", "n_layer"};
-constexpr TwinKeys kHeads = {"num_attention_heads", "n_head"};
-constexpr TwinKeys kPositions = {"max_position_embeddings", "n_positions"};
-
 ModelConfig read_hf_config(const Json& json, std::string_view where) {
-  ModelConfig config;
-  config.architecture = kGpt2Family.architecture;
   // transformers' defaults are the sizes of the smallest GPT-2.
-  config.vocab_size = json_get_or<int64_t>(json, "vocab_size", 50257, where);
-  config.hidden_size = json_twin_or(json, kHiddenSize, 768, where, config.warnings);
-  config.layers = json_twin_or(json, kLayers, 12, where, config.warnings);
-  config.heads = json_twin_or(json, kHeads, 12, where, config.warnings);
-  config.max_positions = json_twin_or(json, kPositions, 1024, where, config.warnings);
-  config.norm_eps = json_get_or<double>(json, "layer_norm_epsilon", 1e-5, where);
-  config.tied_head = json_get_or<bool>(json, "tie_word_embeddings", true, where);
-  config.kv_heads = config.heads;
-  settle_head_size(config, where);
-  config.inter_size = json_get_or<int64_t>(json, "n_inner", 4 * config.hidden_size, where);
-  check_sizes(config, where);
-  check_positions(config, where);
+  ModelConfig config = read_short_keys(json, {.architecture = kGpt2Family.architecture}, where);
   json_must_be_off(json, "add_cross_attention", where);
   Gpt2 gpt2;
-  gpt2.activation =
-      parse_activation(json_get_or<std::string>(json, "activation_function", "gelu_new", where), where);
+  gpt2.activation = read_activation_function(json, "gelu_new", where);
   gpt2.scale_attention = json_get_or<bool>(json, "scale_attn_weights", true, where);
   gpt2.scale_attention_by_layer = json_get_or<bool>(json, "scale_attn_by_inverse_layer_idx", false, where);
   json_get_or<bool>(json, "reorder_and_upcast_attn", false, where);  // the same sums: they are fp32 here
   config.family_config = gpt2;
-  config.bos_id = read_bos_id(json, 50256, where, config);
   return config;
 }
 

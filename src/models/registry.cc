@@ -2,18 +2,35 @@
 
 #include "base/printable.h"
 #include "models/bloom.h"
+#include "models/codegen.h"
+#include "models/falcon.h"
+#include "models/gemma.h"
+#include "models/gemma2.h"
+#include "models/gemma3.h"
 #include "models/gpt2.h"
+#include "models/gptbigcode.h"
+#include "models/gptj.h"
+#include "models/gptneox.h"
 #include "models/llama.h"
 #include "models/mistral.h"
+#include "models/mpt.h"
+#include "models/olmo2.h"
 #include "models/opt.h"
+#include "models/phi.h"
+#include "models/phi3.h"
 #include "models/qwen2.h"
 #include "models/qwen3.h"
+#include "models/smollm3.h"
+#include "models/stablelm.h"
 
 namespace bolide {
 namespace {
 
-const Family* const kFamilies[] = {&kBloomFamily, &kGpt2Family,  &kLlamaFamily, &kMistralFamily,
-                                   &kOptFamily,   &kQwen2Family, &kQwen3Family};
+const Family* const kFamilies[] = {
+    &kBloomFamily, &kCodegenFamily,    &kFalconFamily,  &kGemmaFamily, &kGemma2Family, &kGemma3Family,
+    &kGpt2Family,  &kGptBigCodeFamily, &kGptNeoxFamily, &kGptjFamily,  &kLlamaFamily,  &kMistralFamily,
+    &kMptFamily,   &kOlmo2Family,      &kOptFamily,     &kPhiFamily,   &kPhi3Family,   &kQwen2Family,
+    &kQwen3Family, &kSmolLm3Family,    &kStableLmFamily};
 
 std::string known_architectures(bool with_ft = false) {
   std::string names;

@@ -28,7 +28,14 @@ std::vector<Run> find_runs(const WeightSpec& spec, const WeightSource& source, c
   int64_t local = 0;  // first row of the part in this rank's weight
   for (size_t p = 0; p < source.first_part; ++p) local += local_rows(spec, parts[p], dist).size();
   std::vector<Run> runs;
-  if (source.layout != Layout::kHeadInterleaved) {
+  if (source.head >= 0) {
+    const WeightPart& part = parts[source.first_part];
+    const Dist::Range rows = local_rows(spec, part, dist);
+    const int64_t each = part.rows / part.heads, begin = source.head * each - rows.begin;
+    if (begin >= 0 && begin < rows.size()) runs.push_back({0, each, local + begin});
+    return runs;
+  }
+  if (source.layout != Layout::kHeadInterleaved && source.layout != Layout::kFourBlocks) {
     int64_t stored = source.skipped_rows;
     for (size_t p = source.first_part; p < end; ++p) {
       const Dist::Range rows = local_rows(spec, parts[p], dist);
@@ -38,19 +45,30 @@ std::vector<Run> find_runs(const WeightSpec& spec, const WeightSource& source, c
     }
     return runs;
   }
-  int64_t groups = parts[source.first_part].heads;
-  for (size_t p = source.first_part; p < end; ++p) groups = std::min(groups, parts[p].heads);
+  const bool blocks = source.layout == Layout::kFourBlocks;
+  int64_t groups = blocks ? 4 : parts[source.first_part].heads;
+  for (size_t p = source.first_part; p < end && !blocks; ++p) groups = std::min(groups, parts[p].heads);
   BOLIDE_CHECK(groups > 0, "'{}' has no heads", spec.name);
   int64_t group_rows = 0;
   for (size_t p = source.first_part; p < end; ++p) group_rows += parts[p].rows / groups;
   int64_t in_group = 0;  // where the part begins in a group
-  for (size_t p = source.first_part; p < end; ++p) {
+  std::vector<size_t> order;
+  for (size_t p = source.first_part; p < end; ++p) order.push_back(p);
+  if (blocks) std::rotate(order.begin() + 1, order.end() - 1, order.end());
+  std::vector<int64_t> local_of(parts.size());
+  for (const size_t p : order) {
+    int64_t& first = local_of[p];
+    first = local;
+    for (size_t q = source.first_part; q < p; ++q) first += local_rows(spec, parts[q], dist).size();
+  }
+  for (const size_t p : order) {
+    int64_t at = local_of[p];
     const Dist::Range rows = local_rows(spec, parts[p], dist);
     const int64_t each = parts[p].rows / groups;  // of a group; a rank may have some heads of it only
     for (int64_t row = rows.begin; row < rows.end;) {
       const int64_t count = std::min(rows.end, (row / each + 1) * each) - row;
-      runs.push_back({row / each * group_rows + in_group + row % each, count, local});
-      local += count;
+      runs.push_back({row / each * group_rows + in_group + row % each, count, at});
+      at += count;
       row += count;
     }
     in_group += each;

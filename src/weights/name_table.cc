@@ -49,13 +49,14 @@ void add_names(WeightSource& source, const std::string& name, std::string_view p
 std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& table) {
   const std::vector<WeightPart> parts = parts_of(spec);
   std::vector<WeightSource> sources;
-  const auto add = [&](const NameRow& row, const std::string& name) {
+  const auto add = [&](const NameRow& row, const std::string& name, int64_t head) {
     BOLIDE_CHECK(row.skipped_rows == 0 || row.layout == Layout::kAsIs);
     WeightSource wanted{.names = {},
                         .layout = row.layout,
                         .first_part = 0,
                         .parts = parts.size(),
-                        .skipped_rows = row.skipped_rows};
+                        .skipped_rows = row.skipped_rows,
+                        .head = head};
     if (const size_t slash = row.canonical.find('/'); slash != row.canonical.npos) {
       const std::string_view part = row.canonical.substr(slash + 1);
       const auto found =
@@ -65,7 +66,8 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
       wanted.parts = 1;
     }
     for (WeightSource& source : sources) {
-      if (source.first_part != wanted.first_part || source.parts != wanted.parts) continue;
+      if (source.first_part != wanted.first_part || source.parts != wanted.parts || source.head != head)
+        continue;
       BOLIDE_CHECK(source.layout == wanted.layout && source.skipped_rows == wanted.skipped_rows,
                    "'{}' has names of two layouts", spec.name);
       return add_names(source, name, table.optional_prefix);
@@ -73,14 +75,22 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
     add_names(wanted, name, table.optional_prefix);
     sources.push_back(std::move(wanted));
   };
+  const auto add_row = [&](const NameRow& row, const std::string& name) {
+    if (row.layout != Layout::kTensorPerHead) return add(row, name, -1);
+    BOLIDE_CHECK(parts.size() == 1 && parts[0].heads > 0 && !spec.is_matrix(), "'{}' has no heads",
+                 spec.name);
+    for (int64_t head = 0; head < parts[0].heads; ++head) add(row, filled(name, std::to_string(head)), head);
+  };
   for (const NameTable* rows = &table; rows && sources.empty(); rows = rows->base)
     for (const std::string* canonical : {&spec.name, &spec.alias})
       for (const NameRow& row : rows->rows)
-        if (const auto name = stored_name(row, *canonical)) add(row, *name);
-  std::sort(sources.begin(), sources.end(),
-            [](const WeightSource& a, const WeightSource& b) { return a.first_part < b.first_part; });
+        if (const auto name = stored_name(row, *canonical)) add_row(row, *name);
+  std::sort(sources.begin(), sources.end(), [](const WeightSource& a, const WeightSource& b) {
+    return a.first_part != b.first_part ? a.first_part < b.first_part : a.head < b.head;
+  });
   size_t next = 0;
   for (const WeightSource& source : sources) {
+    if (source.head > 0) continue;  // the part of the head before
     BOLIDE_CHECK(source.first_part == next, "parts of '{}' are in no tensor, or in two", spec.name);
     next += source.parts;
   }
@@ -92,6 +102,7 @@ Shape stored_shape(const WeightSpec& spec, const WeightSource& source) {
   const std::vector<WeightPart> parts = parts_of(spec);
   int64_t rows = source.skipped_rows;
   for (size_t p = 0; p < source.parts; ++p) rows += parts[source.first_part + p].rows;
+  if (source.head >= 0) return {rows / parts[source.first_part].heads};
   const auto count = static_cast<int64_t>(source.parts);
   if (source.layout == Layout::kTransposedParts && count > 1)
     return spec.is_matrix() ? Shape{spec.cols(), count, rows / count} : Shape{count, rows / count};

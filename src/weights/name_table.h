@@ -14,6 +14,9 @@ enum class Layout : uint8_t {
   kTransposedParts,  // [in, parts, out / parts], parts of one size: FT's qkv, split over its files by part
   kHeadInterleaved,  // [out, in], by group of heads: its q heads, its k, its v; with as many of each, by head
                      // (the qkv of BLOOM, NeoX and Falcon)
+  kFourBlocks,       // [out, in], in four blocks of a quarter of each part: of three the first, last, second
+                     // (the q, v and k of CodeGen, as four ranks once held it)
+  kTensorPerHead,    // a vector's heads in a tensor each: a second "*" stands for the number of the head
 };
 
 // One row: what a kind of file calls a weight. "*" stands for the number of a layer.
@@ -45,6 +48,7 @@ struct WeightSource {
   Layout layout = Layout::kAsIs;
   size_t first_part = 0, parts = 1;
   int64_t skipped_rows = 0;
+  int64_t head = -1;  // of kTensorPerHead: the head whose elements it has
 };
 
 // The tensors that hold the weight: each of its parts is in one of them. Our own fault, and a CHECK, where
