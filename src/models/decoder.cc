@@ -54,8 +54,8 @@ class Decoder final : public Model {
     if (graph_.alibi_slopes.empty()) return;
     const Dist::Range heads = dist_.tensor_part(config_.heads);
     const std::span<const float> slopes = graph_.alibi_slopes;
-    const Tensor local = tensor_of(context, slopes.subspan(static_cast<size_t>(heads.begin),
-                                                           static_cast<size_t>(heads.size())));
+    const Tensor local = tensor_of(
+        context, slopes.subspan(static_cast<size_t>(heads.begin), static_cast<size_t>(heads.size())));
     for (Block& block : blocks_) block.attention.alibi = local;
   }
 

@@ -21,59 +21,65 @@ void add_run(std::vector<Run>& runs, const Run& run) {
   }
 }
 
-// This rank's rows of the source's parts, in the order in which the tensor has them.
-std::vector<Run> find_runs(const WeightSpec& spec, const WeightSource& source, const Dist& dist) {
-  const std::vector<WeightPart> parts = parts_of(spec);
-  const size_t end = source.first_part + source.parts;
-  int64_t local = 0;  // first row of the part in this rank's weight
-  for (size_t p = 0; p < source.first_part; ++p) local += local_rows(spec, parts[p], dist).size();
+// A part of a source, and where this rank's rows of it begin in its weight.
+struct LocalPart {
+  const WeightPart* part;
+  Dist::Range rows;
+  int64_t local;
+};
+
+// Parts of which each group (of heads, or one of four blocks) has its share, one part after the other.
+std::vector<Run> find_grouped_runs(const std::vector<LocalPart>& parts, int64_t groups) {
+  int64_t group_rows = 0, in_group = 0;  // where the part begins in a group
+  for (const LocalPart& p : parts) group_rows += p.part->rows / groups;
   std::vector<Run> runs;
-  if (source.head >= 0) {
-    const WeightPart& part = parts[source.first_part];
-    const Dist::Range rows = local_rows(spec, part, dist);
-    const int64_t each = part.rows / part.heads, begin = source.head * each - rows.begin;
-    if (begin >= 0 && begin < rows.size()) runs.push_back({0, each, local + begin});
-    return runs;
-  }
-  if (source.layout != Layout::kHeadInterleaved && source.layout != Layout::kFourBlocks) {
-    int64_t stored = source.skipped_rows;
-    for (size_t p = source.first_part; p < end; ++p) {
-      const Dist::Range rows = local_rows(spec, parts[p], dist);
-      add_run(runs, {stored + rows.begin, rows.size(), local});
-      stored += parts[p].rows;
-      local += rows.size();
-    }
-    return runs;
-  }
-  const bool blocks = source.layout == Layout::kFourBlocks;
-  int64_t groups = blocks ? 4 : parts[source.first_part].heads;
-  for (size_t p = source.first_part; p < end && !blocks; ++p) groups = std::min(groups, parts[p].heads);
-  BOLIDE_CHECK(groups > 0, "'{}' has no heads", spec.name);
-  int64_t group_rows = 0;
-  for (size_t p = source.first_part; p < end; ++p) group_rows += parts[p].rows / groups;
-  int64_t in_group = 0;  // where the part begins in a group
-  std::vector<size_t> order;
-  for (size_t p = source.first_part; p < end; ++p) order.push_back(p);
-  if (blocks) std::rotate(order.begin() + 1, order.end() - 1, order.end());
-  std::vector<int64_t> local_of(parts.size());
-  for (const size_t p : order) {
-    int64_t& first = local_of[p];
-    first = local;
-    for (size_t q = source.first_part; q < p; ++q) first += local_rows(spec, parts[q], dist).size();
-  }
-  for (const size_t p : order) {
-    int64_t at = local_of[p];
-    const Dist::Range rows = local_rows(spec, parts[p], dist);
-    const int64_t each = parts[p].rows / groups;  // of a group; a rank may have some heads of it only
-    for (int64_t row = rows.begin; row < rows.end;) {
-      const int64_t count = std::min(rows.end, (row / each + 1) * each) - row;
-      runs.push_back({row / each * group_rows + in_group + row % each, count, at});
-      at += count;
+  for (const LocalPart& p : parts) {
+    const int64_t each = p.part->rows / groups;  // of a group; a rank may have some of its heads only
+    int64_t local = p.local;
+    for (int64_t row = p.rows.begin; row < p.rows.end;) {
+      const int64_t count = std::min(p.rows.end, (row / each + 1) * each) - row;
+      runs.push_back({row / each * group_rows + in_group + row % each, count, local});
+      local += count;
       row += count;
     }
     in_group += each;
   }
   std::sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) { return a.stored < b.stored; });
+  return runs;
+}
+
+// This rank's rows of the source's parts, in the order in which the tensor has them.
+std::vector<Run> find_runs(const WeightSpec& spec, const WeightSource& source, const Dist& dist) {
+  const std::vector<WeightPart> all = parts_of(spec);
+  std::vector<LocalPart> parts;
+  int64_t local = 0;
+  for (size_t p = 0; p < source.first_part + source.parts; ++p) {
+    const Dist::Range rows = local_rows(spec, all[p], dist);
+    if (p >= source.first_part) parts.push_back({&all[p], rows, local});
+    local += rows.size();
+  }
+  if (source.layout == Layout::kFourBlocks) {
+    std::rotate(parts.begin() + 1, parts.end() - 1, parts.end());
+    return find_grouped_runs(parts, 4);
+  }
+  if (source.layout == Layout::kHeadInterleaved) {
+    int64_t groups = parts.front().part->heads;
+    for (const LocalPart& p : parts) groups = std::min(groups, p.part->heads);
+    BOLIDE_CHECK(groups > 0, "'{}' has no heads", spec.name);
+    return find_grouped_runs(parts, groups);
+  }
+  std::vector<Run> runs;
+  if (source.head >= 0) {
+    const LocalPart& p = parts.front();
+    const int64_t each = p.part->rows / p.part->heads, begin = source.head * each - p.rows.begin;
+    if (begin >= 0 && begin < p.rows.size()) runs.push_back({0, each, p.local + begin});
+    return runs;
+  }
+  int64_t stored = source.skipped_rows;
+  for (const LocalPart& p : parts) {
+    add_run(runs, {stored + p.rows.begin, p.rows.size(), p.local});
+    stored += p.part->rows;
+  }
   return runs;
 }
 

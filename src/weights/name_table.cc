@@ -81,10 +81,16 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
                  spec.name);
     for (int64_t head = 0; head < parts[0].heads; ++head) add(row, filled(name, std::to_string(head)), head);
   };
-  for (const NameTable* rows = &table; rows && sources.empty(); rows = rows->base)
-    for (const std::string* canonical : {&spec.name, &spec.alias})
-      for (const NameRow& row : rows->rows)
-        if (const auto name = stored_name(row, *canonical)) add_row(row, *name);
+  for (const std::string* canonical : {&spec.name, &spec.alias}) {
+    bool found = false;
+    for (const NameTable* rows = &table; rows && !found; rows = rows->base) {
+      for (const NameRow& row : rows->rows) {
+        const auto name = stored_name(row, *canonical);
+        if (name) add_row(row, *name);
+        found = found || name;
+      }
+    }
+  }
   std::sort(sources.begin(), sources.end(), [](const WeightSource& a, const WeightSource& b) {
     return a.first_part != b.first_part ? a.first_part < b.first_part : a.head < b.head;
   });

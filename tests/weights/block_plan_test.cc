@@ -33,8 +33,14 @@ std::vector<std::pair<size_t, int64_t>> stored_rows(const Case& c) {
     groups = c.parts[0].heads;
     for (const WeightPart& part : c.parts) groups = std::min(groups, part.heads);
   }
+  std::vector<size_t> order(c.parts.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (c.layout == Layout::kFourBlocks) {
+    groups = 4;
+    order = {0, 2, 1};
+  }
   for (int64_t group = 0; group < groups; ++group) {
-    for (size_t p = 0; p < c.parts.size(); ++p) {
+    for (const size_t p : order) {
       const int64_t each = c.parts[p].rows / groups;
       for (int64_t r = 0; r < each; ++r) rows.emplace_back(p, group * each + r);
     }
@@ -185,6 +191,15 @@ TEST(BlockPlan, HeadInterleaved) {
     for (int ranks : {1, 2, 4, 8})
       check({5, Shard::kOut, qkv(8, 2, 3), Layout::kHeadInterleaved, ranks, block});
     check({5, Shard::kOut, qkv(6, 1, 2), Layout::kHeadInterleaved, 3, block});
+  }
+}
+
+TEST(BlockPlan, FourBlocks) {
+  for (int64_t block : {1, 40, 1000}) {
+    check({12, Shard::kOut, qkv(4, 4, 2), Layout::kFourBlocks, 1, block});
+    check({12, Shard::kOut, qkv(8, 8, 3), Layout::kFourBlocks, 2, block});
+    check({5, Shard::kOut, qkv(2, 2, 6), Layout::kFourBlocks, 2, block});  // blocks of half a head
+    check({5, Shard::kOut, qkv(3, 3, 4), Layout::kFourBlocks, 3, block});
   }
 }
 

@@ -83,6 +83,38 @@ TEST(NameTable, ShapesOfLayouts) {
   EXPECT_EQ(shape(spec("w"), Layout::kTransposedParts, 1), "[3, 4]");
 }
 
+// Of a rank with heads 2 and 3 of 6 those alone are read.
+TEST(NameTable, AVectorMayHaveATensorPerHead) {
+  constexpr NameRow rows[] = {{"layers.*.q_norm", "m.*.norms.*", Layout::kTensorPerHead}};
+  const WeightSpec norm = {.name = "layers.7.q_norm.weight",
+                           .shape = {30},
+                           .shard = Shard::kOut,
+                           .parts = {{"", 30, 6}},
+                           .into = static_cast<Tensor*>(nullptr)};
+  const std::vector<WeightSource> sources = sources_of(norm, {.rows = rows});
+  ASSERT_EQ(sources.size(), 6u);
+  for (int64_t head = 0; head < 6; ++head) {
+    const WeightSource& source = sources[static_cast<size_t>(head)];
+    EXPECT_EQ(source.names, std::vector<std::string>{fmt::format("m.7.norms.{}.weight", head)});
+    EXPECT_EQ(stored_shape(norm, source), Shape{5});
+    const auto plan = plan_blocks(norm, source, {.tensor_size = 3, .tensor_rank = 1}, 100);
+    ASSERT_EQ(plan.size(), head == 2 || head == 3 ? 1u : 0u);
+    if (!plan.empty()) EXPECT_EQ(plan[0].pieces[0].row0, 5 * (head - 2));
+  }
+}
+
+// What a table has no row for, its base names.
+TEST(NameTable, ABaseNamesTheOthers) {
+  constexpr NameRow rows[] = {{"own", "m.own"}};
+  const NameTable table = {.rows = rows, .base = &kTable};
+  EXPECT_THAT(sources_of(spec("own.weight"), table)[0].names, ElementsAre("m.own.weight"));
+  EXPECT_EQ(sources_of(spec("layers.3.mlp.up.bias"), table)[0].names,
+            sources_of(spec("layers.3.mlp.up.bias"), kTable)[0].names);
+  constexpr NameRow other[] = {{"layers.*.mlp.up", "m.*.fused"}};
+  EXPECT_THAT(sources_of(spec("layers.3.mlp.up.bias"), {.rows = other, .base = &kTable})[0].names,
+              ElementsAre("m.3.fused.bias"));
+}
+
 // The tensor has so many rows more, and each rank's are read from behind them.
 TEST(NameTable, RowsBeforeTheWeightsOwnAreSkipped) {
   WeightSpec positions = spec("position_embedding.weight");
