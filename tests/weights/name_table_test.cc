@@ -99,7 +99,9 @@ TEST(NameTable, AVectorMayHaveATensorPerHead) {
     EXPECT_EQ(stored_shape(norm, source), Shape{5});
     const auto plan = plan_blocks(norm, source, {.tensor_size = 3, .tensor_rank = 1}, 100);
     ASSERT_EQ(plan.size(), head == 2 || head == 3 ? 1u : 0u);
-    if (!plan.empty()) EXPECT_EQ(plan[0].pieces[0].row0, 5 * (head - 2));
+    if (!plan.empty()) {
+      EXPECT_EQ(plan[0].pieces[0].row0, 5 * (head - 2));
+    }
   }
 }
 
