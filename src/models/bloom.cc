@@ -121,12 +121,11 @@ constexpr FtFormat kFt = {matches_ft, read_ft_config, write_ft_config, kFtGptNam
 
 std::unique_ptr<Model> build(const ModelConfig& config, const Dist& dist) {
   const auto& bloom = std::any_cast<const Bloom&>(config.family_config);
-  return make_decoder(
-      config,
-      {.embedding_norm = true,
-       .alibi_slopes = alibi_slopes(config.heads),
-       .form = {bloom.residual_after_norm ? NormPlace::kPreAndResidual : NormPlace::kPre}},
-      dist);
+  return make_decoder(config,
+                      {.embedding_norm = true,
+                       .alibi_slopes = alibi_slopes(config.heads),
+                       .form = {bloom.residual_after_norm ? NormPlace::kPreAndResidual : NormPlace::kPre}},
+                      dist);
 }
 
 }  // namespace

@@ -23,11 +23,7 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
                           .bos_id = 1,
                           .rope = {.positions = 4096, .partial = 1, .original_positions = 4096}},
                          where);
-  const RopeType type = read.graph.rotaries.front().parameters().rope_type;
-  if (type != RopeType::kDefault && type != RopeType::kLongRope) {
-    fail(ErrorCode::kUnsupported, "{}: this family has no other rope_type than default and longrope (or su)",
-         where);
-  }
+  check_plain_or_long(read.graph.rotaries.front().parameters(), where);
   const int64_t window = read_sliding_window(json, 0, where);
   if (window > 0) read.model.windows.assign(static_cast<size_t>(read.model.layers), window);
   return settle(std::move(read));

@@ -36,6 +36,12 @@ void read_longrope(const Json& json, const ModelConfig& sizes, std::string_view 
 
 }  // namespace
 
+void check_plain_or_long(const RopeParameters& rope, std::string_view where) {
+  if (rope.rope_type == RopeType::kDefault || rope.rope_type == RopeType::kLongRope) return;
+  fail(ErrorCode::kUnsupported, "{}: this family has no other rope_type than default and longrope (or su)",
+       where);
+}
+
 int64_t rotary_dims(const RopeParameters& rope, const ModelConfig& sizes) {
   return static_cast<int64_t>(static_cast<double>(sizes.head_size) * rope.partial_rotary_factor);
 }

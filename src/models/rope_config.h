@@ -25,6 +25,8 @@ RopeParameters read_rope_parameters(const Json& config, const RopeDefaults& defa
 // The same of `table`, the object that says it; null: nothing is said.
 RopeParameters read_rope_table(const Json* table, const Json& config, const RopeDefaults& defaults,
                                const ModelConfig& sizes, std::string_view where);
+// kUnsupported unless they are plain, or stretched by long and short factors.
+void check_plain_or_long(const RopeParameters& rope, std::string_view where);
 // The object of this name in a config, or null.
 const Json* find_object(const Json& config, const char* key, std::string_view where);
 // The elements of a head that turn.
