@@ -196,6 +196,7 @@ Cases head_norms(Device device) {
     if (device == Device::kCpu && dtype != DType::kF32) continue;
     for (const int64_t head_size : {2, 7, 16, 33, 64, 80, 128, 256}) {
       for (const bool rms : {false, true}) {
+        if (!rms && head_size == 2) continue;  // two that are almost equal say little about their mean
         HeadNormShape shape = {
             .tokens = 5, .heads = 6, .kv_heads = 2, .head_size = head_size, .rms = rms, .dtype = dtype};
         cases.push_back([shape] { return head_norm_case(shape); });
