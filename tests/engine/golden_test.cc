@@ -315,7 +315,9 @@ TEST_P(GoldenTest, RanksGiveTheIdsOfOne) {
           for (size_t i = 0; i < results.size(); ++i)
             count_differences(results[i].logits, one[i].logits, static_cast<size_t>(info.vocab_size),
                               difference);
-          EXPECT_LE(difference.farthest, 1e-5);
+          // On a GPU chunks go by other kernels than whole prompts (phi3_longrope: 1.4e-5, where a CPU has
+          // 2e-6).
+          EXPECT_LE(difference.farthest, kOnGpu ? 3e-5 : 1e-5);
           std::printf(
               "%s: %d x %d ranks, chunks of %d: %d of %d rows of logits differ from one rank's, by at "
               "most %.1e of their norm\n",
