@@ -9,9 +9,7 @@ constexpr NameRow kRows[] = {
     {"layers.*.attention.q_norm", "model.layers.*.self_attn.q_layernorm.norms.*", Layout::kTensorPerHead},
     {"layers.*.attention.k_norm", "model.layers.*.self_attn.k_layernorm.norms.*", Layout::kTensorPerHead},
 };
-constexpr std::string_view kIgnored[] = {"rotary_emb.inv_freq"};
-constexpr NameTable kHfNames = {
-    .rows = kRows, .optional_prefix = "model.", .ignored = kIgnored, .base = &kGatedDecoderNames};
+constexpr NameTable kHfNames = {.rows = kRows, .optional_prefix = "model.", .base = &kGatedDecoderNames};
 
 ModelConfig read_hf_config(const Json& json, std::string_view where) {
   DecoderConfig read = read_gated_decoder(json,

@@ -247,7 +247,7 @@ void check_complete(const TensorSource& checkpoint, const NameTable& names, std:
   }
   for (const std::string& name : checkpoint.names()) {
     const auto is_this = [&](std::string_view pattern) { return matches_name(pattern, name); };
-    if (!known.contains(name) && std::none_of(names.ignored.begin(), names.ignored.end(), is_this) &&
+    if (!known.contains(name) && !is_buffer(names, name) &&
         std::none_of(ignored.begin(), ignored.end(), is_this))
       diagnostics.add(fmt::format("'{}' in {} is not used by this model", name, checkpoint.where(name)));
   }

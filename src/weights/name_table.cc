@@ -49,7 +49,7 @@ void add_names(WeightSource& source, const std::string& name, std::string_view p
 std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& table) {
   const std::vector<WeightPart> parts = parts_of(spec);
   std::vector<WeightSource> sources;
-  const auto add = [&](const NameRow& row, const std::string& name, int64_t head) {
+  const auto add = [&](const NameRow& row, std::string_view prefix, const std::string& name, int64_t head) {
     BOLIDE_CHECK(row.skipped_rows == 0 || row.layout == Layout::kAsIs);
     WeightSource wanted{.names = {},
                         .layout = row.layout,
@@ -70,23 +70,24 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
         continue;
       BOLIDE_CHECK(source.layout == wanted.layout && source.skipped_rows == wanted.skipped_rows,
                    "'{}' has names of two layouts", spec.name);
-      return add_names(source, name, table.optional_prefix);
+      return add_names(source, name, prefix);
     }
-    add_names(wanted, name, table.optional_prefix);
+    add_names(wanted, name, prefix);
     sources.push_back(std::move(wanted));
   };
-  const auto add_row = [&](const NameRow& row, const std::string& name) {
-    if (row.layout != Layout::kTensorPerHead) return add(row, name, -1);
+  const auto add_row = [&](const NameRow& row, std::string_view prefix, const std::string& name) {
+    if (row.layout != Layout::kTensorPerHead) return add(row, prefix, name, -1);
     BOLIDE_CHECK(parts.size() == 1 && parts[0].heads > 0 && !spec.is_matrix(), "'{}' has no heads",
                  spec.name);
-    for (int64_t head = 0; head < parts[0].heads; ++head) add(row, filled(name, std::to_string(head)), head);
+    for (int64_t head = 0; head < parts[0].heads; ++head)
+      add(row, prefix, filled(name, std::to_string(head)), head);
   };
   for (const std::string* canonical : {&spec.name, &spec.alias}) {
     bool found = false;
     for (const NameTable* rows = &table; rows && !found; rows = rows->base) {
       for (const NameRow& row : rows->rows) {
         const auto name = stored_name(row, *canonical);
-        if (name) add_row(row, *name);
+        if (name) add_row(row, rows->optional_prefix, *name);
         found = found || name;
       }
     }
@@ -115,6 +116,13 @@ Shape stored_shape(const WeightSpec& spec, const WeightSource& source) {
   if (!spec.is_matrix()) return {rows};
   const bool turned = source.layout == Layout::kTransposed || source.layout == Layout::kTransposedParts;
   return turned ? Shape{spec.cols(), rows} : Shape{rows, spec.cols()};
+}
+
+bool is_buffer(const NameTable& table, std::string_view name) {
+  for (const NameTable* one = &table; one; one = one->base)
+    for (const std::string_view pattern : one->ignored)
+      if (matches_name(pattern, name)) return true;
+  return false;
 }
 
 std::string find_name(const TensorSource& checkpoint, const WeightSource& source) {

@@ -38,7 +38,7 @@ struct NameTable {
   // Buffers that old checkpoints store beside the weights and that transformers, too, does not read: patterns
   // as matches_name() has them.
   std::span<const std::string_view> ignored = {};
-  // Names the weights for which this table has no row.
+  // Names the weights for which this table has no row, by its own prefix.
   const NameTable* base = nullptr;
 };
 
@@ -58,6 +58,9 @@ std::vector<WeightSource> sources_of(const WeightSpec& spec, const NameTable& ta
 Shape stored_shape(const WeightSpec& spec, const WeightSource& source);
 // Of the alternatives the one that `checkpoint` has; empty when it has none.
 std::string find_name(const TensorSource& checkpoint, const WeightSource& source);
+
+// Whether the table or one of its bases ignores it.
+bool is_buffer(const NameTable& table, std::string_view name);
 
 // Whether `pattern` is `name` or its last dotted components; "*" stands for any one component.
 // "attn.bias" matches "h.0.attn.bias", and neither "h.0.attn.bias.scale" nor "h.0.crossattn.bias".

@@ -86,7 +86,9 @@ class Streams(CommandTest):
         self.assertEqual(cut["text"], whole["text"][:whole["text"].index(stop)])
 
     def test_nothing_to_do_is_no_fault(self):
-        self.assertEqual(self.ok("generate", "--model", golden(MODEL), "--input", "-", input="\n\n"), "")
+        done = self.run_bolide("generate", "--model", golden(MODEL), "--input", "-", input="\n\n")
+        self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+        self.assertEqual(done.stderr, "bolide: warning: standard input holds no request: nothing was generated\n")
 
     @staticmethod
     def closed_pipe():

@@ -198,12 +198,13 @@ TEST_P(GoldenTest, HuggingFaceFolderInFloat32) {
 // activations and cache are rounded to 8 bits. Each layer adds its share. The worst rows seen are off
 // by 4.1e-3 on a CPU (one layer, a head of its own) and by 1.3e-2 on a GPU (fourteen layers). Beyond BLOOM
 // the goldens have weights with a gain of 2 a layer, which makes more of a rounding: there Hugging Face's own
-// fp16 runs are off by up to 1.4e-2, and a GPU's by 9.3e-3 (three layers).
+// fp16 runs are off by up to 1.4e-2, a CPU's by 6.7e-3 (GPT-BigCode, two layers, where Hugging Face's is off
+// by 6.4e-3), and a GPU's by 9.3e-3 (three layers).
 TEST_P(GoldenTest, HuggingFaceFolderInStoredType) {
   const Json config = read_json(kGolden / GetParam() / "config.json");
   const auto layers = static_cast<int>(inspect({.model = kGolden / GetParam()}).layers);
   const bool bloom = config["model_type"] == "bloom";
-  const double fp16 = (!kOnGpu ? 1.7e-3 : bloom ? 2e-3 : 4e-3) * std::max(layers, 3);
+  const double fp16 = (kOnGpu ? (bloom ? 2e-3 : 4e-3) : bloom ? 1.7e-3 : 2.5e-3) * std::max(layers, 3);
   const std::string stored = config.contains("dtype") ? config["dtype"] : config["torch_dtype"];
   if (stored == "float32") return check_model(kGolden / GetParam(), GetParam(), "", {1e-4, true});
   check_model(kGolden / GetParam(), GetParam(), "",

@@ -105,6 +105,15 @@ TEST(NameTable, AVectorMayHaveATensorPerHead) {
   }
 }
 
+TEST(NameTable, ABaseIgnoresTheSame) {
+  constexpr std::string_view own[] = {"masked_bias"}, more[] = {"inv_freq"};
+  const NameTable base = {.rows = {}, .ignored = more}, table = {.rows = {}, .ignored = own, .base = &base};
+  EXPECT_TRUE(is_buffer(table, "h.0.masked_bias"));
+  EXPECT_TRUE(is_buffer(table, "h.0.inv_freq"));
+  EXPECT_FALSE(is_buffer(base, "h.0.masked_bias"));
+  EXPECT_FALSE(is_buffer(table, "h.0.bias"));
+}
+
 // What a table has no row for, its base names.
 TEST(NameTable, ABaseNamesTheOthers) {
   constexpr NameRow rows[] = {{"own", "m.own"}};
