@@ -17,7 +17,8 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
                                             .rope = {.positions = 8192}},
                                            where);
   // The first files say "gelu", and mean this one; transformers corrects it, too.
-  if (read.graph.activation == Activation::kGeluErf) read.graph.activation = Activation::kGeluTanh;
+  if (json_get_or<std::string>(json, "hidden_act", "", where) == "gelu")
+    read.graph.activation = Activation::kGeluTanh;
   read.graph.biases.qkv = read.graph.biases.attention_out =
       json_get_or<bool>(json, "attention_bias", false, where);
   return settle(std::move(read));

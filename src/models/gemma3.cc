@@ -12,6 +12,17 @@ const Json* find_layer_rope(const Json& json, const char* type, std::string_view
   return tables ? find_object(*tables, type, where) : nullptr;
 }
 
+// That of full layers: rope_scaling, of files of transformers 4, adds to it. There only "rope_type" names a
+// type, not the older "type".
+Json full_layer_rope(const Json& json, std::string_view where) {
+  const Json *table = find_layer_rope(json, "full_attention", where),
+             *scaling = find_object(json, "rope_scaling", where);
+  Json both = table ? *table : Json::object();
+  if (scaling) both.update(*scaling);
+  both.erase("type");
+  return both;
+}
+
 ModelConfig read_hf_config(const Json& json, std::string_view where) {
   const RopeDefaults full = {.positions = 131072, .theta = 1e6},
                      local = {.positions = 131072, .theta_key = "rope_local_base_freq"};
@@ -34,10 +45,13 @@ ModelConfig read_hf_config(const Json& json, std::string_view where) {
   const std::vector<bool> slides = read_sliding_layers(
       json, config.layers, [&](int64_t layer) { return (layer + 1) % pattern != 0; }, where);
   set_windows(read_sliding_window(json, 4096, where), slides, config);
-  const Json* scaling =
-      find_object(json, "rope_scaling", where);  // of files of transformers 4: of full layers
-  const RopeParameters of_full = read_rope_table(
-      scaling ? scaling : find_layer_rope(json, "full_attention", where), json, full, config, where);
+  // transformers has none here, whatever the file says.
+  if (graph.attention_soft_cap > 0)
+    config.warnings.push_back(
+        fmt::format("{}: attn_logit_softcapping is left out, as in transformers", where));
+  graph.attention_soft_cap = 0;
+  const Json of_full_layers = full_layer_rope(json, where);
+  const RopeParameters of_full = read_rope_table(&of_full_layers, json, full, config, where);
   const RopeParameters of_local =
       read_rope_table(find_layer_rope(json, "sliding_attention", where), json, local, config, where);
   graph.rotaries = {Rotary(config.head_size, of_full), Rotary(config.head_size, of_local)};

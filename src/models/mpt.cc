@@ -27,11 +27,12 @@ constexpr TwinKeys kLayers = {"num_hidden_layers", "n_layers"};
 constexpr TwinKeys kHeads = {"num_attention_heads", "n_heads"};
 
 // Where heads are no power of two, those of the next one: the even ones first.
-std::vector<float> slopes_of(int64_t heads, double max_bias) {
+std::vector<float> slopes_of(int64_t heads) {
+  constexpr double kMaxBias = 8;
   int64_t power = 1;
   while (power < heads) power *= 2;
   const auto slope = [&](int64_t i) {  // i from 1
-    const float exponent = static_cast<float>(i) * static_cast<float>(max_bias / static_cast<double>(power));
+    const float exponent = static_cast<float>(i) * static_cast<float>(kMaxBias / static_cast<double>(power));
     return 1.0f / std::pow(2.0f, exponent);
   };
   std::vector<float> slopes;
@@ -57,8 +58,11 @@ void read_attention(const Json& json, DecoderConfig& read, std::string_view wher
   refuse(
       json_get_or<std::string>(attention, "attn_type", "multihead_attention", where) != "multihead_attention",
       "other attn_type than multihead_attention");
-  const auto max_bias = json_get_or<double>(attention, "alibi_bias_max", 8, where);
-  read.graph.alibi_slopes = slopes_of(read.model.heads, max_bias);
+  if (json_get_or<double>(attention, "alibi_bias_max", 8, where) != 8) {
+    read.model.warnings.push_back(
+        fmt::format("{}: alibi_bias_max is left out, as in transformers: that of MPT is 8", where));
+  }
+  read.graph.alibi_slopes = slopes_of(read.model.heads);
   const float scale = read_optional_number(attention, "softmax_scale", 0, where);
   if (scale > 0) read.graph.attention_scales.assign(static_cast<size_t>(read.model.layers), scale);
 }

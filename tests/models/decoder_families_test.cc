@@ -84,6 +84,10 @@ TEST(DecoderFamilies, CapsAndScales) {
   EXPECT_EQ(graph("gemma2").logit_soft_cap, 30);
   EXPECT_EQ(graph("gemma2", {{"attn_logit_softcapping", nullptr}}).attention_soft_cap, 0);
   EXPECT_EQ(graph("gemma3_text").attention_soft_cap, 0);
+  EXPECT_EQ(graph("gemma3_text", {{"attn_logit_softcapping", 1.0}}).attention_soft_cap, 0);
+  EXPECT_EQ(read("gemma3_text", {{"attn_logit_softcapping", 1.0}}).warnings.size(), 1u);
+  EXPECT_EQ(graph("gemma", {{"hidden_act", "gelu"}}).activation, Activation::kGeluTanh);
+  EXPECT_EQ(graph("gemma", {{"hidden_act", "gelu_python"}}).activation, Activation::kGeluErf);
   EXPECT_EQ(graph("gemma2", {{"query_pre_attn_scalar", 64}}).attention_scales.front(), 0.125f);
   EXPECT_EQ(graph("gemma", {{"hidden_size", 64}}).embedding_scale, 8);
   EXPECT_ERROR(read("gemma2", {{"final_logit_softcapping", -1}}), ErrorCode::kCorrupt,
@@ -92,12 +96,27 @@ TEST(DecoderFamilies, CapsAndScales) {
                "query_pre_attn_scalar is 0, not above 0");
 }
 
+// transformers adds rope_scaling to the full layers' table.
+TEST(DecoderFamilies, RopeOfGemma3) {
+  const auto full = [](const Json& config) { return graph("gemma3_text", config).rotaries[0].parameters(); };
+  const Json tables = {{"full_attention", {{"rope_theta", 777}}}};
+  EXPECT_EQ(full(Json::object()).rope_theta, 1e6);
+  const RopeParameters both =
+      full({{"rope_parameters", tables}, {"rope_scaling", {{"rope_type", "linear"}, {"factor", 8}}}});
+  EXPECT_EQ(both.rope_theta, 777);
+  EXPECT_EQ(both.rope_type, RopeType::kLinear);
+  EXPECT_EQ(full({{"rope_scaling", {{"type", "linear"}, {"factor", 8}}}}).rope_type, RopeType::kDefault);
+}
+
 // With their heads' sizes from what transformers computes: 12 heads are 8 of 16, then 4 of the others.
 TEST(DecoderFamilies, SlopesOfMptAndFalcon) {
   const std::vector<float> slopes = graph("mpt", {{"n_heads", 3}, {"d_model", 24}}).alibi_slopes;
   EXPECT_EQ(slopes, (std::vector<float>{0x1p-4f, 0x1p-8f, 0x1p-2f}));
   EXPECT_EQ(graph("mpt", {{"n_heads", 2}, {"d_model", 24}}).alibi_slopes,
             (std::vector<float>{0x1p-4f, 0x1p-8f}));
+  const Json other = {{"n_heads", 2}, {"d_model", 24}, {"attn_config", {{"alibi_bias_max", 16}}}};
+  EXPECT_EQ(graph("mpt", other).alibi_slopes, (std::vector<float>{0x1p-4f, 0x1p-8f}));
+  EXPECT_EQ(read("mpt", other).warnings.size(), 1u);
   const Json falcon = {{"alibi", true}, {"num_attention_heads", 2}, {"hidden_size", 32}};
   EXPECT_EQ(graph("falcon", falcon).alibi_slopes, (std::vector<float>{0x1p-6f, 0x1p-10f}));
 }
