@@ -8,15 +8,15 @@ namespace bolide {
 
 // What turns hidden rows into logits: a norm and a projection, where the model has them, and a matrix.
 struct Head {
-  LayerNorm norm;                 // empty: none
-  Weight project;                 // [columns of the matrix, hidden]; empty: none
-  Weight weight;                  // [local vocab, hidden]; empty where it is the token embedding
-  Tensor bias;                    // [local vocab] fp32; empty: none
-  float scale = 1, soft_cap = 0;  // of logits, as in ops/soft_cap.h
+  LayerNorm norm;      // empty: none
+  Weight project;      // [columns of the matrix, hidden]; empty: none
+  Weight weight;       // [local vocab, hidden]; empty where it is the token embedding
+  Tensor bias;         // [local vocab] fp32; empty: none
+  float soft_cap = 0;  // of logits; 0: none
 
-  // logits [n, local vocab] fp32 = project(norm(hidden [n, hidden])) W^T + bias, scaled and capped, W =
+  // logits [n, local vocab] fp32 = project(norm(hidden [n, hidden])) W^T + bias, capped, W =
   // `weight` or the `embedding`: this rank's columns. Who draws from them puts the ranks' together
-  // (decode/slices.h). With `argmax`, as in ops/matmul.h: scale and cap change none.
+  // (decode/slices.h). With `argmax`, as in ops/matmul.h: the cap changes none.
   void logits(const Context& context, const Weight& embedding, const View& hidden, const View& logits,
               const Argmax& argmax) const {
     const Weight& matrix = weight.empty() ? embedding : weight;
@@ -34,8 +34,8 @@ struct Head {
 
  private:
   void finish(const Context& context, const View& logits, const Argmax& argmax) const {
-    if (argmax.wanted() || (scale == 1 && soft_cap == 0)) return;
-    bolide::soft_cap(context, {.x = logits, .scale = scale, .cap = soft_cap});
+    if (argmax.wanted() || soft_cap == 0) return;
+    bolide::soft_cap(context, {.x = logits, .cap = soft_cap});
   }
 };
 

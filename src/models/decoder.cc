@@ -19,7 +19,6 @@ class Decoder final : public Model {
   Decoder(const ModelConfig& config, const DecoderGraph& graph, const Dist& dist)
       : config_(config), graph_(graph), dist_(dist), layers_(dist.stage_layers(config.layers)) {
     embedding_.vocab_begin = dist.vocab_part(config.vocab_size).begin;
-    head_.scale = graph.logit_scale;
     head_.soft_cap = graph.logit_soft_cap;
     blocks_.resize(static_cast<size_t>(layers_.size()));
     for (const NamedNorm& named : norms()) {
@@ -86,6 +85,10 @@ class Decoder final : public Model {
     NormParameters parameters;
     std::vector<WeightPart> heads = {};  // of a norm whose elements ranks share
   };
+  // One of the stream's, before or behind the blocks or in them.
+  NamedNorm stream_norm(std::string name, LayerNorm& norm) const {
+    return {std::move(name), &norm, config_.hidden_size, graph_.norm_parameters};
+  }
   std::vector<NamedNorm> norms();
   std::vector<NamedNorm> block_norms(int64_t layer, Block& block);
   static void add_norm(const NamedNorm& named, std::vector<WeightSpec>& specs);
@@ -104,7 +107,7 @@ std::vector<Decoder::NamedNorm> Decoder::block_norms(int64_t layer, Block& block
   const std::string name = fmt::format("layers.{}.", layer);
   std::vector<NamedNorm> all;
   const auto add = [&](const char* which, LayerNorm& norm) {
-    all.push_back({name + which, &norm, config_.hidden_size, graph_.norm_parameters});
+    all.push_back(stream_norm(name + which, norm));
   };
   const auto add_heads = [&](const char* which, LayerNorm& norm, int64_t heads) {
     const bool shared = graph_.head_norms == HeadNorms::kShared;
@@ -128,12 +131,11 @@ std::vector<Decoder::NamedNorm> Decoder::block_norms(int64_t layer, Block& block
 std::vector<Decoder::NamedNorm> Decoder::norms() {
   std::vector<NamedNorm> all;
   if (dist_.first_stage() && graph_.embedding_norm)
-    all.push_back({"embedding_norm", &embedding_.norm, config_.hidden_size, graph_.norm_parameters});
+    all.push_back(stream_norm("embedding_norm", embedding_.norm));
   for (size_t i = 0; i < blocks_.size(); ++i)
     for (NamedNorm& named : block_norms(layers_.begin + static_cast<int64_t>(i), blocks_[i]))
       all.push_back(std::move(named));
-  if (dist_.last_stage() && graph_.final_norm)
-    all.push_back({"final_norm", &head_.norm, config_.hidden_size, graph_.norm_parameters});
+  if (dist_.last_stage() && graph_.final_norm) all.push_back(stream_norm("final_norm", head_.norm));
   return all;
 }
 
@@ -207,13 +209,10 @@ std::vector<WeightSpec> Decoder::weights() {
                      .dense = true,
                      .into = &embedding_.positions});
   }
-  const auto add_stage_norm = [&](const char* name, LayerNorm& norm) {
-    add_norm({name, &norm, hidden, graph_.norm_parameters}, specs);
-  };
-  if (first && graph_.embedding_norm) add_stage_norm("embedding_norm", embedding_.norm);
+  if (first && graph_.embedding_norm) add_norm(stream_norm("embedding_norm", embedding_.norm), specs);
   for (size_t i = 0; i < blocks_.size(); ++i)
     add_block(layers_.begin + static_cast<int64_t>(i), blocks_[i], specs);
-  if (last && graph_.final_norm) add_stage_norm("final_norm", head_.norm);
+  if (last && graph_.final_norm) add_norm(stream_norm("final_norm", head_.norm), specs);
   if (last && projected > 0)
     specs.push_back(
         {.name = std::string(kHeadProjectionName), .shape = {width, hidden}, .into = &head_.project});

@@ -45,7 +45,6 @@ struct DecoderGraph {
   // Of q.k, by layer; empty: 1 / sqrt(head size) in all.
   std::vector<float> attention_scales = {};
   float attention_soft_cap = 0, logit_soft_cap = 0;  // 0: none
-  float logit_scale = 1;
 };
 
 // What a family that has nothing else of its own makes of a config.

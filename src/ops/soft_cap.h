@@ -5,12 +5,11 @@
 namespace bolide {
 
 struct SoftCapArgs {
-  View x;           // [rows, columns] fp32, in place; rows may be strided
-  float scale = 1;  // above 0
-  float cap = 0;    // 0: none
+  View x;         // [rows, columns] fp32, in place; rows may be strided
+  float cap = 0;  // above 0
 };
-// x = cap * tanh(scale * x / cap), or scale * x without a cap. What is not finite stays: a logit that is no
-// number must not become one. (Neither changes which column is the largest.)
+// x = cap * tanh(x / cap). What is not finite stays: a logit that is no number must not become one. (Which
+// column is the largest does not change.)
 void soft_cap(const Context& context, const SoftCapArgs& args);
 
 // The backends, called through the function above once arguments are checked.

@@ -103,7 +103,7 @@ struct HeadNormShape {
 Case head_norm_case(const HeadNormShape& shape);
 Case row_squares_case(int64_t tokens, int64_t q, int64_t k, DType dtype, int64_t gap = 3);
 // Rows with infinities and NaN among them.
-Case soft_cap_case(int64_t rows, int64_t columns, float scale, float cap, int64_t gap = 3);
+Case soft_cap_case(int64_t rows, int64_t columns, float cap, int64_t gap = 3);
 Case add_case(int64_t tokens, int64_t hidden, DType x = DType::kF32, int64_t gap = 1, bool bias = false);
 Case embedding_case(int64_t tokens, int64_t vocab, int64_t hidden, DType dtype, int64_t vocab_begin,
                     int64_t gap = 2, bool norm = false, bool accumulate = false, bool rms = false,

@@ -17,16 +17,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 
-void cap_row(float* x, int64_t count, float scale, float cap) {
+void cap_row(float* x, int64_t count, float cap) {
   const D d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const float inverse = cap > 0 ? 2 / cap : 0;
   const auto change = [&](V value) {
-    const V scaled = hn::Mul(value, hn::Set(d, scale));
-    if (cap == 0) return scaled;
     // tanh(u) = 2 sigmoid(2u) - 1: an error of 1e-7 of the cap.
-    const V half = hn::Sub(sigmoid(d, hn::Mul(scaled, hn::Set(d, inverse))), hn::Set(d, 0.5f));
-    return hn::IfThenElse(hn::IsFinite(scaled), hn::Mul(half, hn::Set(d, 2 * cap)), scaled);
+    const V half = hn::Sub(sigmoid(d, hn::Mul(value, hn::Set(d, 2 / cap))), hn::Set(d, 0.5f));
+    return hn::IfThenElse(hn::IsFinite(value), hn::Mul(half, hn::Set(d, 2 * cap)), value);
   };
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) hn::StoreU(change(hn::LoadU(d, x + i)), d, x + i);
@@ -57,7 +54,7 @@ void soft_cap(const Context& context, const SoftCapArgs& args) {
                       const int64_t column = i % blocks * kBlock;
                       HWY_DYNAMIC_DISPATCH(cap_row)
                       (args.x.as<float>() + i / blocks * args.x.row_stride + column,
-                       std::min(kBlock, columns - column), args.scale, args.cap);
+                       std::min(kBlock, columns - column), args.cap);
                     }
                   });
 }

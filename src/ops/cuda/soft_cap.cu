@@ -9,7 +9,7 @@ constexpr int kThreads = 256, kCount = 4;  // columns of a thread, kThreads apar
 
 // Grid: x = rows, y = blocks of kThreads * kCount columns.
 __global__ void __launch_bounds__(kThreads)
-    soft_cap_kernel(float* x, int64_t stride, int64_t columns, float scale, float cap) {
+    soft_cap_kernel(float* x, int64_t stride, int64_t columns, float cap) {
   wait_for_previous();
   let_next_start();
   float* row = x + blockIdx.x * stride;
@@ -18,8 +18,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = 0; i < kCount; ++i) {
     const int64_t at = first + i * kThreads;
     if (at >= columns) return;
-    const float scaled = __fmul_rn(row[at], scale);
-    row[at] = cap > 0 && isfinite(scaled) ? __fmul_rn(cap, tanhf(__fdiv_rn(scaled, cap))) : scaled;
+    if (isfinite(row[at])) row[at] = __fmul_rn(cap, tanhf(__fdiv_rn(row[at], cap)));
   }
 }
 
@@ -32,7 +31,7 @@ void soft_cap(const Context& context, const SoftCapArgs& args) {
                        static_cast<unsigned>((columns + of_block - 1) / of_block)),
           .block = dim3(kThreads),
           .division = division_for(args.x.shape[0])},
-         args.x.as<float>(), args.x.row_stride, columns, args.scale, args.cap);
+         args.x.as<float>(), args.x.row_stride, columns, args.cap);
 }
 
 }  // namespace bolide::cuda

@@ -73,10 +73,8 @@ std::vector<double> row_squares(const RowSquaresArgs& args) {
 
 std::vector<double> soft_cap(const SoftCapArgs& args) {
   std::vector<double> y;
-  for (const double x : elements(args.x)) {
-    const double scaled = static_cast<double>(args.scale) * x;
-    y.push_back(args.cap > 0 && std::isfinite(scaled) ? args.cap * std::tanh(scaled / args.cap) : scaled);
-  }
+  for (const double x : elements(args.x))
+    y.push_back(std::isfinite(x) ? args.cap * std::tanh(x / args.cap) : x);
   return y;
 }
 
